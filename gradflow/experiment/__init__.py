@@ -1,0 +1,1 @@
+"""From an experiment file to stored results: read, plan, run, keep."""

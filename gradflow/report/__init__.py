@@ -1,0 +1,1 @@
+"""What is made of stored results: tables, plots, exports and the gate."""

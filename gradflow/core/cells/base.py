@@ -1,0 +1,219 @@
+"""What a cell is: one step of a recurrence, and how a cotangent goes back through it.
+
+A cell knows one step on arrays ``(nets, features, columns)`` and nothing of time, of stacks or of
+directions. Further axes may stand in front (the steps of a block, the lengths whose adjoints go
+back together): NumPy broadcasts over them, and `pull` is the one product that must know. `step` gives the next state and a cache; `linearise` turns the cache into the local
+derivatives; `step_vjp` takes the cotangent of the state back through them. In between, the input
+enters through the *drive* ``u_t = U x_t + b``, which needs no state and is therefore computed for
+many steps in one product.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import MISSING, dataclass, fields
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from gradflow.core.typing import Array, Params
+
+__all__ = ["Cell", "Parameter", "State", "Summand", "blocks", "like", "pull", "sigmoid"]
+
+State: TypeAlias = tuple[Array, ...]
+"""The parts of a state in the order of `Cell.parts`, each ``(nets, hidden, columns)``."""
+
+Role: TypeAlias = Literal["input", "recurrent", "bias", "peephole"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """The shape of one parameter: a row block for each gate.
+
+    Parameters
+    ----------
+    role : {"input", "recurrent", "bias", "peephole"}
+        What it multiplies; initialisers go by this.
+    blocks : tuple of str
+        The gate of each block of rows, top to bottom.
+    rows, cols : int
+        Shape of one block; a bias and a diagonal peephole are columns (``cols = 1``).
+    """
+
+    role: Role
+    blocks: tuple[str, ...]
+    rows: int
+    cols: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the whole parameter."""
+        return len(self.blocks) * self.rows, self.cols
+
+
+class Summand(NamedTuple):
+    """One step's contribution ``left ⊗ right`` to the gradient of one gate's block.
+
+    ``outer``: the matrix left rightᵀ. ``diagonal``: left ⊙ right. ``bias``: left, and right is 1.
+    """
+
+    gate: str
+    form: Literal["outer", "diagonal", "bias"]
+    left: Array
+    right: Array | None
+
+
+@dataclass(frozen=True)
+class Cell(ABC):
+    """One step of a recurrence. Subclasses are final: options are fields, not further subclasses.
+
+    Parameters
+    ----------
+    hidden : int
+        Number of units H.
+    """
+
+    hidden: int
+
+    kind: ClassVar[str]
+    parts: ClassVar[tuple[str, ...]] = ("h",)
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1:
+            raise ValueError(f"hidden must be at least 1, not {self.hidden}")
+        self.check()
+
+    def check(self) -> None:  # noqa: B027  # most cells have no options that can clash
+        """Raise ValueError where options make no sense together."""
+
+    @property
+    def label(self) -> str:
+        """Kind and every option that is not at its default, e.g. ``lstm(peephole=diagonal)``."""
+        options = [
+            field.name if value is True else f"{field.name}={_spell(value)}"
+            for field in fields(self)
+            if field.name != "hidden"
+            and (value := getattr(self, field.name)) != field.default
+            and field.default is not MISSING
+        ]
+        return f"{self.kind}({', '.join(options)})" if options else self.kind
+
+    @property
+    @abstractmethod
+    def gates(self) -> tuple[str, ...]:
+        """Names of the pre-activation's row blocks, top to bottom; ``g`` is the candidate."""
+
+    @abstractmethod
+    def parameters(self, inputs: int) -> dict[str, Parameter]:
+        """Shapes of all parameters for inputs of `inputs` features."""
+
+    def drive(self, p: Params, x: Array) -> Array:
+        """u = U x + b, for any number of steps at once: ``(..., nets, inputs, columns)``."""
+        u = p["U"] @ x
+        if "b" in p:
+            u += p["b"]
+        return u
+
+    def drive_vjp(self, p: Params, da: Array) -> Array:
+        """dx = Uᵀ da."""
+        return pull(p["U"], da)
+
+    @abstractmethod
+    def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
+        """Return the next state and the cache that `linearise` needs; mutates nothing."""
+
+    def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Turn caches into the local derivatives of `step_vjp`.
+
+        Elementwise, so that it serves one step ``(nets, ·, columns)`` and a block of steps
+        ``(steps, nets, ·, columns)`` alike. The default hands the cache on.
+        """
+        return cache
+
+    @abstractmethod
+    def step_vjp(
+        self, p: Params, local: tuple[Array, ...], dstate: State
+    ) -> tuple[State, Array, State]:
+        """Take a cotangent back through one step.
+
+        Parameters
+        ----------
+        p : Params
+            The parameters.
+        local : tuple of array
+            What `linearise` made of the step's cache.
+        dstate : tuple of array
+            ∂L/∂ of the parts of the state s_t, as free inputs of all that follows.
+
+        Returns
+        -------
+        dstate_prev : tuple of array
+            ∂L/∂ of the parts of s_{t−1}.
+        da : array
+            ∂L/∂u_t, the cotangent of the drive, ``(nets, gates · hidden, columns)``.
+        totals : tuple of array
+            For each part after ``h``, its total derivative: the paths to the other parts of the
+            same step included (for an LSTM c_t → h_t).
+        """
+
+    def summands(
+        self, p: Params, cache: tuple[Array, ...], da: Array, before: State, after: State, x: Array
+    ) -> dict[str, list[Summand]]:
+        """Write each parameter's gradient at one step as products of rank one.
+
+        The default is right where every gate has the pre-activation U x_t + W h_{t−1} + b. Like
+        `linearise` it serves one step and a block of steps.
+
+        Parameters
+        ----------
+        p, cache, da
+            As in `step` and `step_vjp`.
+        before, after : tuple of array
+            The states s_{t−1} and s_t.
+        x : array
+            The input x_t.
+        """
+        each = dict(zip(self.gates, blocks(da, len(self.gates)), strict=True))
+        out = {"U": [Summand(gate, "outer", d, x) for gate, d in each.items()]}
+        if "W" in p:
+            out["W"] = [Summand(gate, "outer", d, before[0]) for gate, d in each.items()]
+        if "b" in p:
+            out["b"] = [Summand(gate, "bias", d, None) for gate, d in each.items()]
+        return out
+
+
+def _spell(value: object) -> str:
+    return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def sigmoid(a: Array) -> Array:
+    """σ(a) = 1 / (1 + e^−a), to full relative precision for negative a as well."""
+    with np.errstate(over="ignore"):  # e^−a = inf gives the right limit, 0
+        e = np.exp(-a)
+    e += 1
+    return np.reciprocal(e, out=e)
+
+
+def blocks(a: Array, count: int) -> tuple[Array, ...]:
+    """Views of `count` equal blocks of the feature axis (second from the last)."""
+    rows = a.shape[-2] // count
+    return tuple(a[..., k * rows : (k + 1) * rows, :] for k in range(count))
+
+
+def like(a: Array, rows: int) -> Array:
+    """An empty array laid out as `a`, with another number of features."""
+    return np.empty_like(a, shape=(*a.shape[:-2], rows, a.shape[-1]))
+
+
+def pull(W: Array, a: Array) -> Array:
+    """Wᵀ a, the transpose of the product W @ x, for a cotangent ``([lengths,] nets, rows, columns)``.
+
+    Lengths become further columns of one product: their axis is the third in memory although it
+    is the first in shape, so that neither the view in nor the view out copies.
+    """
+    Wt = W.swapaxes(-1, -2)
+    if a.ndim == 3:
+        return Wt @ a
+    lengths, nets, rows, columns = a.shape
+    wide = a.transpose(1, 2, 0, 3).reshape(nets, rows, lengths * columns)
+    return (Wt @ wide).reshape(nets, -1, lengths, columns).transpose(2, 0, 1, 3)

@@ -1,0 +1,144 @@
+"""The gated recurrent unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from gradflow.core.cells.base import Cell, Parameter, State, Summand, blocks, like, pull, sigmoid
+from gradflow.core.typing import Array, Params
+
+__all__ = ["GRU"]
+
+
+@dataclass(frozen=True)
+class GRU(Cell):
+    """The update gate z leaks, the reset gate r hides the past from the candidate g.
+
+    ::
+
+        z_t = σ(U_z x_t + W_z h_{t−1} + b_z)
+        r_t = σ(U_r x_t + W_r h_{t−1} + b_r)
+        g_t = tanh(U_g x_t + W_g (r_t ⊙ h_{t−1}) + b_g)              reset before
+        g_t = tanh(U_g x_t + r_t ⊙ (W_g h_{t−1} + b_rec) + b_g)      reset after
+        h_t = (1 − z_t) ⊙ h_{t−1} + z_t ⊙ g_t
+
+    Row blocks are z, r, g.
+
+    Parameters
+    ----------
+    hidden : int
+        Number of units H.
+    reset : {"before", "after"}
+        Whether r acts before the recurrent product (Cho et al.) or after it (cuDNN, PyTorch).
+    bias : bool
+        Whether there is a b (and, with reset after, a b_rec inside the brackets).
+
+    References
+    ----------
+    K. Cho et al., Learning phrase representations using RNN encoder-decoder for statistical
+    machine translation, EMNLP 2014.
+    """
+
+    reset: Literal["before", "after"] = "before"
+    bias: bool = True
+
+    kind: ClassVar[str] = "gru"
+
+    def check(self) -> None:
+        """Raise ValueError for an unknown reset."""
+        if self.reset not in ("before", "after"):
+            raise ValueError(f"reset is {self.reset!r}; known: before, after")
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Update, reset, candidate."""
+        return ("z", "r", "g")
+
+    def parameters(self, inputs: int) -> dict[str, Parameter]:
+        """U, W, b and, for reset after, the candidate's recurrent bias b_rec."""
+        H = self.hidden
+        out = {
+            "U": Parameter("input", self.gates, H, inputs),
+            "W": Parameter("recurrent", self.gates, H, H),
+        }
+        if self.bias:
+            out["b"] = Parameter("bias", self.gates, H, 1)
+            if self.reset == "after":
+                out["b_rec"] = Parameter("bias", ("g",), H, 1)
+        return out
+
+    def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
+        """One step of the equations above; the cache is (z, r, g, h_{t−1}, n).
+
+        n is what r multiplies: h_{t−1} itself (before) or W_g h_{t−1} + b_rec (after).
+        """
+        (h,) = state
+        W, gates = p["W"], 2 * self.hidden
+        if self.reset == "before":
+            zr = sigmoid(W[:, :gates] @ h + u[:, :gates])
+            z, r = blocks(zr, 2)
+            n = h
+            a_g = W[:, gates:] @ (r * n)
+        else:
+            a = W @ h
+            zr = sigmoid(a[:, :gates] + u[:, :gates])
+            z, r = blocks(zr, 2)
+            n = a[:, gates:]
+            if self.bias:
+                n = n + p["b_rec"]
+            a_g = r * n
+        a_g += u[:, gates:]
+        g = np.tanh(a_g)
+        return (h + z * (g - h),), (z, r, g, h, n)
+
+    def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
+        """The leak 1−z; ∂h/∂a_z; ∂h/∂a_g; r; and ∂(r ⊙ n)/∂a_r."""
+        z, r, g, h, n = cache
+        leak = 1 - z
+        return leak, (g - h) * z * leak, z * (1 - g * g), r, n * r * (1 - r)
+
+    def step_vjp(
+        self, p: Params, local: tuple[Array, ...], dstate: State
+    ) -> tuple[State, Array, State]:
+        """Through the leak, the update gate, the candidate and, behind it, the reset gate."""
+        leak, dz, dg, r, dr = local
+        (dh,) = dstate
+        W, H = p["W"], self.hidden
+        da = like(dh, 3 * H)
+        da_z, da_r, da_g = blocks(da, 3)
+        np.multiply(dh, dz, out=da_z)
+        np.multiply(dh, dg, out=da_g)
+        dh_prev = dh * leak
+        if self.reset == "before":
+            dq = pull(W[:, 2 * H :], da_g)
+            np.multiply(dq, dr, out=da_r)
+            dh_prev += dq * r
+            dh_prev += pull(W[:, : 2 * H], da[..., : 2 * H, :])
+        else:
+            np.multiply(da_g, dr, out=da_r)
+            dh_prev += pull(W, self._recurrent(da, r))
+        return (dh_prev,), da, ()
+
+    def _recurrent(self, da: Array, r: Array) -> Array:
+        """∂L/∂(W h + b_rec): as da, but for the candidate behind r (reset after)."""
+        da = da.copy(order="K")
+        da[..., 2 * self.hidden :, :] *= r
+        return da
+
+    def summands(
+        self, p: Params, cache: tuple[Array, ...], da: Array, before: State, after: State, x: Array
+    ) -> dict[str, list[Summand]]:
+        """As the default, but the candidate's W meets r ⊙ h_{t−1}, or stands behind r."""
+        r = cache[1]
+        out = super().summands(p, cache, da, before, after, x)
+        da_g = blocks(da, 3)[2]
+        if self.reset == "before":
+            out["W"][2] = Summand("g", "outer", da_g, r * before[0])
+        else:
+            out["W"][2] = Summand("g", "outer", da_g * r, before[0])
+            if self.bias:
+                out["b_rec"] = [Summand("g", "bias", da_g * r, None)]
+        return out

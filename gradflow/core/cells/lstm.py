@@ -1,0 +1,222 @@
+"""Long short-term memory and its variants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+import numpy as np
+
+from gradflow.core.cells.base import Cell, Parameter, State, Summand, blocks, like, pull, sigmoid
+from gradflow.core.typing import Array, Params
+
+__all__ = ["LSTM"]
+
+Gate: TypeAlias = Literal["f", "i", "o"]
+
+
+@dataclass(frozen=True)
+class LSTM(Cell):
+    """A constant error carrousel c behind gates.
+
+    ::
+
+        f_t = σ(U_f x_t + W_f h_{t−1} + P_f c_{t−1} + b_f)
+        i_t = σ(U_i x_t + W_i h_{t−1} + P_i c_{t−1} + b_i)
+        g_t = tanh(U_g x_t + W_g h_{t−1} + b_g)
+        c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t
+        o_t = σ(U_o x_t + W_o h_{t−1} + P_o c_t + b_o)
+        h_t = o_t ⊙ tanh(c_t)
+
+    Coupled: i = 1 − f. Without forget gate (1997): f = 1. Row blocks are o, f, i, g, those that
+    exist: the sigmoid gates contiguous, and so are those through which ∂L/∂c goes.
+
+    Parameters
+    ----------
+    hidden : int
+        Number of units H.
+    peephole : {"none", "diagonal", "full"}
+        Whether gates see c: not, each its own unit's (a vector P), or all (a matrix P).
+    peephole_gates : tuple of {"f", "i", "o"}
+        Which gates do; empty means all that exist.
+    coupled : bool
+        Input and forget gate coupled.
+    forget_gate : bool
+        Whether there is a forget gate.
+
+    References
+    ----------
+    S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997).
+    F. Gers, J. Schmidhuber and F. Cummins, Learning to forget, Neural Computation 12 (2000).
+    F. Gers and J. Schmidhuber, Recurrent nets that time and count, IJCNN 2000 (peepholes).
+    K. Greff et al., LSTM: a search space odyssey, IEEE TNNLS 28 (2017) (coupled gates).
+    """
+
+    peephole: Literal["none", "diagonal", "full"] = "none"
+    peephole_gates: tuple[Gate, ...] = ()
+    coupled: bool = False
+    forget_gate: bool = True
+
+    kind: ClassVar[str] = "lstm"
+    parts: ClassVar[tuple[str, ...]] = ("h", "c")
+
+    def check(self) -> None:
+        """Raise ValueError where options clash."""
+        if self.peephole not in ("none", "diagonal", "full"):
+            raise ValueError(f"peephole is {self.peephole!r}; known: none, diagonal, full")
+        if self.coupled and not self.forget_gate:
+            raise ValueError("coupled needs the forget gate: it sets i = 1 − f")
+        if self.peephole_gates and self.peephole == "none":
+            raise ValueError("peephole_gates needs peephole: diagonal or full")
+        if len(set(self.peephole_gates)) != len(self.peephole_gates):
+            raise ValueError("peephole_gates names a gate twice")
+        for gate in self.peephole_gates:
+            if gate not in self.gates[:-1]:
+                raise ValueError(
+                    f"peephole_gates names {gate!r}, but this cell's gates are "
+                    f"{', '.join(sorted(self.gates[:-1]))}"
+                )
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Output, forget, input gate as far as they exist; candidate."""
+        if self.coupled:
+            return ("o", "f", "g")
+        return ("o", "f", "i", "g") if self.forget_gate else ("o", "i", "g")
+
+    @property
+    def peeping(self) -> tuple[str, ...]:
+        """The gates that see c, in the order of P's row blocks."""
+        if self.peephole == "none":
+            return ()
+        chosen = self.peephole_gates or self.gates[:-1]
+        return tuple(gate for gate in ("f", "i", "o") if gate in chosen)
+
+    def parameters(self, inputs: int) -> dict[str, Parameter]:
+        """U, W, b, and P with a block for each peeping gate."""
+        H = self.hidden
+        out = {
+            "U": Parameter("input", self.gates, H, inputs),
+            "W": Parameter("recurrent", self.gates, H, H),
+            "b": Parameter("bias", self.gates, H, 1),
+        }
+        if self.peeping:
+            out["P"] = Parameter("peephole", self.peeping, H, 1 if self._diagonal else H)
+        return out
+
+    def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
+        """One step of the equations above; the cache is (s, o, g, c_{t−1}, tanh c_t).
+
+        s holds the sigmoid gates' blocks o, f, i; where o peeps it is opened apart, last.
+        """
+        h, c_prev = state
+        sigmoid_rows = (len(self.gates) - 1) * self.hidden
+        a = p["W"] @ h
+        a += u
+        for gate in self.peeping:
+            if gate != "o":
+                a_gate = blocks(a, len(self.gates))[self.gates.index(gate)]
+                a_gate += self._peep(p, gate, c_prev)
+        s = sigmoid(a[:, :sigmoid_rows])
+        g = np.tanh(a[:, sigmoid_rows:])
+        c = self._carrousel(s, c_prev, g)
+        o = s[:, : self.hidden]
+        if "o" in self.peeping:
+            o = sigmoid(a[:, : self.hidden] + self._peep(p, "o", c))
+        t = np.tanh(c)
+        return (o * t, c), (s, o, g, c_prev, t)
+
+    def _carrousel(self, s: Array, c_prev: Array, g: Array) -> Array:
+        """c_t = f ⊙ c_{t−1} + i ⊙ g, with i = 1 − f if coupled, f = 1 without forget gate."""
+        gates = blocks(s, len(self.gates) - 1)
+        keep: Array = gates[1] * c_prev if self.forget_gate else c_prev
+        write: Array = 1 - gates[1] if self.coupled else gates[-1]
+        return keep + write * g
+
+    def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
+        """∂h/∂c at fixed o; ∂h/∂a_o; ∂c/∂(a_f, a_i, a_g) in one array; and f, where there is one.
+
+        Primes of gates come from their outputs, σ′ = σ(1−σ): relative precision ε / (1−σ).
+        """
+        s, o, g, c_prev, t = cache
+        dh_dc = o * (1 - t * t)
+        dh_do = t * (o * (1 - o))
+        dc_da = like(s, s.shape[-2])
+        *dc_dgates, dc_dg = blocks(dc_da, len(self.gates) - 1)
+        slope = 1 - g * g
+        if self.coupled:
+            f = blocks(s, 2)[1]
+            np.multiply((c_prev - g) * f, 1 - f, out=dc_dgates[0])
+            np.multiply(1 - f, slope, out=dc_dg)
+            return dh_dc, dh_do, dc_da, f
+        gates = blocks(s, len(self.gates) - 1)[1:]
+        factors = (c_prev, g) if self.forget_gate else (g,)
+        for gate, factor, out in zip(gates, factors, dc_dgates, strict=True):
+            np.multiply(factor * gate, 1 - gate, out=out)
+        np.multiply(gates[-1], slope, out=dc_dg)
+        return (dh_dc, dh_do, dc_da, gates[0]) if self.forget_gate else (dh_dc, dh_do, dc_da)
+
+    def step_vjp(
+        self, p: Params, local: tuple[Array, ...], dstate: State
+    ) -> tuple[State, Array, State]:
+        """From h into o and c, from c into f, i, g and c_{t−1}, and through W into h_{t−1}.
+
+        ::
+
+            da_o = ∂h/∂a_o ⊙ dh
+            dc⁺  = dc + ∂h/∂c ⊙ dh + P_oᵀ da_o        the total derivative of c_t
+            da_• = ∂c/∂a_• ⊙ dc⁺                      for f, i, g
+            dc_{t−1} = f ⊙ dc⁺ + P_fᵀ da_f + P_iᵀ da_i
+            dh_{t−1} = Wᵀ da
+        """
+        dh_dc, dh_do, dc_da, *f = local
+        dh, dc = dstate
+        H = self.hidden
+        da = like(dh, len(self.gates) * H)
+        np.multiply(dh, dh_do, out=da[..., :H, :])
+        dc_total = dh * dh_dc
+        dc_total += dc
+        if "o" in self.peeping:
+            dc_total += self._peep_vjp(p, "o", da)
+        for out, slope in zip(
+            blocks(da, len(self.gates))[1:], blocks(dc_da, len(self.gates) - 1), strict=True
+        ):
+            np.multiply(dc_total, slope, out=out)
+        dc_prev = dc_total * f[0] if f else dc_total
+        for gate in self.peeping:
+            if gate != "o":
+                dc_prev = dc_prev + self._peep_vjp(p, gate, da)
+        return (pull(p["W"], da), dc_prev), da, (dc_total,)
+
+    @property
+    def _diagonal(self) -> bool:
+        return self.peephole == "diagonal"
+
+    def _peephole(self, p: Params, gate: str) -> Array:
+        return blocks(p["P"], len(self.peeping))[self.peeping.index(gate)]
+
+    def _peep(self, p: Params, gate: str, c: Array) -> Array:
+        """P c: what a gate sees of c."""
+        P = self._peephole(p, gate)
+        seen: Array = P * c if self._diagonal else P @ c
+        return seen
+
+    def _peep_vjp(self, p: Params, gate: str, da: Array) -> Array:
+        """Pᵀ da of one gate."""
+        P = self._peephole(p, gate)
+        d = blocks(da, len(self.gates))[self.gates.index(gate)]
+        return P * d if self._diagonal else pull(P, d)
+
+    def summands(
+        self, p: Params, cache: tuple[Array, ...], da: Array, before: State, after: State, x: Array
+    ) -> dict[str, list[Summand]]:
+        """As the default, and P's: o meets c_t, the others c_{t−1}."""
+        out = super().summands(p, cache, da, before, after, x)
+        each = dict(zip(self.gates, blocks(da, len(self.gates)), strict=True))
+        if self.peeping:
+            form: Literal["diagonal", "outer"] = "diagonal" if self._diagonal else "outer"
+            out["P"] = [
+                Summand(gate, form, each[gate], (after if gate == "o" else before)[1])
+                for gate in self.peeping
+            ]
+        return out

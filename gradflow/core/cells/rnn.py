@@ -1,0 +1,95 @@
+"""The vanilla recurrent network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+import numpy as np
+
+from gradflow.core.cells.base import Cell, Parameter, State, pull, sigmoid
+from gradflow.core.typing import Array, Params
+
+__all__ = ["RNN"]
+
+Activation: TypeAlias = Literal["tanh", "sigmoid", "relu", "identity"]
+
+
+def _relu(a: Array) -> Array:
+    return np.where(a.real > 0, a, a.dtype.type(0))
+
+
+ACTIVATIONS: dict[Activation, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "tanh": (np.tanh, lambda s: 1 - s * s),
+    "sigmoid": (sigmoid, lambda s: s * (1 - s)),
+    "relu": (_relu, lambda s: (s > 0).astype(s.dtype)),
+    "identity": (lambda a: a, np.ones_like),
+}
+"""f, and f′ as a function of the output f(a)."""
+
+
+@dataclass(frozen=True)
+class RNN(Cell):
+    """s_t = f(U x_t + W s_{t−1} + b); ∂s_{t+1}/∂s_t = diag(f′) W.
+
+    f′ is taken from the output (1 − s² for tanh), which loses digits where units saturate:
+    relative precision ε / f′.
+
+    Parameters
+    ----------
+    hidden : int
+        Number of units H.
+    activation : {"tanh", "sigmoid", "relu", "identity"}
+        f.
+    bias : bool
+        Whether there is a b.
+
+    References
+    ----------
+    J. L. Elman, Finding structure in time, Cognitive Science 14 (1990).
+    """
+
+    activation: Activation = "tanh"
+    bias: bool = True
+
+    kind: ClassVar[str] = "rnn"
+
+    def check(self) -> None:
+        """Raise ValueError for an unknown activation."""
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {self.activation!r}; known: {', '.join(ACTIVATIONS)}")
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The one pre-activation."""
+        return ("g",)
+
+    def parameters(self, inputs: int) -> dict[str, Parameter]:
+        """U, W and b."""
+        H = self.hidden
+        out = {
+            "U": Parameter("input", self.gates, H, inputs),
+            "W": Parameter("recurrent", self.gates, H, H),
+        }
+        return out | {"b": Parameter("bias", self.gates, H, 1)} if self.bias else out
+
+    def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
+        """s_t = f(W s_{t−1} + u_t)."""
+        f, _ = ACTIVATIONS[self.activation]
+        a = p["W"] @ state[0]
+        a += u
+        s = f(a)
+        return (s,), (s,)
+
+    def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
+        """f′(a_t)."""
+        _, slope = ACTIVATIONS[self.activation]
+        return (slope(cache[0]),)
+
+    def step_vjp(
+        self, p: Params, local: tuple[Array, ...], dstate: State
+    ) -> tuple[State, Array, State]:
+        """da = f′ ⊙ ds_t; ds_{t−1} = Wᵀ da."""
+        da = local[0] * dstate[0]
+        return (pull(p["W"], da),), da, ()

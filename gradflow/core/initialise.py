@@ -1,0 +1,218 @@
+"""How weights are drawn: each gate's block from a random stream of its own.
+
+Adding gates, layers, directions or options to a net never changes the other weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gradflow.core.cells.base import Parameter
+from gradflow.core.random import stream
+from gradflow.core.typing import Array
+
+__all__ = ["SCHEMES", "Chrono", "Init", "draw"]
+
+Scheme: TypeAlias = Callable[[np.random.Generator, int, int], Array]
+Place: TypeAlias = tuple[int, int, str]
+
+
+@dataclass(frozen=True)
+class Chrono:
+    """Biases for memories that last up to `t_max` steps (Tallec & Ollivier 2018).
+
+    LSTM: b_f = ln τ, b_i = −b_f with τ ~ U(1, t_max − 1) for each unit. GRU, whose state is carried
+    by 1 − z: b_z = −ln τ. An input gate without a forget gate keeps a bias of 0.
+
+    Parameters
+    ----------
+    t_max : int
+        The longest memory in steps, at least 2.
+    """
+
+    t_max: int
+
+    def __post_init__(self) -> None:
+        if self.t_max < 2:
+            raise ValueError(f"chrono needs t_max of at least 2, not {self.t_max}")
+
+
+@dataclass(frozen=True)
+class Init:
+    """How each role of parameter is drawn.
+
+    With g the gain and for each gate's block of ``rows × cols`` (rows = H units):
+
+    =============  =========================================================================
+    ``normal``     N(0, g² / cols): cols is the fan-in, H for recurrent weights
+    ``uniform``    U(−g/√H, g/√H)
+    ``glorot``     U(−a, a) with a = g √(6 / (rows + cols)) (Glorot & Bengio 2010)
+    ``orthogonal`` g Q with orthonormal columns, or rows where cols > rows (Saxe et al. 2014)
+    ``identity``   g I
+    =============  =========================================================================
+
+    A diagonal peephole has one weight for each unit: ``normal`` is N(0, g²/H) there and
+    ``identity`` is g everywhere; ``glorot`` and ``orthogonal`` mean nothing.
+
+    Parameters
+    ----------
+    recurrent, input, peephole : str
+        Scheme for W, U and the peepholes.
+    recurrent_gain, input_gain, peephole_gain : float
+        Factor g on them.
+    forget_bias : float, Chrono or None
+        Bias of the forget gate; cells without one ignore a number. None leaves 0.
+    bias : mapping of str to float
+        Biases by gate, over all else. Gates that a cell does not have are ignored, so that one
+        `Init` serves a sweep over cells; all other biases are 0.
+    """
+
+    recurrent: str = "orthogonal"
+    recurrent_gain: float = 1.0
+    input: str = "glorot"
+    input_gain: float = 1.0
+    peephole: str = "uniform"
+    peephole_gain: float = 1.0
+    forget_bias: float | Chrono | None = 1.0
+    bias: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for role in ("recurrent", "input", "peephole"):
+            scheme = getattr(self, role)
+            if scheme not in SCHEMES:
+                known = ", ".join(SCHEMES)
+                raise ValueError(f"init.{role}: no scheme {scheme!r}; there are {known}")
+
+
+def _normal(rng: np.random.Generator, rows: int, cols: int) -> Array:
+    a: Array = rng.standard_normal((rows, cols))
+    return a / np.sqrt(cols)
+
+
+def _uniform(rng: np.random.Generator, rows: int, cols: int) -> Array:
+    a: Array = rng.uniform(-1, 1, (rows, cols))
+    return a / np.sqrt(rows)
+
+
+def _glorot(rng: np.random.Generator, rows: int, cols: int) -> Array:
+    a: Array = rng.uniform(-1, 1, (rows, cols))
+    return a * np.sqrt(6 / (rows + cols))
+
+
+def _orthogonal(rng: np.random.Generator, rows: int, cols: int) -> Array:
+    wide = cols > rows
+    a = rng.standard_normal((cols, rows) if wide else (rows, cols))
+    q, r = np.linalg.qr(a)
+    # The sign makes R's diagonal positive, and only then is Q uniform (Mezzadri 2007).
+    q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+    return np.ascontiguousarray(q.T) if wide else q
+
+
+def _identity(rng: np.random.Generator, rows: int, cols: int) -> Array:
+    return np.eye(rows, cols)
+
+
+SCHEMES: dict[str, Scheme] = {
+    "normal": _normal,
+    "uniform": _uniform,
+    "glorot": _glorot,
+    "orthogonal": _orthogonal,
+    "identity": _identity,
+}
+"""The schemes by name: ``(generator, rows, cols) -> block`` with a gain of 1."""
+
+DIAGONAL: dict[str, Scheme] = {
+    "normal": lambda rng, rows, cols: rng.standard_normal((rows, cols)) / np.sqrt(rows),
+    "uniform": _uniform,
+    "identity": lambda rng, rows, cols: np.ones((rows, cols)),
+}
+"""What the schemes mean for a diagonal that is kept as a column."""
+
+
+def draw(
+    parameters: Mapping[str, Parameter],
+    init: Init,
+    seed: int,
+    layer: int,
+    direction: str,
+    dtype: npt.DTypeLike = np.float64,
+) -> dict[str, Array]:
+    """Draw one net's parameters of one layer and direction.
+
+    Parameters
+    ----------
+    parameters : mapping of str to Parameter
+        The cell's parameters by name.
+    init : Init
+        How to draw them.
+    seed, layer, direction : int, int, str
+        Which net, and where in it.
+    dtype : dtype
+        Drawn in float64, then cast.
+
+    Returns
+    -------
+    dict of str to array
+        Each ``(rows, cols)`` of the whole parameter, one block of rows for each gate.
+
+    Raises
+    ------
+    ValueError
+        If a scheme has no meaning for a diagonal peephole.
+    """
+    purpose = (seed, layer, direction)
+    drawn = {}
+    for name, parameter in parameters.items():
+        if parameter.role == "bias":
+            whole = _bias(name, parameter, init, purpose)
+        else:
+            whole = _weight(name, parameter, init, purpose)
+        drawn[name] = whole.astype(dtype)
+    return drawn
+
+
+def _weight(name: str, parameter: Parameter, init: Init, purpose: Place) -> Array:
+    scheme: str = getattr(init, parameter.role)
+    gain: float = getattr(init, f"{parameter.role}_gain")
+    make = SCHEMES[scheme]
+    if parameter.role == "peephole" and parameter.cols == 1 < parameter.rows:
+        if scheme not in DIAGONAL:
+            raise ValueError(
+                f"init.peephole: {scheme} has no meaning for a diagonal peephole; "
+                f"use one of {', '.join(DIAGONAL)}"
+            )
+        make = DIAGONAL[scheme]
+    seed, layer, direction = purpose
+    blocks = []
+    for gate in parameter.blocks:
+        rng = stream(seed, "weights", layer, direction, name, gate)
+        blocks.append(gain * make(rng, parameter.rows, parameter.cols))
+    return np.concatenate(blocks)
+
+
+def _bias(name: str, parameter: Parameter, init: Init, purpose: Place) -> Array:
+    """Blocks of constants, but for chrono's; a bias inside the recurrent product stays 0."""
+    values: dict[str, Any] = dict.fromkeys(parameter.blocks, 0.0)
+    if name == "b":
+        values |= _memory(parameter, init.forget_bias, purpose) | dict(init.bias)
+    blocks = [np.full((parameter.rows, 1), values[gate]) for gate in parameter.blocks]
+    return np.concatenate(blocks)
+
+
+def _memory(
+    parameter: Parameter, forget_bias: float | Chrono | None, purpose: Place
+) -> dict[str, Any]:
+    """Biases that set how long the state is kept, by gate."""
+    if not isinstance(forget_bias, Chrono):
+        return {} if forget_bias is None else {"f": forget_bias}
+    seed, layer, direction = purpose
+    rng = stream(seed, "weights", layer, direction, "b", "chrono")
+    span = np.log(rng.uniform(1, forget_bias.t_max - 1, (parameter.rows, 1)))
+    if "f" in parameter.blocks:
+        return {"f": span, "i": -span}
+    return {"z": -span}

@@ -1,0 +1,96 @@
+"""Strings of the embedded Reber grammar, one after another, without end."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradflow.core.inputs.batch import Batch, at_least, sequence_streams
+from gradflow.core.inputs.stream import symbol_stream
+from gradflow.core.inputs.task import Task
+
+__all__ = ["SYMBOLS", "TASK", "reber"]
+
+SYMBOLS = "BTPSXVE"
+"""The one-hot features in order."""
+
+Automaton = list[tuple[tuple[int, int], tuple[int, int]]]
+
+# Reber's grammar (1967): for each node the two ways out, (symbol, next node); node 6 is the end.
+GRAMMAR = (
+    (("T", 1), ("P", 2)),
+    (("S", 1), ("X", 3)),
+    (("T", 2), ("V", 4)),
+    (("X", 2), ("S", 5)),
+    (("P", 3), ("V", 5)),
+    (("E", 6), ("E", 6)),
+)
+
+
+def reber(steps: int, sequences: int, seed: int) -> Batch:
+    """Predict the next symbol of ``B p R p E B p R p E …``, R a Reber string and p either T or P.
+
+    Each way out of a node is taken with probability ½. The second p repeats the first: to predict
+    it, a net has to remember p across R, at least 5 and on average 8 symbols long. Grammar: Reber
+    (1967); embedded: Cleeremans, Servan-Schreiber & McClelland (1989); experiment 1 of Hochreiter
+    & Schmidhuber (1997, section 5.1), who present one string at a time; the continuous stream is
+    Gers, Schmidhuber & Cummins (2000).
+
+    Parameters
+    ----------
+    steps, sequences, seed : int
+        Length, number of columns, and the seed of the data.
+
+    Returns
+    -------
+    Batch
+        ``x`` (steps, 1, 7, sequences) in the order of `SYMBOLS`; targets ``classes``: the symbol
+        that comes next, at every step; a prefix stream.
+
+    Raises
+    ------
+    ValueError
+        If `steps` is below 1.
+    """
+    at_least(steps, 1, "reber")
+    codes = np.empty((sequences, steps + 1), dtype=np.int64)
+    for j, rng in sequence_streams(seed, "reber", sequences):
+        codes[j] = _walk((rng.random(steps + 1) < 0.5).tolist())
+    return symbol_stream(codes, len(SYMBOLS), steps)
+
+
+def _walk(turns: list[bool]) -> list[int]:
+    node, codes = 0, []
+    for turn in turns:
+        code, node = AUTOMATON[node][turn]
+        codes.append(code)
+    return codes
+
+
+def _embedded() -> Automaton:
+    """Lay the endless embedded grammar out: start 0, choice of p 1, end 2, then an arm for each p.
+
+    An arm is B, the six nodes of the grammar, and p again.
+    """
+    size = len(GRAMMAR) + 2
+    ways = [_both("B", 1), (_way("T", 3), _way("P", 3 + size)), _both("E", 0)]
+    for base, p in ((3, "T"), (3 + size, "P")):
+        ways.append(_both("B", base + 1))
+        for (left, to_left), (right, to_right) in GRAMMAR:
+            ways.append((_way(left, base + 1 + to_left), _way(right, base + 1 + to_right)))
+        ways.append(_both(p, 2))
+    return ways
+
+
+def _way(symbol: str, node: int) -> tuple[int, int]:
+    return SYMBOLS.index(symbol), node
+
+
+def _both(symbol: str, node: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    return _way(symbol, node), _way(symbol, node)
+
+
+AUTOMATON = _embedded()
+"""For each node the two ways out, as (code of the symbol, next node)."""
+
+
+TASK = Task("reber", reber, "classes", prefix=True)

@@ -5,6 +5,7 @@ Adding gates, layers, directions or options to a net never changes the other wei
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -90,18 +91,15 @@ class Init:
 
 
 def _normal(rng: np.random.Generator, rows: int, cols: int) -> Array:
-    a: Array = rng.standard_normal((rows, cols))
-    return a / np.sqrt(cols)
+    return rng.standard_normal((rows, cols)) / math.sqrt(cols)
 
 
 def _uniform(rng: np.random.Generator, rows: int, cols: int) -> Array:
-    a: Array = rng.uniform(-1, 1, (rows, cols))
-    return a / np.sqrt(rows)
+    return rng.uniform(-1, 1, (rows, cols)) / math.sqrt(rows)
 
 
 def _glorot(rng: np.random.Generator, rows: int, cols: int) -> Array:
-    a: Array = rng.uniform(-1, 1, (rows, cols))
-    return a * np.sqrt(6 / (rows + cols))
+    return rng.uniform(-1, 1, (rows, cols)) * math.sqrt(6 / (rows + cols))
 
 
 def _orthogonal(rng: np.random.Generator, rows: int, cols: int) -> Array:
@@ -127,7 +125,7 @@ SCHEMES: dict[str, Scheme] = {
 """The schemes by name: ``(generator, rows, cols) -> block`` with a gain of 1."""
 
 DIAGONAL: dict[str, Scheme] = {
-    "normal": lambda rng, rows, cols: rng.standard_normal((rows, cols)) / np.sqrt(rows),
+    "normal": lambda rng, rows, cols: rng.standard_normal((rows, cols)) / math.sqrt(rows),
     "uniform": _uniform,
     "identity": lambda rng, rows, cols: np.ones((rows, cols)),
 }

@@ -90,7 +90,7 @@ class Cell(ABC):
     def label(self) -> str:
         """Kind and every option that is not at its default, e.g. ``lstm(peephole=diagonal)``."""
         options = [
-            field.name if value is True else f"{field.name}={_spell(value)}"
+            _spell(field.name, value)
             for field in fields(self)
             if field.name != "hidden"
             and (value := getattr(self, field.name)) != field.default
@@ -182,14 +182,19 @@ class Cell(ABC):
         return out
 
 
-def _spell(value: object) -> str:
-    return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _spell(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name}={'+'.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def sigmoid(a: Array) -> Array:
-    """σ(a) = 1 / (1 + e^−a), to full relative precision for negative a as well."""
-    with np.errstate(over="ignore"):  # e^−a = inf gives the right limit, 0
-        e = np.exp(-a)
+    """σ(a) = 1 / (1 + e^−a), to full relative precision for negative a as well.
+
+    Where e^−a overflows the limit 0 is right; the time loops silence NumPy's warning of it.
+    """
+    e = np.negative(a)
+    np.exp(e, out=e)
     e += 1
     return np.reciprocal(e, out=e)
 

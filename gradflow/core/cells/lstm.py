@@ -131,7 +131,8 @@ class LSTM(Cell):
         gates = blocks(s, len(self.gates) - 1)
         keep: Array = gates[1] * c_prev if self.forget_gate else c_prev
         write: Array = 1 - gates[1] if self.coupled else gates[-1]
-        return keep + write * g
+        c: Array = keep + write * g
+        return c
 
     def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
         """∂h/∂c at fixed o; ∂h/∂a_o; ∂c/∂(a_f, a_i, a_g) in one array; and f, where there is one.

@@ -17,7 +17,7 @@ Activation: TypeAlias = Literal["tanh", "sigmoid", "relu", "identity"]
 
 
 def _relu(a: Array) -> Array:
-    return np.where(a.real > 0, a, a.dtype.type(0))
+    return a * (a.real > 0)  # a product, so that NaN stays NaN
 
 
 ACTIVATIONS: dict[Activation, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {

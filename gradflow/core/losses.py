@@ -1,0 +1,98 @@
+"""Losses: one scalar per sequence, as the cotangents that they send into the top layer's outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from gradflow.core.cells import pull
+from gradflow.core.typing import Array
+
+__all__ = ["At", "Kind", "Loss"]
+
+Kind: TypeAlias = Literal["probe", "sum", "mse", "cross_entropy"]
+At: TypeAlias = Literal["last", "all"] | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """L = Σ_t ℓ_t over the steps `at`, with y_t the top layer's output.
+
+    ::
+
+        probe           ℓ_t = v · y_t                       v a unit vector per sequence
+        sum             ℓ_t = Σ_j y_tj
+        mse             ℓ_t = ‖V y_t − target_t‖² / m       m rows of V
+        cross_entropy   ℓ_t = −log softmax(V y_t)[target_t] 0 where target_t is −1
+
+    Parameters
+    ----------
+    kind : {"probe", "sum", "mse", "cross_entropy"}
+        ℓ.
+    at : "last", "all" or tuple of int
+        At which steps 1..T; of a bidirectional net ``last`` reads [h→_T; h←_T].
+    readout : array or None
+        v ``(nets, outputs, columns)`` for the probe, V ``(nets, m, outputs)`` for mse and
+        cross_entropy.
+    targets : array or None
+        Values ``(steps, nets or 1, m, columns)`` or classes ``(steps, nets or 1, columns)``.
+    """
+
+    kind: Kind
+    at: At = "last"
+    readout: Array | None = None
+    targets: Array | None = None
+
+    @property
+    def sees_outputs(self) -> bool:
+        """Whether ∂ℓ_t/∂y_t depends on y_t."""
+        return self.kind in ("mse", "cross_entropy")
+
+    def steps(self, length: int) -> Array:
+        """The loss steps of a sequence of `length` steps, ascending."""
+        if self.at == "all":
+            return np.arange(1, length + 1)
+        return np.array([length] if self.at == "last" else sorted(self.at))
+
+    def cotangent(self, first: int, count: int, shape: tuple[int, ...], y: Array | None) -> Array:
+        """∂ℓ_t/∂y_t for the steps first, …, first + count − 1.
+
+        Parameters
+        ----------
+        first, count : int
+            Which steps.
+        shape : tuple of int
+            Of one step's output, ``(nets, outputs, columns)``.
+        y : array or None
+            The outputs ``(count, *shape)``, where `sees_outputs`.
+
+        Returns
+        -------
+        array
+            ``(count, *shape)``, possibly a read-only view of one repeated step.
+        """
+        if self.kind == "sum":
+            return np.broadcast_to(1.0, (count, *shape))
+        if self.readout is None:
+            raise ValueError(f"the loss {self.kind} needs a readout")
+        if self.kind == "probe":
+            return np.broadcast_to(self.readout, (count, *shape))
+        if self.targets is None or y is None:
+            raise ValueError(f"the loss {self.kind} needs targets and outputs")
+        target = self.targets[first - 1 : first - 1 + count]
+        logits = self.readout @ y
+        if self.kind == "mse":
+            return pull(self.readout, 2 / logits.shape[-2] * (logits - target))
+        return pull(self.readout, _softmax_minus_target(logits, target))
+
+
+def _softmax_minus_target(logits: Array, target: Array) -> Array:
+    """softmax − onehot(target); 0 where the target is −1."""
+    e = np.exp(logits - logits.max(axis=-2, keepdims=True))
+    e /= e.sum(axis=-2, keepdims=True)
+    classes = np.arange(logits.shape[-2])[:, None]
+    target = target[..., None, :]
+    error: Array = (e - (classes == target)) * (target >= 0)
+    return error

@@ -1,0 +1,120 @@
+"""Scaled adjoints: m · 2^e with one exponent for all parts of a column's state.
+
+An adjoint that has travelled 100,000 steps is 10^±30,000 or so. Each column therefore carries an
+integer exponent e beside its mantissas m. Whenever m leaves a safe range it is multiplied by an
+exact power of two, so nothing is rounded: the result is, bit for bit, that of the plain recursion
+wherever that one stays in range. A cotangent that joins on the way joins at the column's exponent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradflow.core.typing import Array
+
+__all__ = ["Scaled", "add", "in_range", "log10_norm", "square_norms", "zeros_like_columns"]
+
+LOG10_2 = float(np.log10(2.0))
+
+# Exponents of |m|: at the start of a block m is brought back to about 1 when it is out of `home`;
+# inside a block it may go as far as `reach`, where squares and products are still safely normal.
+_HOME = {8: 100, 4: 12}
+_REACH = {8: 300, 4: 40}
+_NOTHING = -(2**28)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Arrays that stand for ``part · 2**exponent``.
+
+    Parameters
+    ----------
+    parts : tuple of array
+        ``(..., nets, features, columns)``.
+    exponent : array of int
+        ``(..., nets, 1, columns)``.
+    """
+
+    parts: tuple[Array, ...]
+    exponent: Array
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The mantissas' type."""
+        return self.parts[0].dtype
+
+    def at(self, exponent: Array) -> Scaled:
+        """Express the same values at another exponent (broadcast over leading axes)."""
+        shift = self.exponent - exponent
+        if not shift.any():
+            return self
+        return Scaled(tuple(np.ldexp(part, shift) for part in self.parts), self.exponent - shift)
+
+    def magnitude(self) -> Array:
+        """Binary exponent of the largest element of a column, the column's exponent included."""
+        top: Array = np.abs(self.parts[0]).max(axis=-2, keepdims=True)
+        for part in self.parts[1:]:
+            top = np.maximum(top, np.abs(part).max(axis=-2, keepdims=True))
+        exponent: Array = np.where(top > 0, np.frexp(top)[1] + self.exponent, _NOTHING)
+        return exponent
+
+    def normalised(self, joining: Scaled | None = None) -> Scaled:
+        """Bring columns whose mantissas are out of the home range back to about 1.
+
+        A column in range is left as it is. `joining`, a cotangent about to be added, counts.
+        """
+        magnitude = self.magnitude()
+        if joining is not None:
+            magnitude = np.maximum(magnitude, joining.magnitude())
+        astray = np.abs(magnitude - self.exponent) > _HOME[self.dtype.itemsize]
+        astray &= magnitude > _NOTHING
+        if not astray.any():
+            return self
+        return self.at(np.where(astray, magnitude, self.exponent).astype(np.int32))
+
+
+def zeros_like_columns(a: Array) -> Array:
+    """Exponent 0 for each column of `a`."""
+    return np.zeros((*a.shape[:-2], 1, a.shape[-1]), np.int32)
+
+
+def add(a: Scaled, b: Scaled) -> Scaled:
+    """Return a + b, at an exponent that keeps the larger of the two in range."""
+    a = a.normalised(b)
+    b = b.at(a.exponent)
+    return Scaled(tuple(p + q for p, q in zip(a.parts, b.parts, strict=True)), a.exponent)
+
+
+SMALL = 1 << 13
+"""Elements below which one call over a stack of arrays beats a call for each of them."""
+
+
+def square_norms(arrays: list[Array]) -> Array:
+    """Σ m² over features for each of the arrays: ``(steps, ..., nets, columns)``."""
+    if arrays[0].size < SMALL:
+        stack = np.stack(arrays)
+        return np.einsum("...fc,...fc->...c", stack, stack)
+    return np.stack([np.einsum("...fc,...fc->...c", a, a) for a in arrays])
+
+
+def in_range(squares: Array, dtype: np.dtype[np.generic]) -> bool:
+    """Whether all square norms of consecutive steps, the latest last, could be trusted.
+
+    Zero is trusted only where it is not fresh: a column that vanishes between two steps of one
+    block may have underflowed.
+    """
+    reach = 2.0 ** (2 * _REACH[dtype.itemsize])
+    zero = squares == 0
+    if not ((squares <= reach) & ((squares >= 1 / reach) | zero)).all():
+        return False
+    return not (zero.any() and (zero[:-1] & ~zero[1:]).any())
+
+
+def log10_norm(squares: Array, exponent: Array) -> Array:
+    """log10 of a norm from its mantissa's square; −inf for exact zero."""
+    with np.errstate(divide="ignore"):
+        logs: Array = 0.5 * np.log10(squares.astype(np.float64))
+    logs += exponent * LOG10_2
+    return logs

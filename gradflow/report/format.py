@@ -1,0 +1,130 @@
+"""How numbers, settings and names read in tables, figures and messages.
+
+The minus sign in prose and tables is U+2212, in an exponent (``10^-13.5``, ``1.2e-5``) the ASCII
+hyphen. `plain` turns any of these texts into ASCII for a terminal that knows no more.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+__all__ = [
+    "axis",
+    "axis_names",
+    "decades",
+    "lag",
+    "number",
+    "plain",
+    "plus_minus",
+    "power",
+    "setting",
+]
+
+EXACT_ZERO = "exact 0"
+"""The text of a log10 norm of −inf: the derivative is zero by structure."""
+
+_ASCII = str.maketrans(
+    {
+        "−": "-", "∞": "inf", "±": "+/-", "×": "x", "½": "1/2", "–": "-", "…": "...", "→": "fwd",
+        "←": "bwd", "↔": "both", "‖": "|", "∂": "d", "≤": "<=", "·": ".",
+    }
+)  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Write `text` in ASCII."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Round to `digits` significant digits: ``2.21``, ``51.3``, ``1200``, ``1.20e5``, ``∞``."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)))
+    if -3 <= exponent < 5:
+        return _minus(f"{value:.{max(0, digits - 1 - exponent)}f}")
+    return _scientific(value, digits - 1)
+
+
+def decades(value: float) -> str:
+    """Write a difference of log10 norms: ``−13.5``, ``exact 0`` for −inf."""
+    return EXACT_ZERO if value == -math.inf else _minus(f"{_unsigned_zero(value, 1):.1f}")
+
+
+def power(exponent: float) -> str:
+    """Write the number whose log10 is `exponent`: ``10^-13.5``, ``exact 0`` for −inf."""
+    return EXACT_ZERO if exponent == -math.inf else f"10^{_unsigned_zero(exponent, 1):.1f}"
+
+
+def lag(value: float) -> str:
+    """Write a number of steps, whole where it can be: ``52``, ``15251``, ``1.2e5``, ``∞``."""
+    return (
+        str(round(value))
+        if value < 1e5 and (value >= 10 or value == round(value))
+        else number(value)
+    )
+
+
+def plus_minus(value: float, spread: float | None = None) -> str:
+    """Write a value and its spread to the digits that the spread leaves: ``−0.136 ± 0.004``."""
+    if spread is None:
+        return number(value)
+    if spread < 1e-12 * abs(value):  # rounding
+        spread = 0.0
+    if value == 0 or abs(value) < 1e-3:
+        return f"{number(value)} ± {number(spread, 1)}"
+    most = 3 - math.floor(math.log10(abs(value)))
+    if spread == 0 or spread < 0.5 * 10.0**-most:
+        return f"{number(value, 4)} ± {number(spread, 1)}"
+    places = -math.floor(math.log10(spread))
+    if round(spread * 10**places) == 1:  # a leading 1 would hide up to half of itself
+        places += 1
+    places = max(0, min(places, most))
+    return f"{_minus(f'{_unsigned_zero(value, places):.{places}f}')} ± {spread:.{places}f}"
+
+
+def setting(value: Any) -> str:
+    """Write a swept axis' value on one line: ``0.5``, ``chrono 100``, ``[8, 16]``, ``true``."""
+    if isinstance(value, str):
+        return " ".join(value.split())
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {setting(item)}" for key, item in value.items())
+    if isinstance(value, Sequence):
+        return f"[{', '.join(setting(item) for item in value)}]"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def axis(path: str) -> str:
+    """Shorten a dotted path to its last part: ``init.recurrent_gain`` → ``recurrent gain``."""
+    return path.rpartition(".")[2].replace("_", " ")
+
+
+def axis_names(paths: Iterable[str]) -> dict[str, str]:
+    """Shorten several dotted paths, but leave whole those whose short names would be the same."""
+    paths = list(paths)
+    short = [axis(path) for path in paths]
+    return {
+        path: path if short.count(name) > 1 else name
+        for path, name in zip(paths, short, strict=True)
+    }
+
+
+def _unsigned_zero(value: float, places: int) -> float:
+    """Round, so that nothing is written as −0.0."""
+    return round(value, places) + 0.0
+
+
+def _scientific(value: float, places: int) -> str:
+    mantissa, _, exponent = f"{value:.{places}e}".partition("e")
+    return f"{_minus(mantissa)}e{int(exponent)}"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

@@ -1,0 +1,213 @@
+"""What the report side reads: the points of a run, grouped, and their norms as curves over lag.
+
+A run is anything shaped like `Run`: one from the store, or results held in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from gradflow.core.quantity import SERIES, Quantity, Result
+from gradflow.core.typing import Array
+from gradflow.errors import UserError
+from gradflow.report.format import setting
+
+__all__ = [
+    "Curves",
+    "Group",
+    "Point",
+    "Run",
+    "curves",
+    "default_state",
+    "groups",
+    "length_of",
+    "original_step",
+    "quantile",
+    "states",
+]
+
+COLUMNS = ("model.cell", "length", "seed")
+"""Axes that every table and export has a column for, swept or not."""
+
+
+class _Model(Protocol):
+    @property
+    def cell_label(self) -> str: ...
+
+
+class _Config(Protocol):
+    @property
+    def model(self) -> _Model: ...
+    @property
+    def length(self) -> int | None: ...
+    @property
+    def seed(self) -> int: ...
+
+
+class Point(Protocol):
+    """A point of a sweep: its resolved configuration and the values of the swept axes."""
+
+    @property
+    def config(self) -> _Config:
+        """Cell, length, seed."""
+
+    @property
+    def axes(self) -> Mapping[str, Any]:
+        """Dotted path → value, for every swept axis."""
+
+
+class Run(Protocol):
+    """The points of an experiment, in the order of its plan, and where their results are."""
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+
+    @property
+    def path(self) -> Path:
+        """The directory that holds the run."""
+
+    @property
+    def points(self) -> Sequence[Point]:
+        """Points that have a result, in plan order."""
+
+    def result(self, point: Any) -> Result:
+        """Load what was recorded at a point."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Log10 norms against lag at one layer and direction, one row for each sequence.
+
+    Parameters
+    ----------
+    layer : int
+        Counted from 0.
+    direction : str
+        ``forward``, ``backward`` or, for the inputs of a bidirectional network, ``both``.
+    lag : array (n,)
+        Steps back from the last loss step, ascending, none negative.
+    step : array (n,)
+        The direction's own time of each lag.
+    values : array (sequences, n)
+        log10 of the norm; −inf is an exact zero.
+    """
+
+    layer: int
+    direction: str
+    lag: Array
+    step: Array
+    values: Array
+
+
+def curves(quantity: Quantity) -> Iterator[Curves]:
+    """Split a norm series by layer and direction, without the steps after the last loss."""
+    steps = np.asarray(quantity.coords["step"])
+    layers = np.asarray(quantity.coords.get("layer", np.arange(quantity.values.shape[0])))
+    for i, layer in enumerate(layers.tolist()):
+        for j, direction in enumerate(np.asarray(quantity.coords["direction"]).tolist()):
+            lag = np.asarray(quantity.coords["lag"])[j]
+            order = np.argsort(lag, kind="stable")
+            order = order[lag[order] >= 0]
+            if order.size:
+                values = quantity.values[i, j][:, order]
+                yield Curves(layer, direction, lag[order], steps[order], values)
+
+
+def states(result: Result) -> list[str]:
+    """Names of the norm series in a result, in the order of recording."""
+    return [name for name, quantity in result.items() if quantity.dims == SERIES]
+
+
+def default_state(run: Run, state: str | None = None) -> str:
+    """Check the name of a state, or choose one: ``s`` where it was recorded, else the first.
+
+    Raises
+    ------
+    UserError
+        If no point of the run has recorded it.
+    """
+    recorded: dict[str, None] = {}
+    for group in groups(run):
+        recorded.update(dict.fromkeys(states(run.result(group.points[0]))))
+        if (state or "s") in recorded:
+            return state or "s"
+    if not recorded:
+        raise UserError(f"{run.name}: no norms are stored; run it first: gradflow run CONFIG")
+    if state is None:
+        return next(iter(recorded))
+    raise UserError(
+        f"{run.name}: no state {state!r} was recorded; there is {', '.join(recorded)}\n"
+        f"  fix: add it to record.states and run again"
+    )
+
+
+def length_of(point: Point, result: Result) -> int:
+    """Return T: the configured length or, of a file read to its end, the last step recorded."""
+    if point.config.length is not None:
+        return point.config.length
+    return max(int(result[name].coords["step"].max()) for name in states(result))
+
+
+def original_step(step: Array, direction: str, length: int) -> Array:
+    """Turn a direction's own time into that of the inputs: backward, j is T + 1 − j."""
+    return length + 1 - step if direction == "backward" else step
+
+
+@dataclass(frozen=True)
+class Group:
+    """Points that differ in nothing but the seed.
+
+    Parameters
+    ----------
+    cell : str
+        The cell's label.
+    length : int or None
+        None where a file is read to its end.
+    axes : mapping
+        The other swept axes, leaving out the cell's options: its label shows them.
+    points : tuple
+        One for each seed.
+    """
+
+    cell: str
+    length: int | None
+    axes: Mapping[str, Any]
+    points: tuple[Point, ...]
+
+
+def groups(run: Run) -> list[Group]:
+    """Group the points of a run by everything but the seed, in the order of the plan."""
+    found: dict[tuple[object, ...], list[Point]] = {}
+    for point in run.points:
+        swept = tuple((path, setting(value)) for path, value in _others(point).items())
+        key = (point.config.model.cell_label, point.config.length, *swept)
+        found.setdefault(key, []).append(point)
+    return [
+        Group(one.config.model.cell_label, one.config.length, _others(one), tuple(points))
+        for points in found.values()
+        for one in points[:1]
+    ]
+
+
+def quantile(values: Array, q: float) -> Array:
+    """Interpolate the quantile `q` along the first axis; −inf stays −inf and makes no NaN."""
+    ordered = np.sort(values, axis=0)
+    position = q * (len(ordered) - 1)
+    below, above = ordered[int(position)], ordered[min(int(position) + 1, len(ordered) - 1)]
+    finite = np.isfinite(below)
+    gap = np.subtract(above, below, where=finite, out=np.zeros_like(below))
+    return np.asarray(below + (position - int(position)) * gap)
+
+
+def _others(point: Point) -> dict[str, Any]:
+    return {
+        path: value
+        for path, value in point.axes.items()
+        if path not in COLUMNS and not path.startswith("model.cell.")
+    }

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+from gradflow.errors import UserError
+from gradflow.report.horizons import LIMITS
+from gradflow.report.rates import slopes, summarise, verdict
+from gradflow.report.records import quantile
+from tests.report.fakes import line, series
+
+
+def one(*results, state="s"):
+    (summary,) = summarise(results, state)
+    return summary
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_limits_are_where_the_format_rounds_to_zero_and_infinity(name):
+    dtype = np.dtype(name)
+    zero, inf = LIMITS[name].zero, LIMITS[name].inf
+    info = np.finfo(dtype)
+    half = np.log10(np.longdouble(2)) * (round(math.log2(info.smallest_subnormal)) - 1)
+    assert zero == pytest.approx(float(half), rel=1e-14)
+    assert float(np.log10(np.longdouble(info.max))) <= inf
+    if name == "float64":  # nothing wider to round from
+        return
+    with np.errstate(over="ignore", under="ignore"):
+        assert dtype.type(10.0 ** (zero - 1e-9)) == 0
+        assert dtype.type(10.0 ** (zero + 1e-9)) > 0
+        assert np.isinf(dtype.type(10.0 ** (inf + 1e-9)))
+        assert np.isfinite(dtype.type(10.0 ** (inf - 1e-9)))
+
+
+@pytest.mark.parametrize("slope", [-0.6, -0.01, 0.05])
+def test_a_straight_line_gives_its_own_numbers(slope):
+    summary = one({"s": line(slope, 100)}, {"s": line(slope, 100)})
+    assert summary.slope == pytest.approx(slope, rel=1e-12)
+    assert summary.decades == pytest.approx(100 * slope, rel=1e-12)
+    assert summary.half_life == pytest.approx(math.log10(2) / abs(slope), rel=1e-12)
+    assert summary.spread == pytest.approx(0.0, abs=1e-15)
+    assert (summary.seeds, summary.sequences, summary.lags) == (2, 3, 100)
+
+
+def test_a_flat_curve_has_no_half_life_and_no_horizon():
+    summary = one({"s": line(0.0, 50, start=-3.7)})
+    assert (summary.slope, summary.half_life, summary.decades) == (0.0, math.inf, 0.0)
+    assert summary.spread is None
+    assert summary.flat
+    assert {h.reads for h in summary.horizons.values()} == {"never"}
+    assert summary.verdict == "steady"
+
+
+def test_horizons_are_measured_where_the_curve_gets_there():
+    horizons = one({"s": line(-0.5, 100)}).horizons
+    assert (horizons["float16"].lag, horizons["float16"].extrapolated) == (16, False)
+    assert (horizons["float32"].lag, horizons["float32"].extrapolated) == (91, False)
+    far = horizons["float64"]
+    assert far.extrapolated
+    assert far.lag == pytest.approx(-LIMITS["float64"].zero / 0.5, rel=1e-12)
+    assert far.reads == "0"
+
+
+def test_growth_overflows():
+    summary = one({"s": line(0.5, 20)})
+    assert summary.horizons["float16"].reads == "inf"
+    assert summary.horizons["float16"].lag == 10
+    assert summary.horizons["float32"].extrapolated
+    assert summary.horizons["float32"].lag == pytest.approx(38.53 / 0.5, rel=1e-3)
+    assert summary.verdict == "explodes"
+
+
+def test_an_exact_zero_vanishes_and_keeps_the_slope_before_it():
+    values = np.array([[[-np.inf, -np.inf, -2.0, -1.0, 0.0]]])[None]
+    summary = one({"s": series(values)})
+    assert summary.decades == -math.inf
+    assert summary.slope == pytest.approx(-1.0, rel=1e-12)
+    assert summary.verdict == "vanishes"
+    assert {(h.lag, h.reads) for h in summary.horizons.values()} == {(3.0, "0")}
+
+
+def test_one_dead_sequence_among_many_does_not_decide():
+    values = line(-0.1, 5, sequences=5).values.copy()
+    values[0, 0, 0, :3] = -np.inf
+    summary = one({"s": series(values)})
+    assert summary.decades == pytest.approx(-0.5, rel=1e-12)
+    assert summary.slope == pytest.approx(-0.1, rel=1e-12)
+
+
+def test_nothing_but_zeros():
+    summary = one({"s": series(np.full((1, 1, 2, 4), -np.inf))})
+    assert (summary.decades, summary.slope, summary.half_life) == (-math.inf, None, None)
+    assert summary.verdict == "vanishes"
+    assert summary.horizons["float64"].lag == 0
+
+
+def test_the_loss_end_is_the_first_norm_above_zero():
+    values = np.array([[[-4.0, -3.0, -1.0, -np.inf]]])[None]
+    assert one({"s": series(values)}).decades == -3.0
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_the_shortest_curves(length):
+    summary = one({"s": line(-0.25, length)})
+    assert summary.lags == length
+    if length == 0:
+        assert summary.slope is None
+        assert set(summary.horizons.values()) == {None}
+    else:
+        assert summary.slope == pytest.approx(-0.25, rel=1e-12)
+    assert summary.verdict == "steady"
+
+
+def test_steps_after_the_last_loss_are_dropped():
+    quantity = series([[[[-3.0, -2.0, -np.inf, -np.inf]]]], lag=[[1, 0, -1, -2]])
+    summary = one({"s": quantity})
+    assert (summary.lags, summary.decades) == (1, -1.0)
+
+
+def test_a_direction_without_a_loss_has_no_summary():
+    assert summarise([{"s": series([[[[-1.0, 0.0]]]], lag=[[-2, -1]])}]) == []
+
+
+def test_layers_and_directions_are_summarised_apart():
+    values = np.zeros((2, 2, 3, 11)) - np.arange(10, -1, -1) * 0.3
+    values[1, 1] *= 2
+    found = summarise([{"s": series(values, directions=("forward", "backward"))}])
+    assert [(s.layer, s.direction) for s in found] == [
+        (0, "forward"),
+        (0, "backward"),
+        (1, "forward"),
+        (1, "backward"),
+    ]
+    assert found[3].slope == pytest.approx(-0.6, rel=1e-12)
+
+
+def test_seeds_that_differ_are_counted():
+    summary = one(*({"s": line(slope, 20)} for slope in (-0.3, -0.2, -0.01, 0.2, -0.1)))
+    assert (summary.verdict, summary.agree, summary.seeds) == ("vanishes", 3, 5)
+    assert summary.slope == pytest.approx(-0.1, rel=1e-12)
+    assert summary.spread == pytest.approx((0.116 + 0.26) / 2, rel=1e-12)
+
+
+def test_the_boundary_of_steady_belongs_to_it():
+    assert [verdict(x) for x in (-math.inf, -1.001, -1.0, 0.0, 1.0, 1.001)] == [
+        "vanishes",
+        "vanishes",
+        "steady",
+        "steady",
+        "steady",
+        "explodes",
+    ]
+
+
+def test_slopes_are_those_of_least_squares():
+    random = np.random.default_rng(0)
+    lag, values = np.arange(30), random.standard_normal((4, 30)) - 50
+    expected = [np.polyfit(lag, row, 1)[0] for row in values]
+    np.testing.assert_allclose(slopes(lag, values), expected, rtol=1e-10)
+
+
+def test_a_state_that_was_not_recorded_is_named():
+    with pytest.raises(UserError, match=r"no state 'c' was recorded; there is s"):
+        summarise([{"s": line(-1, 3)}], "c")
+
+
+def test_quantiles_agree_with_numpy_and_bear_exact_zeros():
+    values = np.random.default_rng(0).standard_normal((7, 5))
+    for q in (0.0, 0.1, 0.5, 0.9, 1.0):
+        np.testing.assert_allclose(quantile(values, q), np.quantile(values, q, axis=0), rtol=1e-12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dead = np.array([[-np.inf], [-np.inf], [1.0], [2.0]])
+        low, middle, high = (float(quantile(dead, q)[0]) for q in (0.1, 0.5, 0.9))
+    assert (low, middle) == (-np.inf, -np.inf)
+    assert high == pytest.approx(1.7, rel=1e-12)

@@ -1,0 +1,198 @@
+"""Reading a user's files: bounded in size, without running anything in them, every mistake told."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+
+from gradflow.core.typing import Array
+from gradflow.errors import UserError
+
+__all__ = [
+    "MAX_BYTES",
+    "Choose",
+    "finite",
+    "mistake",
+    "opened",
+    "read_npy",
+    "read_npz",
+    "read_text",
+    "too_large",
+]
+
+MAX_BYTES = 1 << 30
+"""The most that is read from one file, unpacked: 1 GiB."""
+
+Choose: TypeAlias = Callable[[list[str]], Iterable[str]]
+"""Picks the arrays to read from the names that a file holds."""
+
+NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def mistake(path: Path, problem: str, *, expected: str = "", fix: str = "") -> UserError:
+    """Return the error that a wrong file ends in: where, what, what was expected, the fix."""
+    notes = [("expected", expected), ("fix", fix)]
+    return UserError(f"{path}: {problem}" + "".join(f"\n  {k}: {v}" for k, v in notes if v))
+
+
+@contextmanager
+def opened(path: Path, most: int | None = MAX_BYTES) -> Iterator[IO[bytes]]:
+    """Open a file that is there, may be read, is not empty and holds at most `most` bytes.
+
+    Raises
+    ------
+    UserError
+        If it is not so.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise mistake(path, "there is no such file", fix=_nearest(path)) from None
+    except OSError as error:
+        raise mistake(
+            path, f"cannot be read ({error.strerror})", fix="name a file that you may read"
+        ) from error
+    with file:
+        size = path.stat().st_size
+        if size == 0:
+            raise mistake(path, "the file is empty", fix="write the data again")
+        if most is not None and size > most:
+            raise too_large(path, size)
+        yield file
+
+
+def too_large(path: Path, size: int) -> UserError:
+    """Return the error for a file, or what unpacks from it, of more bytes than are read."""
+    return mistake(
+        path,
+        f"{size:,} bytes are too many",
+        expected=f"at most {MAX_BYTES:,} bytes, unpacked",
+        fix="keep fewer sequences or steps in the file",
+    )
+
+
+def _nearest(path: Path) -> str:
+    there = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, there, 1)
+    return f"did you mean {close[0]}?" if close else "check the path"
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text, which has to be UTF-8; a byte order mark is dropped."""
+    with opened(path) as file:
+        data = file.read()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise mistake(
+            path,
+            f"line {line} holds the byte 0x{data[error.start]:02x}, which is not UTF-8",
+            expected="text in UTF-8",
+            fix="save the file in UTF-8",
+        ) from error
+
+
+def read_npy(path: Path) -> Array:
+    """Read one array of real numbers from a .npy file."""
+    with opened(path) as file:
+        return _array(file, path)
+
+
+def read_npz(path: Path, choose: Choose) -> dict[str, Array]:
+    """Read those arrays of a .npz file that `choose` picks from the names there are."""
+    with opened(path, most=None) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
+                chosen = {name: members[name] for name in choose(list(members))}
+                size = sum(member.file_size for member in chosen.values())
+                if size > MAX_BYTES:
+                    raise too_large(path, size)
+                arrays = {}
+                for name, member in chosen.items():
+                    with archive.open(member) as packed:
+                        arrays[name] = _array(packed, path, f"{name}: ")
+                return arrays
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise mistake(
+                path,
+                f"not a whole .npz file ({error})",
+                expected="what numpy.savez writes",
+                fix="write the file again; a download may have been cut short",
+            ) from error
+
+
+def _array(file: IO[bytes], path: Path, name: str = "") -> Array:
+    shape, order, dtype = _npy_header(file, path, name)
+    if dtype.hasobject:
+        raise mistake(
+            path,
+            f"{name}holds Python objects, which gradflow does not load: they can run code",
+            expected="an array of numbers",
+            fix="save a plain array, e.g. numpy.asarray(data, dtype=float)",
+        )
+    if dtype.kind not in "biuf":
+        raise mistake(
+            path,
+            f"{name}holds {dtype.name}",
+            expected="real numbers, integers or floats",
+            fix="convert the array before saving it",
+        )
+    size = math.prod(shape) * dtype.itemsize
+    if size > MAX_BYTES:
+        raise too_large(path, size)
+    data = file.read(size)
+    if len(data) < size:
+        raise mistake(
+            path,
+            f"{name}ends after {len(data):,} of {size:,} bytes",
+            fix="write the file again; a copy or a download may have been cut short",
+        )
+    return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def _npy_header(
+    file: IO[bytes], path: Path, name: str
+) -> tuple[tuple[int, ...], Any, np.dtype[Any]]:
+    try:
+        version = np.lib.format.read_magic(file)
+        shape, fortran, dtype = NPY_HEADERS[version](file)
+    except (ValueError, KeyError) as error:
+        raise mistake(
+            path,
+            f"{name}not an array in NumPy's format",
+            expected="what numpy.save or numpy.savez writes",
+            fix="write the file again from NumPy",
+        ) from error
+    return shape, "F" if fortran else "C", dtype
+
+
+def finite(array: Array, path: Path, name: str, axes: tuple[str, ...] = ()) -> Array:
+    """Return the array if every number is finite; the message places the first that is not."""
+    if array.dtype.itemsize > np.dtype(np.float64).itemsize:
+        with np.errstate(over="ignore"):  # beyond float64 is infinite, and then refused
+            array = array.astype(np.float64)
+    ok = np.isfinite(array)
+    if not ok.all():
+        where = np.unravel_index(int(ok.argmin()), array.shape)
+        labels = [f"{axis} {k}" for axis, k in zip(axes, where, strict=bool(axes))]
+        place = ", ".join(labels) or f"index {tuple(map(int, where))}"
+        raise mistake(
+            path,
+            f"{name} is {array[where]} at {place}, counted from 0",
+            expected="finite numbers",
+            fix="remove or fill in what is missing",
+        )
+    return array

@@ -12,7 +12,6 @@ import numpy as np
 
 from gradflow.core import cells
 from gradflow.core.cells import Cell
-from gradflow.core.cells.base import options as cell_options
 from gradflow.core.typing import Array, Params
 from gradflow.experiment.reading import Choose, finite, mistake, read_npz
 from gradflow.experiment.safetensors import read_safetensors
@@ -197,9 +196,9 @@ def _options(path: Path, kind: str, biased: bool, asked: dict[str, Any]) -> dict
     decided: dict[str, Any] = {} if kind == "lstm" else {"bias": biased}
     if kind == "gru":
         decided["reset"] = "after"
-    defaults = cell_options(cells.get(kind))
+    plain = cells.get(kind)(hidden=1)
     for name, value in asked.items():
-        if name == "activation" or value == {**defaults, **decided}.get(name):
+        if name == "activation" or value == decided.get(name, getattr(plain, name, None)):
             continue
         have = f"{name}: {decided[name]}" if name in decided else "no such thing"
         raise mistake(

@@ -1,0 +1,346 @@
+"""Every generator against an independent reading of its task, and the laws that hold for all."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradflow.core import inputs
+from gradflow.core.inputs import series_stream, symbol_stream
+from gradflow.core.inputs.reber import SYMBOLS as REBER
+from gradflow.core.inputs.temporal_order import SYMBOLS as TEMPORAL
+
+LENGTHS = st.integers(25, 60)
+SEEDS = st.integers(0, 2**32)
+
+
+def letters(batch, column, alphabet):
+    x = batch.x[:, 0, :, column]
+    assert set(np.unique(x)) <= {0.0, 1.0}
+    np.testing.assert_array_equal(x.sum(axis=1), 1.0)
+    return "".join(alphabet[k] for k in x.argmax(axis=1))
+
+
+def same(a, b):
+    np.testing.assert_array_equal(a.x, b.x)
+    assert (a.targets is None) == (b.targets is None)
+    if a.targets is not None:
+        np.testing.assert_array_equal(a.targets, b.targets)
+
+
+# --- all kinds ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", inputs.names())
+def test_shapes_are_as_declared(kind):
+    task = inputs.get(kind)
+    steps = task.shortest() + 3
+    batch = task.generate(steps, 4, 0)
+    assert batch.x.shape == (steps, 1, task.features(), 4)
+    assert batch.x.dtype == np.float64
+    assert np.isfinite(batch.x).all()
+    assert batch.target_kind == task.target_kind
+    assert batch.prefix == task.prefix
+    if batch.target_kind == "values":
+        assert batch.targets.shape == (steps, 1, batch.outputs, 4)
+        assert batch.targets.dtype == np.float64
+    elif batch.target_kind == "classes":
+        assert batch.targets.shape == (steps, 1, 4)
+        assert np.issubdtype(batch.targets.dtype, np.integer)
+        assert batch.targets.min() >= -1
+        assert batch.targets.max() < batch.classes == batch.outputs
+        assert (batch.targets[-1] >= 0).all()
+    else:
+        assert batch.targets is None
+        assert batch.outputs == 0
+
+
+@pytest.mark.parametrize("kind", inputs.names())
+def test_a_sequence_is_the_same_whatever_the_number_of_sequences(kind):
+    few, many = (inputs.get(kind).generate(40, n, 5) for n in (2, 7))
+    np.testing.assert_array_equal(few.x, many.x[..., :2])
+    if few.targets is not None:
+        np.testing.assert_array_equal(few.targets, many.targets[..., :2])
+
+
+@pytest.mark.parametrize("kind", inputs.names())
+def test_sequences_and_seeds_differ(kind):
+    task = inputs.get(kind)
+    one, other = (task.generate(200, 2, seed) for seed in (0, 1))
+    assert not np.array_equal(one.x[..., 0], one.x[..., 1])
+    assert not np.array_equal(one.x, other.x)
+    same(one, task.generate(200, 2, 0))
+
+
+@pytest.mark.parametrize("kind", [k for k in inputs.names() if inputs.get(k).prefix])
+@given(steps=st.integers(1, 40), more=st.integers(0, 40), seed=SEEDS)
+@settings(max_examples=15, deadline=None)
+def test_a_stream_begins_the_same_at_every_length(kind, steps, more, seed):
+    generate = inputs.get(kind).generate
+    short, long = generate(steps, 3, seed), generate(steps + more, 3, seed)
+    np.testing.assert_array_equal(short.x, long.x[:steps])
+    if short.targets is not None:
+        np.testing.assert_array_equal(short.targets, long.targets[:steps])
+
+
+@pytest.mark.parametrize("kind", inputs.names())
+def test_the_shortest_length_works_and_a_shorter_one_is_refused(kind):
+    task = inputs.get(kind)
+    least = task.shortest()
+    assert len(task.generate(least, 2, 0).x) == least
+    with pytest.raises(ValueError, match=f"{kind}.* needs a length of at least {least}, not"):
+        task.generate(least - 1, 2, 0)
+
+
+@pytest.mark.parametrize("kind", inputs.names())
+def test_a_long_draw_is_quick(kind):
+    began = time.process_time()  # what others do on the machine is not counted
+    inputs.get(kind).generate(115_000, 16, 0)
+    assert time.process_time() - began < 2
+
+
+def test_unknown_kind():
+    with pytest.raises(KeyError):
+        inputs.get("nose")
+
+
+# --- noise -------------------------------------------------------------------------------------
+
+
+def test_noise_has_its_moments():
+    x = inputs.get("noise").generate(20_000, 3, 0, features=2, scale=2.5).x
+    assert x.shape == (20_000, 1, 2, 3)
+    assert abs(x.mean()) < 5 * 2.5 / np.sqrt(x.size)
+    assert abs(x.var() / 2.5**2 - 1) < 5 * np.sqrt(2 / x.size)
+    neighbours = np.corrcoef(x[:-1, 0, 0, 0], x[1:, 0, 0, 0])[0, 1]
+    assert abs(neighbours) < 5 / np.sqrt(20_000)
+
+
+def test_silence():
+    x = inputs.get("noise").generate(10, 2, 0, scale=0.0).x
+    assert not x.any()
+    assert not np.signbit(x).any()
+
+
+def test_scale_is_a_factor():
+    one, two = (inputs.get("noise").generate(10, 2, 0, scale=s).x for s in (1.0, 2.0))
+    np.testing.assert_array_equal(2 * one, two)
+
+
+def test_noise_needs_a_feature():
+    with pytest.raises(ValueError, match="at least 1 feature, not 0"):
+        inputs.get("noise").generate(10, 2, 0, features=0)
+
+
+# --- adding ------------------------------------------------------------------------------------
+
+
+@given(steps=st.integers(2, 60), seed=SEEDS)
+@settings(max_examples=40, deadline=None)
+def test_adding(steps, seed):
+    batch = inputs.get("adding").generate(steps, 3, seed)
+    value, marker = batch.x[:, 0, 0], batch.x[:, 0, 1]
+    assert ((value >= 0) & (value < 1)).all()
+    assert set(np.unique(marker)) <= {0.0, 1.0}
+    half = steps // 2
+    np.testing.assert_array_equal(marker[:half].sum(axis=0), 1)
+    np.testing.assert_array_equal(marker[half:].sum(axis=0), 1)
+    np.testing.assert_allclose(batch.targets[-1, 0, 0], (value * marker).sum(axis=0), rtol=1e-15)
+    assert np.isnan(batch.targets[:-1]).all()
+
+
+def test_adding_marks_every_place():
+    marker = inputs.get("adding").generate(7, 400, 0).x[:, 0, 1]
+    assert (marker.sum(axis=1) > 0).all()
+
+
+# --- copy --------------------------------------------------------------------------------------
+
+
+@given(symbols=st.integers(1, 9), memory=st.integers(1, 8), extra=st.integers(0, 30), seed=SEEDS)
+@settings(max_examples=40, deadline=None)
+def test_copy(symbols, memory, extra, seed):
+    steps = 2 * memory + 1 + extra
+    batch = inputs.get("copy").generate(steps, 3, seed, symbols=symbols, memory=memory)
+    assert batch.classes == symbols + 1
+    blank, delimiter = symbols, symbols + 1
+    codes = batch.x[:, 0].argmax(axis=1)
+    np.testing.assert_array_equal(batch.x.sum(axis=2), 1)
+    assert codes[:memory].max() < symbols
+    assert (codes[memory : memory + extra] == blank).all()
+    assert (codes[memory + extra] == delimiter).all()
+    assert (codes[memory + extra + 1 :] == blank).all()
+    assert len(codes) - (memory + extra + 1) == memory
+    expected = np.concatenate([np.full((steps - memory, 3), blank), codes[:memory]])
+    np.testing.assert_array_equal(batch.targets[:, 0], expected)
+
+
+def test_copy_needs_symbols_and_room():
+    copy = inputs.get("copy")
+    assert copy.shortest(memory=4) == 9
+    with pytest.raises(ValueError, match="copy with a memory of 4 needs a length of at least 9"):
+        copy.generate(8, 1, 0, memory=4)
+    with pytest.raises(ValueError, match="at least 1 symbol and a memory of 1, not 0 and 10"):
+        copy.generate(40, 1, 0, symbols=0)
+
+
+# --- temporal order ----------------------------------------------------------------------------
+
+
+@given(steps=st.integers(10, 130), seed=SEEDS)
+@settings(max_examples=60, deadline=None)
+def test_temporal_order(steps, seed):
+    batch = inputs.get("temporal-order").generate(steps, 3, seed)
+    for column in range(3):
+        text = letters(batch, column, TEMPORAL)
+        assert text[0] == "E"
+        assert text[-1] == "B"
+        first, second = (t for t, letter in enumerate(text) if letter in "XY")
+        assert steps // 10 <= first <= steps // 5
+        assert steps // 2 <= second <= 3 * steps // 5
+        rest = {letter for t, letter in enumerate(text[1:-1], 1) if t not in (first, second)}
+        assert rest <= set("abcd")
+        assert batch.targets[-1, 0, column] == ["XX", "XY", "YX", "YY"].index(
+            text[first] + text[second]
+        )
+    assert (batch.targets[:-1] == -1).all()
+
+
+def test_temporal_order_reaches_the_windows_of_the_paper_and_all_classes():
+    batch = inputs.get("temporal-order").generate(100, 600, 0)
+    texts = [letters(batch, column, TEMPORAL) for column in range(600)]
+    places = [[t for t, letter in enumerate(text) if letter in "XY"] for text in texts]
+    assert {first for first, _ in places} == set(range(10, 21))
+    assert {second for _, second in places} == set(range(50, 61))
+    assert set(batch.targets[-1, 0]) == {0, 1, 2, 3}
+
+
+# --- reber -------------------------------------------------------------------------------------
+
+# The grammar as words: after which symbols in which place what may follow, read off the published
+# diagram. Node 1 loops on S, node 2 on T; X and P lead back.
+DIAGRAM = {
+    ("start", "T"): "upper",
+    ("start", "P"): "lower",
+    ("upper", "S"): "upper",
+    ("upper", "X"): "upper right",
+    ("lower", "T"): "lower",
+    ("lower", "V"): "lower right",
+    ("upper right", "X"): "lower",
+    ("upper right", "S"): "end",
+    ("lower right", "P"): "upper right",
+    ("lower right", "V"): "end",
+}
+
+
+def is_reber(text):
+    node = "start"
+    if not (text.startswith("B") and text.endswith("E")):
+        return False
+    for letter in text[1:-1]:
+        node = DIAGRAM.get((node, letter))
+    return node == "end"
+
+
+def strings(text):
+    """Cut a stream into its strings: each is B p (Reber string) p E, whose own E is the second."""
+    found = []
+    while True:
+        end = text.find("E", text.find("E") + 1)
+        if "E" not in text or end < 0:
+            return found, text
+        found.append(text[: end + 1])
+        text = text[end + 1 :]
+
+
+def test_the_published_examples_are_reber_strings():
+    for text in ("BTXSE", "BPVVE", "BTSSXXTVVE", "BPTVPSE", "BTSSSXXTTVPXVPSE"):
+        assert is_reber(text)
+    assert not is_reber("BTSSPXSE")
+    assert not is_reber("BPTVVB")
+
+
+def test_reber_streams_are_strings_of_the_embedded_grammar():
+    batch = inputs.get("reber").generate(4000, 4, 0)
+    found = []
+    for column in range(4):
+        text = letters(batch, column, REBER)
+        whole, rest = strings(text)
+        assert "".join(whole) + rest == text
+        found += whole
+    for string in found:
+        assert string[0] == "B"
+        assert string[-1] == "E"
+        assert string[1] == string[-2]
+        assert string[1] in "TP"
+        assert is_reber(string[2:-2])
+    assert {string[1] for string in found} == {"T", "P"}
+    lengths = np.array([len(string) - 4 for string in found])
+    assert lengths.min() == 5
+    assert abs(lengths.mean() - 8) < 5 * lengths.std() / np.sqrt(len(lengths))
+
+
+def test_reber_targets_are_the_next_symbols():
+    batch = inputs.get("reber").generate(50, 3, 1)
+    longer = inputs.get("reber").generate(51, 3, 1)
+    np.testing.assert_array_equal(batch.targets[:, 0], longer.x[1:, 0].argmax(axis=1))
+
+
+# --- distractors -------------------------------------------------------------------------------
+
+
+@given(steps=st.integers(2, 60), seed=SEEDS, scale=st.floats(0, 10))
+@settings(max_examples=40, deadline=None)
+def test_distractors(steps, seed, scale):
+    batch = inputs.get("distractors").generate(steps, 3, seed, scale=scale)
+    value, store, recall = (batch.x[:, 0, k] for k in range(3))
+    assert set(np.abs(value[0])) == {1.0}
+    assert not value[-1].any()
+    np.testing.assert_array_equal(store, (np.arange(steps) == 0)[:, None] * np.ones(3))
+    np.testing.assert_array_equal(recall, (np.arange(steps) == steps - 1)[:, None] * np.ones(3))
+    np.testing.assert_array_equal(batch.targets[-1, 0, 0], value[0])
+    assert not batch.targets[:-1].any()
+
+
+def test_distractors_between_the_cues_are_noise_of_their_scale():
+    value = inputs.get("distractors").generate(20_002, 2, 0, scale=0.3).x[1:-1, 0, 0]
+    assert abs(value.std() / 0.3 - 1) < 5 / np.sqrt(2 * value.size)
+    stored = inputs.get("distractors").generate(2, 100, 0).x[0, 0, 0]
+    assert set(stored) == {-1.0, 1.0}
+
+
+# --- streams -----------------------------------------------------------------------------------
+
+
+def test_series_stream():
+    series = np.arange(24).reshape(2, 4, 3)
+    batch = series_stream(series)
+    assert batch.x.shape == (4, 1, 3, 2)
+    assert batch.x.dtype == np.float64
+    np.testing.assert_array_equal(batch.x[2, 0, :, 1], series[1, 2])
+    np.testing.assert_array_equal(batch.targets[:3], batch.x[1:])
+    assert np.isnan(batch.targets[3]).all()
+    assert batch.outputs == 3
+    short = series_stream(series, 2)
+    np.testing.assert_array_equal(short.x, batch.x[:2])
+    np.testing.assert_array_equal(short.targets, batch.targets[:2])
+
+
+def test_symbol_stream():
+    codes = np.array([[0, 2, 1, 1], [1, 1, 0, 2]])
+    batch = symbol_stream(codes, 3)
+    np.testing.assert_array_equal(batch.x[:, 0].argmax(axis=1), codes.T)
+    np.testing.assert_array_equal(batch.targets[:, 0], [[2, 1], [1, 0], [1, 2], [-1, -1]])
+    assert batch.outputs == batch.classes == 3
+    same(symbol_stream(codes, 3, 3), symbol_stream(codes[:, :4], 3, 3))
+
+
+def test_a_stream_cannot_be_longer_than_its_data():
+    with pytest.raises(ValueError, match="have 4 steps, fewer than the length 5"):
+        series_stream(np.zeros((1, 4, 1)), 5)
+    with pytest.raises(ValueError, match="a stream needs a length of at least 1, not 0"):
+        symbol_stream(np.zeros((1, 0), dtype=int), 2)

@@ -9,89 +9,22 @@ layer and has one span. Within a span every direction of a layer runs in blocks 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradflow.core.cells import Cell, State
+from gradflow.core.cells import State
+from gradflow.core.forward import States, Tapes, forward, outputs
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network, Weights, reads
+from gradflow.core.observe import Block, Observer
 from gradflow.core.scaled import Scaled, add, zeros_like_columns
-from gradflow.core.scan import Swept, Tape, pull_back, unroll
-from gradflow.core.typing import Array, Params
+from gradflow.core.scan import Tape, pull_back
+from gradflow.core.schedule import Schedule
+from gradflow.core.typing import Array
 from gradflow.errors import NumericalError
 
-__all__ = ["Block", "Observer", "Schedule", "backpropagate"]
-
-States: TypeAlias = tuple[tuple[State, ...], ...]
-Tapes: TypeAlias = list[list[list[Tape]]]
-"""By layer, direction and block."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """What an observer sees: consecutive steps of one layer and direction, swept back.
-
-    Parameters
-    ----------
-    layer, direction : int
-        Where.
-    cell, p
-        The cell and its parameters there.
-    first : int
-        The direction's own time of the state before the block's first step, 0..T − 1.
-    tape : Tape
-        The forward pass's records; ``swept.start`` is the offset of the block's steps in it.
-    swept : Swept
-        The cotangents. With several lengths, arrays have an axis of lengths in front, longest
-        first, as many as have joined.
-    """
-
-    layer: int
-    direction: int
-    cell: Cell
-    p: Params
-    first: int
-    tape: Tape
-    swept: Swept
-
-
-class Observer(Protocol):
-    """Looks at cotangents as they go by."""
-
-    needs_states: bool
-    """Whether the tapes must hold the states after every step."""
-
-    needs_inputs: bool
-    """Whether ∂L/∂x is to be computed for the network's inputs."""
-
-    def block(self, block: Block) -> None:
-        """See a block of a layer."""
-
-    def inputs(self, first: int, dx: Scaled) -> None:
-        """See ∂L/∂x_k for the steps first + 1, … in original time."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How time is cut, and whether tapes are kept.
-
-    Parameters
-    ----------
-    block : int
-        Most steps in a block.
-    keep : bool
-        Whether tapes are kept; else each span is run again on the way back.
-    """
-
-    block: int
-    keep: bool = True
-
-    def cuts(self, length: int, at: Sequence[int] = ()) -> list[tuple[int, int]]:
-        """Cut 0..length into blocks, with a border at each of `at`."""
-        borders = sorted({*range(0, length, self.block), *at, length})
-        return list(zip(borders, borders[1:], strict=False))
+__all__ = ["backpropagate"]
 
 
 def backpropagate(
@@ -131,23 +64,23 @@ def backpropagate(
     _Run(net, weights, x, loss, lengths, observers, schedule)()
 
 
+@dataclass
 class _Run:
     """One call of `backpropagate`."""
 
-    def __init__(
-        self,
-        net: Network,
-        weights: Weights,
-        x: Array,
-        loss: Loss,
-        lengths: Sequence[int],
-        observers: Sequence[Observer],
-        schedule: Schedule,
-    ) -> None:
-        self.net, self.weights, self.x, self.loss = net, weights, x, loss
-        self.lengths, self.observers, self.schedule = lengths, observers, schedule
-        self.wants_dx = any(o.needs_inputs for o in observers)
-        self.wants_states = loss.sees_outputs or any(o.needs_states for o in observers)
+    net: Network
+    weights: Weights
+    x: Array
+    loss: Loss
+    lengths: Sequence[int]
+    observers: Sequence[Observer]
+    schedule: Schedule
+    wants_dx: bool = field(init=False)
+    wants_states: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wants_dx = any(o.needs_inputs for o in self.observers)
+        self.wants_states = self.loss.sees_outputs or any(o.needs_states for o in self.observers)
 
     def __call__(self) -> None:
         total = self.lengths[0]
@@ -168,7 +101,7 @@ class _Run:
             adjoints = self.backward(span, tape, adjoints)
 
     def nothing(self, state: State) -> Scaled:
-        """The adjoint beyond the end: zero, with an (empty) axis of lengths if there are several."""
+        """Zero, the adjoint beyond the end; with an (empty) axis of lengths if there are more."""
         parts = tuple(np.zeros_like(part) for part in state)
         if len(self.lengths) > 1:
             parts = tuple(part[None][:0] for part in parts)
@@ -176,30 +109,16 @@ class _Run:
 
     def forward(self, span: tuple[int, int], states: States) -> tuple[Tapes, States]:
         """Take all layers through a span."""
-        x = self.x[slice(*span)]
-        tapes: Tapes = []
-        after: list[tuple[State, ...]] = []
-        for layer in range(self.net.layers):
-            keep = self.wants_states or layer + 1 < self.net.layers
-            made: list[list[Tape]] = []
-            ends: list[State] = []
-            for direction, p in enumerate(self.weights[layer]):
-                state = states[layer][direction]
-                own = reads(direction, x)
-                blocks: list[Tape] = []
-                for lo, hi in self.schedule.cuts(len(own)):
-                    tape, end = unroll(self.net.cell, p, own[lo:hi], state, keep=keep)
-                    if not all(np.isfinite(part).all() for part in end):
-                        self.complain(layer, direction, span[0] + lo, tape, state)
-                    blocks.append(tape)
-                    state = end
-                made.append(blocks)
-                ends.append(state)
-            tapes.append(made)
-            after.append(tuple(ends))
-            if keep:
-                x = _outputs(made)
-        return tapes, tuple(after)
+        lo, hi = span
+        return forward(
+            self.net,
+            self.weights,
+            self.x[lo:hi],
+            states,
+            self.schedule.cuts(hi - lo),
+            first=lo,
+            keep=self.wants_states,
+        )
 
     def backward(
         self, span: tuple[int, int], tapes: Tapes, adjoints: list[list[Scaled]]
@@ -287,7 +206,7 @@ class _Run:
         if not at.any():
             return None
         nets, _, columns = top[0][0].states[0][0].shape
-        y = _outputs(top) if self.loss.sees_outputs else None
+        y = outputs(top) if self.loss.sees_outputs else None
         dy = self.loss.cotangent(lo + 1, hi - lo, (nets, self.net.outputs, columns), y)
         chosen = at[:, :, None, None, None].astype(self.x.dtype)
         if len(self.lengths) == 1:
@@ -303,40 +222,16 @@ class _Run:
         part = dy.parts[0][..., direction * H : (direction + 1) * H, :]
         return Scaled((reads(direction, part),), reads(direction, dy.exponent))
 
-    def complain(self, layer: int, direction: int, first: int, tape: Tape, state: State) -> None:
-        """Raise for the first step whose state is not finite."""
-        cell, p = self.net.cell, self.weights[layer][direction]
-        for k in range(len(tape.caches)):
-            _, state = unroll(cell, p, tape.x[k : k + 1], state, keep=False)
-            if not all(np.isfinite(part).all() for part in state):
-                raise NumericalError(
-                    f"the state of {self.where(layer, direction)} overflows at step "
-                    f"{first + k + 1}: smaller weights, gains or inputs keep it finite"
-                )
-
     def check(self, block: Block) -> None:
         """Raise where an adjoint is NaN or infinite."""
         squares = sum(block.swept.squares)
         if not np.isfinite(squares).all():
             last = block.first + len(block.swept.da)
+            where = self.net.name(block.layer, block.direction)
             raise NumericalError(
-                f"the adjoint of {self.where(block.layer, block.direction)} is not finite at one "
-                f"of the steps {block.first + 1} to {last}: one step's derivative overflows"
+                f"the adjoint of {where} is not finite at one of the steps {block.first + 1} to "
+                f"{last}: the derivative of a single step overflows"
             )
-
-    def where(self, layer: int, direction: int) -> str:
-        """Name a place in the network."""
-        way = f", {self.net.directions[direction]}" if self.net.bidirectional else ""
-        return f"{self.net.cell.label} (layer {layer}{way})"
-
-
-def _outputs(tapes: list[list[Tape]]) -> Array:
-    """[h→; h←] of a layer at each step of a span, in original time."""
-    each = [
-        reads(direction, np.concatenate([tape.outputs() for tape in blocks]))
-        for direction, blocks in enumerate(tapes)
-    ]
-    return each[0] if len(each) == 1 else np.concatenate(each, axis=-2)
 
 
 def _grown(a: Array, new: int) -> Array:

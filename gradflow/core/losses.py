@@ -1,4 +1,4 @@
-"""Losses: one scalar per sequence, as the cotangents that they send into the top layer's outputs."""
+"""Losses: one scalar per sequence, as the cotangents they send into the top layer's outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Loss:
 
         probe           ℓ_t = v · y_t                       v a unit vector per sequence
         sum             ℓ_t = Σ_j y_tj
-        mse             ℓ_t = ‖V y_t − target_t‖² / m       m rows of V
+        mse             ℓ_t = ‖V y_t − target_t‖² / m       m rows of V; NaN targets count 0
         cross_entropy   ℓ_t = −log softmax(V y_t)[target_t] 0 where target_t is −1
 
     Parameters
@@ -84,7 +84,8 @@ class Loss:
         target = self.targets[first - 1 : first - 1 + count]
         logits = self.readout @ y
         if self.kind == "mse":
-            return pull(self.readout, 2 / logits.shape[-2] * (logits - target))
+            error = np.where(np.isnan(target), 0, logits - target)
+            return pull(self.readout, 2 / logits.shape[-2] * error)
         return pull(self.readout, _softmax_minus_target(logits, target))
 
 

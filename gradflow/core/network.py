@@ -67,6 +67,11 @@ class Network:
         """Shapes of the parameters of one direction of a layer."""
         return self.cell.parameters(self.features(layer))
 
+    def name(self, layer: int, direction: int) -> str:
+        """Name a layer and direction in a message."""
+        way = f", {self.directions[direction]}" if self.bidirectional else ""
+        return f"{self.cell.label} (layer {layer}{way})"
+
     def places(self) -> Iterator[tuple[int, int]]:
         """All (layer, direction) pairs, bottom up."""
         for layer in range(self.layers):

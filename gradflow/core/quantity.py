@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from gradflow.core.typing import Array
 
-__all__ = ["Quantity", "Result"]
+__all__ = ["SERIES", "Quantity", "Result"]
 
 SERIES = ("layer", "direction", "sequence", "step")
 """The axes of a norm recorded along time."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from gradflow.core.bptt import Block
+from gradflow.core.losses import Loss
 from gradflow.core.network import Network
+from gradflow.core.observe import Block
+from gradflow.core.quantity import SERIES, Quantity, Result
 from gradflow.core.scaled import Scaled, log10_norm, square_norms
 from gradflow.core.typing import Array
 
 __all__ = ["Every", "Gradients", "Norms", "Vectors", "recorded_steps"]
 
-Every = int | str
+Every: TypeAlias = int | str
 """A stride, or ``log``: about 20 lags per decade."""
 
 STATES = ("h", "c", "s")
@@ -74,6 +77,7 @@ class Norms:
         states: Sequence[str],
         every: Every = 1,
     ) -> None:
+        self.net = net
         self.lengths = sorted(lengths, reverse=True)
         self.needs_inputs = "x" in states
         self.names = [n for n in states if n in ("h", "s", "x") or n in net.cell.parts]
@@ -117,6 +121,26 @@ class Norms:
             squares = square_norms(list(dx.parts[0]))
             self._put("x", (0, 0), first + 1, squares, dx.exponent)
 
+    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+        """Everything recorded of one of the nets at one of the lengths, by name."""
+        at = loss.steps(length)
+        last = {"forward": int(at[-1]), "backward": length + 1 - int(at[0])}
+        result: Result = {}
+        for name in self.names:
+            track = self.tracks[name][self.lengths.index(length)]
+            directions: tuple[str, ...] = self.net.directions
+            lags = [last[way] - track.steps for way in directions]
+            if name == "x" and self.net.bidirectional:
+                directions, lags = ("both",), lags[:1]
+            coords = {
+                "layer": np.arange(track.values.shape[1]),
+                "direction": np.array(directions),
+                "step": track.steps,
+                "lag": np.stack(lags),
+            }
+            result[name] = Quantity(name, SERIES, track.values[net].copy(), coords)
+        return result
+
     def _put(
         self, name: str, place: tuple[int, int], first: int, squares: Array, exponent: Array
     ) -> None:
@@ -152,7 +176,9 @@ class Vectors:
         for k, (dstate, totals) in enumerate(zip(swept.dstates, swept.totals, strict=True)):
             step = block.first + k + 1
             for part, value in zip(block.cell.parts, dstate, strict=True):
-                self._keep(part if part == "h" else f"carried_{part}", place, step, value, swept.exponent)
+                self._keep(
+                    part if part == "h" else f"carried_{part}", place, step, value, swept.exponent
+                )
             for part, value in zip(block.cell.parts[1:], totals, strict=True):
                 self._keep(part, place, step, value, swept.exponent)
         if block.first == 0:
@@ -174,8 +200,7 @@ class Gradients:
     """Gradients of all parameters, Σ over steps and sequences, for each net.
 
     Contributions are added at one exponent for each net, so that neither an exploding nor a
-    vanishing adjoint leaves the range. With several lengths they are summed too: run one length for
-    the gradient of one.
+    vanishing adjoint leaves the range. Runs with one length only.
     """
 
     needs_states = True
@@ -215,9 +240,9 @@ class Gradients:
 
 def _product(form: str, left: Array, right: Array | None) -> Array:
     """left ⊗ right, summed over columns: ``(nets, rows, cols)``."""
-    if right is None:
-        return left.sum(axis=-1, keepdims=True)
-    if form == "diagonal":
-        return (left * right).sum(axis=-1, keepdims=True)
-    return left @ right.swapaxes(-1, -2)
-
+    if right is not None and form == "outer":
+        outer: Array = left @ right.swapaxes(-1, -2)
+        return outer
+    each = left if right is None else left * right
+    total: Array = np.sum(each, axis=-1, keepdims=True)
+    return total

@@ -95,7 +95,8 @@ def square_norms(arrays: list[Array]) -> Array:
     """Σ m² over features for each of the arrays: ``(steps, ..., nets, columns)``."""
     if arrays[0].size < SMALL:
         stack = np.stack(arrays)
-        return np.einsum("...fc,...fc->...c", stack, stack)
+        squares: Array = np.einsum("...fc,...fc->...c", stack, stack)
+        return squares
     return np.stack([np.einsum("...fc,...fc->...c", a, a) for a in arrays])
 
 

@@ -2,10 +2,11 @@
 
 A cell knows one step on arrays ``(nets, features, columns)`` and nothing of time, of stacks or of
 directions. Further axes may stand in front (the steps of a block, the lengths whose adjoints go
-back together): NumPy broadcasts over them, and `pull` is the one product that must know. `step` gives the next state and a cache; `linearise` turns the cache into the local
-derivatives; `step_vjp` takes the cotangent of the state back through them. In between, the input
-enters through the *drive* ``u_t = U x_t + b``, which needs no state and is therefore computed for
-many steps in one product.
+back together): NumPy broadcasts over them, and `pull` is the one product that must know. `step`
+gives the next state and a cache; `linearise` turns the cache into the local derivatives;
+`step_vjp` takes the cotangent of the state back through them. In between, the input enters
+through the *drive* ``u_t = U x_t + b``, which needs no state and is therefore computed for many
+steps in one product.
 """
 
 from __future__ import annotations
@@ -211,7 +212,7 @@ def like(a: Array, rows: int) -> Array:
 
 
 def pull(W: Array, a: Array) -> Array:
-    """Wᵀ a, the transpose of the product W @ x, for a cotangent ``([lengths,] nets, rows, columns)``.
+    """Wᵀ a, the transpose of the product W @ x, for a ``([lengths,] nets, rows, columns)``.
 
     Lengths become further columns of one product: their axis is the third in memory although it
     is the first in shape, so that neither the view in nor the view out copies.

@@ -1,0 +1,165 @@
+"""Memory planned before it is taken: how time is cut into blocks, and what is kept of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradflow.core.cells import Cell
+from gradflow.core.network import Network
+from gradflow.core.typing import Array, DType
+
+__all__ = ["Footprint", "Schedule", "Work"]
+
+_CHUNK = 1 << 20
+"""Bytes of drive that a block should not exceed by much: what the second-level cache holds."""
+
+
+_OBJECTS = 1500
+"""Bytes of Python objects that a span leaves behind in each layer and direction."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How time is cut, and whether tapes are kept.
+
+    Parameters
+    ----------
+    block : int
+        Most steps in a block.
+    keep : bool
+        Whether tapes are kept; else each span is run again on the way back. The numbers are the
+        same bit for bit.
+    """
+
+    block: int
+    keep: bool = True
+
+    def cuts(self, length: int, at: Sequence[int] = ()) -> list[tuple[int, int]]:
+        """Cut 0..length into blocks, with a border at each of `at`."""
+        borders = sorted({*range(0, length, self.block), *at, length})
+        return list(itertools.pairwise(borders))
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that a measurement takes beyond the running program.
+
+    Parameters
+    ----------
+    fixed : int
+        Weights, inputs and records.
+    tapes : int
+        What the forward pass leaves for the way back, or the checkpoints in its place.
+    block : int
+        The block that is being worked on.
+    """
+
+    fixed: int
+    tapes: int
+    block: int
+
+    @property
+    def peak(self) -> int:
+        """Their sum."""
+        return self.fixed + self.tapes + self.block
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be measured, as far as its size goes.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    nets, columns : int
+        Independent nets and sequences.
+    lengths : tuple of int
+        All that run together.
+    records : int
+        Numbers recorded for each net, sequence, layer and direction.
+    dtype : dtype
+        Of states and adjoints.
+    sees_outputs : bool
+        Whether the top layer's outputs are kept, too.
+    """
+
+    net: Network
+    nets: int
+    columns: int
+    lengths: tuple[int, ...]
+    records: int
+    dtype: DType
+    sees_outputs: bool = False
+
+    def schedule(self, budget: int | None = None) -> Schedule:
+        """Choose blocks: tapes kept if they fit into the budget, else checkpoints.
+
+        Without any that fits the one with the smallest footprint is returned; the caller, who
+        knows what the bytes are for, refuses.
+        """
+        drive = self._bytes(len(self.net.cell.gates) * self.net.cell.hidden)
+        block = int(np.clip(_CHUNK // max(drive, 1), 8, 64))
+        kept = Schedule(block)
+        if budget is None or self.net.bidirectional or self.footprint(kept).peak <= budget:
+            return kept
+        steps = max(self.lengths)
+        longest = max(block, math.isqrt(steps))
+        choices = [Schedule(b, keep=False) for b in (block, longest, max(1, block // 4), 1)]
+        fitting = (s for s in choices if self.footprint(s).peak <= budget)
+        return next(fitting, min(choices, key=lambda s: self.footprint(s).peak))
+
+    def footprint(self, schedule: Schedule) -> Footprint:
+        """Predict the bytes that a measurement takes under a schedule."""
+        net, steps, size = self.net, max(self.lengths), self.dtype.itemsize
+        hidden, places = net.cell.hidden, net.layers * len(net.directions)
+        weights = sum(
+            math.prod(parameter.shape)
+            for layer, _ in net.places()
+            for parameter in net.parameters(layer).values()
+        )
+        fixed = self.nets * weights * size + steps * net.inputs * self.columns * (size + 8)
+        fixed += 2 * 8 * self.records * places * self.nets * self.columns
+        step = self._bytes(places * hidden * _units(net.cell, self.sees_outputs))
+        step += self._bytes((net.layers - 1) * net.outputs * 2)
+        state = self._bytes(places * hidden * len(net.cell.parts))
+        back = 2 * len(net.cell.gates) + 3 * len(net.cell.parts)
+        width = steps if net.bidirectional else schedule.block
+        between = 4 * width * self._bytes(net.outputs) * (net.layers > 1 or net.bidirectional)
+        column = schedule.block * self._bytes(hidden * back) + between
+        # Tapes shrink while lengths join: the peak is at the end of one of the lengths.
+        peaks = []
+        for joined, length in enumerate(sorted(self.lengths, reverse=True), start=1):
+            spans = math.ceil(length / schedule.block)
+            held = length * step if schedule.keep else spans * state + schedule.block * step
+            held += spans * places * _OBJECTS
+            peaks.append(Footprint(fixed, held, joined * column))
+        return max(peaks, key=lambda footprint: footprint.peak)
+
+    def _bytes(self, features: int) -> int:
+        return features * self.nets * self.columns * self.dtype.itemsize
+
+
+def _units(cell: Cell, keeps_states: bool) -> int:
+    """Count the numbers that one step's cache and state hold for each unit."""
+    small = replace(cell, hidden=4)
+    p = {name: np.zeros((1, *q.shape)) for name, q in small.parameters(1).items()}
+    zeros = tuple(np.zeros((1, 4, 1)) for _ in small.parts)
+    after, cache = small.step(p, zeros, np.zeros((1, 4 * len(small.gates), 1)))
+    held = {id(base): base.size for a in cache for base in [_owner(a)]}
+    for before, part in zip(zeros, after, strict=True):
+        if held.pop(id(before), 0) or keeps_states:  # the next cache holds it, or the tape does
+            held[id(_owner(part))] = part.size
+    return math.ceil(sum(held.values()) / 4)
+
+
+def _owner(a: Array) -> Array:
+    """Return the array whose memory `a` is a view of."""
+    while isinstance(a.base, np.ndarray):
+        a = a.base
+    return a

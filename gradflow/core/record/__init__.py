@@ -1,0 +1,11 @@
+"""What is kept of the cotangents that go by: one file for each kind of record.
+
+Each is an `Observer`; those that fill a stored result also have ``quantities``.
+"""
+
+from gradflow.core.record.gradients import Gradients
+from gradflow.core.record.norms import Norms
+from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
+from gradflow.core.record.vectors import Vectors
+
+__all__ = ["Every", "Gradients", "Norms", "Track", "Vectors", "recorded_steps", "time_axes"]

@@ -33,6 +33,8 @@ def relu(a: Array) -> Array:
 
 def times(matrix: Array, vector: Array) -> Array:
     """One matrix and one vector for each run; a matrix may serve all runs."""
+    if len(matrix) == 1:
+        return vector @ matrix[0].T
     return (matrix @ vector[..., None])[..., 0]
 
 
@@ -57,16 +59,16 @@ def lstm(
     cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Callable[[str], Any]
 ):
     layout = cell.parameters(1)
-    U, W, b = (blocks(p[name], layout[name].blocks) for name in "UWb")
+    affine = times(p["U"], x) + times(p["W"], h) + p["b"][..., 0]
+    a = blocks(affine[..., None], layout["U"].blocks)
     P = blocks(p["P"], layout["P"].blocks) if cell.peephole != "none" else {}
 
     def gate(name: str, seen: Array) -> Array:
-        a = times(U[name], x) + times(W[name], h) + b[name][..., 0]
-        if name in P and cell.peephole == "diagonal":
-            a = a + P[name][..., 0] * seen
-        elif name in P:
-            a = a + times(P[name], seen)
-        return a
+        own = a[name][..., 0]
+        if name not in P:
+            return own
+        diagonal = cell.peephole == "diagonal"
+        return own + (P[name][..., 0] * seen if diagonal else times(P[name], seen))
 
     candidate = np.tanh(gate("g", c))
     if cell.coupled:
@@ -81,16 +83,19 @@ def lstm(
 
 
 def gru(cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Callable[[str], Any]):
-    U, W = (blocks(p[name], "zrg") for name in "UW")
-    b = blocks(p["b"], "zrg") if cell.bias else dict.fromkeys("zrg", np.zeros((1, 1, 1)))
-    z = sigma(times(U["z"], x) + times(W["z"], h) + b["z"][..., 0])
-    r = sigma(times(U["r"], x) + times(W["r"], h) + b["r"][..., 0])
+    W = blocks(p["W"], "zrg")
+    drive = times(p["U"], x)
+    if cell.bias:
+        drive = drive + p["b"][..., 0]
+    u = {gate: block[..., 0] for gate, block in blocks(drive[..., None], "zrg").items()}
+    z = sigma(u["z"] + times(W["z"], h))
+    r = sigma(u["r"] + times(W["r"], h))
     if cell.reset == "before":
         recurrent = times(W["g"], r * h)
     else:
         inner = p["b_rec"][..., 0] if cell.bias else 0
         recurrent = r * (times(W["g"], h) + inner)
-    candidate = np.tanh(times(U["g"], x) + recurrent + b["g"][..., 0])
+    candidate = np.tanh(u["g"] + recurrent)
     return (1 - z) * h + z * candidate + eps("h"), c
 
 

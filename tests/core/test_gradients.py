@@ -1,0 +1,247 @@
+"""Every derivative of the engine agrees with the complex step, however small it is.
+
+‖g − ref‖ ≤ 1e-10·‖ref‖ at every step, with no absolute term: one would pass every wrong gradient
+that has vanished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradflow.core import cells
+from gradflow.core.bptt import backpropagate
+from gradflow.core.cells import Cell
+from gradflow.core.losses import At, Loss
+from gradflow.core.network import Network, Weights
+from gradflow.core.record import Gradients, Norms, Vectors
+from gradflow.core.scaled import Scaled
+from gradflow.core.schedule import Schedule
+from tests import reference
+from tests.variants import draw, every_cell
+
+H, F, STEPS, NETS, COLUMNS = 3, 2, 6, 2, 2
+NET, COLUMN = 1, 1
+"""Those that are compared; the others must not leak into them."""
+SHAPES = [(layers, both) for layers in (1, 2, 3) for both in (False, True)]
+TOLERANCE = 1e-10
+
+Array = np.ndarray[Any, Any]
+
+
+def agree(found: Array, wanted: Array, what: object) -> None:
+    error = np.linalg.norm(found - wanted)
+    assert error <= TOLERANCE * np.linalg.norm(wanted), (what, error, wanted)
+
+
+def plain(scaled: Scaled) -> Array:
+    """The number itself, for nets whose adjoints stay in float64's range."""
+    return np.ldexp(scaled.parts[0], scaled.exponent)
+
+
+def reference_loss(loss: Loss, net: int, column: int, steps: int) -> reference.Loss:
+    """The same loss of one sequence, on outputs (steps, runs, features)."""
+    at = {"last": [steps], "all": range(1, steps + 1)}.get(loss.at, loss.at)
+    chosen = [step - 1 for step in at]
+    readout = None if loss.readout is None else loss.readout[net].astype(complex)
+    targets = None
+    if loss.targets is not None:
+        targets = loss.targets[:, 0, ..., column]
+
+    def total(y: Array) -> Array:
+        return sum(one(y[t], t) for t in chosen)
+
+    def one(y: Array, t: int) -> Array:
+        if loss.kind == "sum":
+            return y.sum(axis=-1)
+        if loss.kind == "probe":
+            return y @ readout[:, column]
+        z = y @ readout.T
+        if loss.kind == "mse":
+            wanted = ~np.isnan(targets[t])
+            return ((z - targets[t])[:, wanted] ** 2).sum(axis=-1) / z.shape[-1]
+        if targets[t] < 0:
+            return np.zeros(len(y))
+        return np.log(np.exp(z).sum(axis=-1)) - z[:, targets[t]]
+
+    return total
+
+
+def run(
+    net: Network, weights: Weights, x: Array, loss: Loss, block: int = 4
+) -> tuple[Vectors, Gradients, Norms]:
+    """The engine's cotangents, parameter gradients and norms, in blocks shorter than time."""
+    vectors, gradients = Vectors(), Gradients(net)
+    norms = Norms(net, [len(x)], NETS, x.shape[-1], ["h", "c", "s", "x"])
+    observers = [vectors, gradients, norms]
+    backpropagate(net, weights, x, loss, [len(x)], observers, Schedule(block))
+    return vectors, gradients, norms
+
+
+def check(net: Network, weights: Weights, x: Array, losses: list[Loss]) -> list[Norms]:
+    """Hold a run for each of the losses to the reference: states and x of one sequence in one net,
+    parameters of the net over all its sequences.
+    """
+    cell, steps = net.cell, len(x)
+    runs = [run(net, weights, x, loss) for loss in losses]
+    own = [[{k: a[NET] for k, a in p.items()} for p in layer] for layer in weights]
+
+    def against(gradients: Callable[..., list[Any]], column: int, *rest: Any) -> list[Any]:
+        ends = [reference_loss(loss, NET, column, steps) for loss in losses]
+        return gradients(cell, own, x[:, 0, :, column], ends, *rest)
+
+    wanted = against(reference.state_gradients, COLUMN, cell.parts)
+    for (vectors, _, norms), ref in zip(runs, wanted, strict=True):
+        compare_states(vectors, norms, ref, cell)
+    each = [against(reference.parameter_gradients, column) for column in range(COLUMNS)]
+    for j, (_, gradients, _) in enumerate(runs):
+        assert set(gradients.sums) == set(each[0][j])
+        for place, total in gradients.sums.items():
+            agree(plain(total)[NET], sum(ref[j][place] for ref in each), place)
+    return [norms for _, _, norms in runs]
+
+
+def compare_states(vectors: Vectors, norms: Norms, ref: dict[Any, Array], cell: Cell) -> None:
+    for (what, layer, direction), steps in ref.items():
+        if what == "x":
+            found = [plain(vectors.x[k + 1])[NET, :, COLUMN] for k in range(len(steps))]
+        else:
+            name = "carried_c" if what == "s_c" else what
+            found = [
+                plain(vectors.parts[name, layer, direction, k])[NET, :, COLUMN]
+                for k in range(len(steps))
+            ]
+        for k, (got, wanted) in enumerate(zip(found, steps, strict=True)):
+            agree(got, wanted, (what, layer, direction, k))
+    compare_norms(norms, ref, cell)
+
+
+def compare_norms(norms: Norms, ref: dict[Any, Array], cell: Cell, length: int = 0) -> None:
+    """The logarithms, to the same relative precision; `length` counts those that ran together."""
+    for what, layer, direction in ref:
+        if what == "s_c":
+            continue
+        wanted = ref[what, layer, direction]
+        series = {what: wanted}
+        if what == "h":
+            carried = [ref["s_c", layer, direction]] if "c" in cell.parts else []
+            series["s"] = np.hstack([wanted, *carried])
+        for name, rows in series.items():
+            with np.errstate(divide="ignore"):
+                logs = np.log10(np.linalg.norm(rows, axis=1))
+            found = norms.tracks[name][length].values[NET, layer, direction, COLUMN]
+            np.testing.assert_array_equal(found == -np.inf, logs == -np.inf)
+            finite = np.isfinite(logs)
+            error = np.abs(found[finite] - logs[finite])
+            assert (error <= TOLERANCE / np.log(10)).all(), (name, layer, direction, error)
+
+
+def inputs(rng: np.random.Generator, steps: int = STEPS) -> Array:
+    return rng.normal(size=(steps, 1, F, COLUMNS))
+
+
+def probe(rng: np.random.Generator, net: Network, at: At) -> Loss:
+    v = rng.normal(size=(NETS, net.outputs, COLUMNS))
+    return Loss("probe", at, v / np.linalg.norm(v, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}{'-both' if s[1] else ''}")
+@pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
+def test_state_input_and_parameter_gradients(cell: Cell, shape: tuple[int, bool]):
+    layers, both = shape
+    rng = np.random.default_rng(layers)
+    net = Network(cell, F, layers, both)
+    directions = len(net.directions)
+    weights = draw(cell, rng, inputs=F, layers=layers, directions=directions, nets=NETS)
+    check(net, weights, inputs(rng), [probe(rng, net, "last"), probe(rng, net, "all")])
+
+
+def losses_of_all_kinds(rng: np.random.Generator, net: Network, at: At) -> list[Loss]:
+    rows = 4
+    readout = rng.normal(size=(NETS, rows, net.outputs))
+    values = rng.normal(size=(STEPS, 1, rows, COLUMNS))
+    values[1, 0, 2, COLUMN] = np.nan
+    classes = rng.integers(rows, size=(STEPS, 1, COLUMNS))
+    classes[2, 0, COLUMN] = -1
+    return [
+        probe(rng, net, at),
+        Loss("sum", at),
+        Loss("mse", at, readout, values),
+        Loss("cross_entropy", at, readout, classes),
+    ]
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("at", ["last", "all", (2, 3, 5)], ids=str)
+@pytest.mark.parametrize("kind", cells.names())
+def test_every_loss(kind: str, at: At, both: bool):
+    rng = np.random.default_rng(7)
+    net = Network(cells.get(kind)(H), F, 2, both)
+    weights = draw(
+        net.cell, rng, inputs=F, layers=2, directions=len(net.directions), nets=NETS, gain=0.7
+    )
+    check(net, weights, inputs(rng), losses_of_all_kinds(rng, net, at))
+
+
+SHRINK = 1e-4
+
+
+def vanishing(cell: Cell, rng: np.random.Generator) -> tuple[Weights, Array]:
+    """Weights and inputs with which ∂s_t/∂s_{t−1} is about 1e-4: through W, and through the gates.
+
+    f = σ(−9.2) keeps 1e-4 of c; z = σ(9.2) leaves 1e-4 of h, by its bias or, without one, by an
+    input that is always 1.
+    """
+
+    ((p,),) = draw(cell, rng, inputs=F, nets=NETS)
+    x = inputs(rng, steps=9)
+    x[:, :, 0] = 1
+    layout = cell.parameters(F)
+    for name in set(p) & {"W", "P"}:
+        p[name] *= SHRINK
+    shut = {"f": np.log(SHRINK), "z": -np.log(SHRINK)}
+    for gate, level in shut.items():
+        if gate in cell.gates:
+            rows = layout["U"].blocks.index(gate) * H + np.arange(H)
+            p["U"][:, rows, 0] = 0.0 if "b" in p else level
+            if "b" in p:
+                p["b"][:, rows] = level
+    return ((p,),), x
+
+
+@pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
+def test_gradients_that_have_all_but_vanished(cell: Cell):
+    rng = np.random.default_rng(3)
+    weights, x = vanishing(cell, rng)
+    net = Network(cell, F)
+    (norms,) = check(net, weights, x, [probe(rng, net, "last")])
+    farthest = norms.tracks["s"][0].values[NET, 0, 0, COLUMN, 0]
+    if cell.kind == "cec" or not getattr(cell, "forget_gate", True):
+        assert farthest > -8, "a carrousel without a gate does not forget"
+    else:
+        assert -60 < farthest < -29
+
+
+@pytest.mark.parametrize("kind", cells.names())
+def test_lengths_that_share_one_forward_pass(kind: str):
+    """Each of them has the derivatives of its own unrolling."""
+    rng = np.random.default_rng(11)
+    net = Network(cells.get(kind)(H), F, 2)
+    weights = draw(net.cell, rng, inputs=F, layers=2, nets=NETS)
+    x, lengths = inputs(rng), [STEPS, 4, 1]
+    for loss in losses_of_all_kinds(rng, net, "all") + losses_of_all_kinds(rng, net, "last"):
+        norms = Norms(net, lengths, NETS, COLUMNS, ["h", "c", "s", "x"])
+        backpropagate(net, weights, x, loss, lengths, [norms], Schedule(3))
+        own = [[{k: a[NET] for k, a in p.items()} for p in layer] for layer in weights]
+        for j, length in enumerate(lengths):
+            (ref,) = reference.state_gradients(
+                net.cell,
+                own,
+                x[:length, 0, :, COLUMN],
+                [reference_loss(loss, NET, COLUMN, length)],
+                net.cell.parts,
+            )
+            compare_norms(norms, ref, net.cell, j)

@@ -90,8 +90,8 @@ def _entry(name: str, entry: Any, path: Path) -> Entry:
         numbers = [*shape, begin, end]
     except (TypeError, KeyError, ValueError):
         raise _broken(path, f"{name} lacks a dtype, a shape or data_offsets") from None
-    if any(type(number) is not int or number < 0 for number in numbers):
-        raise _broken(path, f"{name} has a shape or data_offsets that are no counts")
+    if type(dtype) is not str or any(type(n) is not int or n < 0 for n in numbers):
+        raise _broken(path, f"{name} has a dtype, shape or data_offsets of the wrong type")
     if dtype in DTYPES and end - begin != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
         raise _broken(path, f"{name} is {dtype} shaped {shape}, but has {end - begin:,} bytes")
     return Entry(dtype, tuple(shape), begin, end)

@@ -85,7 +85,7 @@ def _images() -> Array:
     return np.asarray(images[order].reshape(len(images), -1) / 16)
 
 
-def digits(steps: int | None, sequences: int, seed: int) -> Batch:
+def digits(steps: int | None, sequences: int | None, seed: int) -> Batch:
     """Read hand-written digits pixel by pixel, image after image; the target is the next pixel.
 
     Sequence j of n starts at image j · ⌊1797/n⌋ and goes round, so that up to 115,008 steps are
@@ -93,6 +93,7 @@ def digits(steps: int | None, sequences: int, seed: int) -> Batch:
     """
     images = _images()
     steps = images.size if steps is None else steps
+    sequences = sequences or 1
     if steps > images.size:
         raise ValueError(f"digits have {images.size} steps, fewer than the length {steps}")
     if sequences > len(images):

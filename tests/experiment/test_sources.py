@@ -1,0 +1,433 @@
+"""Inputs as an experiment asks for them, and one clear message for every wrong file."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gradflow.core import inputs
+from gradflow.errors import UserError
+from gradflow.experiment import reading, sources
+
+DIGITS = Path(reading.__file__).parents[1] / "data" / "digits.npz"
+RNG = np.random.default_rng(0)
+
+
+def config(kind, sequences=4, **options):
+    return SimpleNamespace(kind=kind, sequences=sequences, **options)
+
+
+def load_file(path, steps=None, sequences=None):
+    return sources.load(config("file", sequences, path=str(path)), steps, 0)
+
+
+def message(path, steps=None, sequences=None):
+    """The error's text, which has to name the file."""
+    with pytest.raises(UserError) as caught:
+        load_file(path, steps, sequences)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    return text.removeprefix(f"{path}: ")
+
+
+def npy(array, **options):
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
+
+
+# --- generated kinds ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", inputs.names())
+def test_a_generated_kind_gets_its_options_from_the_configuration(kind):
+    task = inputs.get(kind)
+    options = {
+        name: {"features": 3, "scale": 0.5, "symbols": 4, "memory": 2}[name]
+        for name in task.options
+    }
+    loaded = sources.load(config(kind, **options), 30, 7)
+    direct = task.generate(30, 4, 7, **options)
+    np.testing.assert_array_equal(loaded.x, direct.x)
+    assert sources.target_kind(config(kind, **options)) == loaded.target_kind
+    with pytest.raises(UserError, match=f"inputs: {kind} has no length of its own"):
+        sources.load(config(kind, **options), None, 0)
+
+
+def test_what_a_generator_refuses_is_the_users_mistake():
+    with pytest.raises(UserError, match="inputs: adding needs a length of at least 2, not 1"):
+        sources.load(config("adding"), 1, 0)
+
+
+def test_kinds():
+    assert set(sources.names()) == {*inputs.names(), "digits", "file"}
+    for kind in sources.names():
+        assert sources.task(kind).kind == kind
+
+
+# --- digits ------------------------------------------------------------------------------------
+
+
+def test_digits_are_all_the_pixels_once():
+    batch = sources.load(config("digits", 1), None, 0)
+    assert batch.x.shape == (115_008, 1, 1, 1)
+    assert batch.prefix
+    with np.load(DIGITS) as data:
+        images = data["images"]
+    read = batch.x.reshape(1797, 64) * 16
+    assert not np.array_equal(read, images.reshape(1797, 64))
+    key = sorted(map(bytes, read.astype(np.uint8)))
+    assert key == sorted(map(bytes, images.reshape(1797, 64)))
+    assert batch.x.max() == 1
+    assert batch.x.min() == 0
+
+
+@pytest.mark.parametrize("sequences", [1, 4, 16, 1797])
+def test_digits_start_at_images_of_their_own_and_go_round(sequences):
+    whole = sources.load(config("digits", 1), None, 0).x.ravel()
+    steps = 200
+    batch = sources.load(config("digits", sequences), steps, 0)
+    for j in range(sequences):
+        start = j * (1797 // sequences) * 64
+        expected = whole[(start + np.arange(steps + 1)) % whole.size]
+        np.testing.assert_array_equal(batch.x[:, 0, 0, j], expected[:-1])
+        np.testing.assert_array_equal(batch.targets[:, 0, 0, j], expected[1:])
+
+
+def test_digits_are_a_stream_and_no_seed_changes_them():
+    short = sources.load(config("digits"), 100, 0)
+    long = sources.load(config("digits"), 1000, 5)
+    np.testing.assert_array_equal(short.x, long.x[:100])
+    np.testing.assert_array_equal(short.targets, long.targets[:100])
+    assert sources.target_kind(config("digits")) == short.target_kind == "values"
+    one = sources.load(config("digits", None), 100, 0)
+    np.testing.assert_array_equal(one.x[..., 0], short.x[..., 0])
+
+
+def test_digits_have_an_end():
+    with pytest.raises(UserError, match="digits have 115008 steps, fewer than the length 115009"):
+        sources.load(config("digits"), 115_009, 0)
+    with pytest.raises(UserError, match="1797 images to start at, not 1798"):
+        sources.load(config("digits", 1798), 10, 0)
+
+
+# --- arrays ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8", "u1", ">i2", "?", "g"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_all_real_types(tmp_path, dtype, order):
+    array = np.asarray(RNG.integers(0, 2, (3, 5, 2)), dtype=dtype, order=order)
+    path = tmp_path / "data.npy"
+    np.save(path, array)
+    batch = load_file(path)
+    assert batch.x.dtype == np.float64
+    assert batch.x.shape == (5, 1, 2, 3)
+    np.testing.assert_array_equal(batch.x[:, 0].transpose(2, 0, 1), array.astype(float))
+    np.testing.assert_array_equal(batch.targets[:-1], batch.x[1:])
+    assert np.isnan(batch.targets[-1]).all()
+
+
+def test_two_axes_are_one_sequence(tmp_path):
+    path = tmp_path / "data.NPY"
+    path.write_bytes(npy(np.arange(10.0).reshape(5, 2)))
+    assert load_file(path).x.shape == (5, 1, 2, 1)
+
+
+def test_a_file_is_a_stream_and_the_first_sequences_are_taken(tmp_path):
+    path = tmp_path / "data.npy"
+    np.save(path, RNG.standard_normal((3, 9, 2)))
+    whole, part = load_file(path), load_file(path, 4, 2)
+    np.testing.assert_array_equal(part.x, whole.x[:4, ..., :2])
+    np.testing.assert_array_equal(part.targets, whole.targets[:4, ..., :2])
+
+
+def test_too_short_or_too_few(tmp_path):
+    path = tmp_path / "data.npy"
+    np.save(path, np.zeros((3, 9, 2)))
+    text = message(path, steps=10)
+    assert "has 9 steps, fewer than the 10 asked for" in text
+    assert "fix: set `length` to at most 9" in text
+    assert "has 3 sequences, fewer than the 4 asked for" in message(path, sequences=4)
+    with pytest.raises(UserError, match="length of at least 1, not 0"):
+        load_file(path, steps=0)
+
+
+@pytest.mark.parametrize("shape", [(4,), (), (1, 2, 3, 4), (0, 3, 1), (3, 0, 1), (3, 3, 0)])
+def test_wrong_axes(tmp_path, shape):
+    path = tmp_path / "data.npy"
+    np.save(path, np.zeros(shape))
+    text = message(path)
+    assert text.startswith(f"the array is shaped {shape if len(shape) != 2 else (1, *shape)}")
+    assert "expected: (sequences, steps, features)" in text
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_placed(tmp_path, bad):
+    array = np.zeros((2, 5, 3))
+    array[1, 2, 0] = bad
+    path = tmp_path / "data.npy"
+    np.save(path, array)
+    assert message(path).startswith(f"the array is {bad} at sequence 1, step 2, feature 0, counted")
+
+
+def test_beyond_float64(tmp_path):
+    if np.finfo(np.longdouble).max == np.finfo(np.float64).max:
+        pytest.skip("long double is float64 here")
+    path = tmp_path / "data.npy"
+    np.save(path, np.full((2, 1), np.longdouble("1e400")))
+    assert message(path).startswith("the array is inf at sequence 0, step 0")
+
+
+@pytest.mark.parametrize(
+    ("array", "what"),
+    [
+        (np.array([[1j]]), "complex128"),
+        (np.array([["a"]]), "str"),
+        (np.array([["2024-01-01"]], dtype="M8[D]"), "datetime64"),
+        (np.zeros((2, 2), dtype=[("a", float)]), "void"),
+    ],
+)
+def test_other_types(tmp_path, array, what):
+    path = tmp_path / "data.npy"
+    np.save(path, array)
+    text = message(path)
+    assert text.startswith(f"holds {what}")
+    assert "real numbers" in text
+
+
+def test_objects_are_not_unpickled(tmp_path):
+    path = tmp_path / "data.npy"
+    np.save(path, np.array([[{}]], dtype=object), allow_pickle=True)
+    assert "holds Python objects" in message(path)
+    path.with_suffix(".npz").write_bytes(b"")
+    np.savez(path.with_suffix(".npz"), x=np.array([[{}]], dtype=object))
+    assert "x: holds Python objects" in message(path.with_suffix(".npz"))
+
+
+@pytest.mark.parametrize("keep", [1, 7, 40, 130, -1])
+def test_a_truncated_array(tmp_path, keep):
+    path = tmp_path / "data.npy"
+    path.write_bytes(npy(np.zeros((3, 2)))[:keep])
+    text = message(path)
+    assert "not an array in NumPy's format" in text or "ends after" in text
+    assert "fix: write the file again" in text
+
+
+def test_an_array_with_a_header_of_another_version(tmp_path):
+    path = tmp_path / "data.npy"
+    path.write_bytes(b"\x93NUMPY\x09\x00" + b" " * 100)
+    assert "not an array in NumPy's format" in message(path)
+
+
+def test_an_array_that_claims_to_be_huge(tmp_path):
+    path = tmp_path / "data.npy"
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000), }\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+    text = message(path)
+    assert text.startswith("8,000,000,000,000 bytes are too many")
+    assert "at most 1,073,741,824 bytes" in text
+
+
+# --- archives ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_one_array_or_the_one_named_x(tmp_path, save):
+    x = RNG.standard_normal((4, 2))
+    path = tmp_path / "data.npz"
+    save(path, signal=x)
+    np.testing.assert_array_equal(load_file(path).x[:, 0, :, 0], x)
+    save(path, labels=np.zeros(3), x=x)
+    np.testing.assert_array_equal(load_file(path).x[:, 0, :, 0], x)
+
+
+def test_several_arrays_and_none_named_x(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, b=np.zeros(3), a=np.zeros(3))
+    text = message(path)
+    assert text.startswith("holds 2 arrays, and none is named x")
+    assert "fix: rename one of a, b to x" in text
+    np.savez(path)
+    assert message(path).startswith("holds no arrays")
+
+
+def test_a_truncated_archive(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=RNG.standard_normal((40, 2)))
+    data = path.read_bytes()
+    for keep in (4, 100, len(data) - 5):
+        path.write_bytes(data[:keep])
+        assert message(path).startswith("not a whole .npz file")
+
+
+def test_a_damaged_archive(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=np.ones((40, 2)))
+    data = bytearray(path.read_bytes())
+    data[400] ^= 1
+    path.write_bytes(data)
+    assert "not a whole .npz file (Bad CRC-32" in message(path)
+    np.savez_compressed(path, x=RNG.standard_normal((40, 2)))
+    data = bytearray(path.read_bytes())
+    data[60:90] = bytes(30)
+    path.write_bytes(data)
+    assert message(path).startswith("not a whole .npz file")
+
+
+def test_a_member_that_is_no_array(tmp_path):
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", "hello")
+    assert message(path).startswith("x: not an array in NumPy's format")
+
+
+def test_an_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, x=np.zeros((2000, 2)))
+    monkeypatch.setattr(reading, "MAX_BYTES", 10_000)
+    assert "32,128 bytes are too many" in message(path)
+
+
+def test_an_encrypted_archive(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=np.zeros((2, 2)))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    assert "encrypted" in message(path)
+
+
+# --- tables ------------------------------------------------------------------------------------
+
+
+def table(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "data.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,2\n3,4\n5,6\n", "a,b\n1,2\n3,4\n5,6", "\ufeffa, b\r\n1, 2\r\n\r\n3,4\r\n5,6\r\n\r\n"],
+)
+def test_a_table(tmp_path, text):
+    batch = load_file(table(tmp_path, text))
+    np.testing.assert_array_equal(batch.x[:, 0, :, 0], [[1, 2], [3, 4], [5, 6]])
+
+
+def test_sequences_of_a_table(tmp_path):
+    batch = load_file(table(tmp_path, "v,sequence,w\n1,b,2\n5,a,6\n3,b,4\n7,a,8\n"))
+    np.testing.assert_array_equal(batch.x[:, 0, :, 0], [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(batch.x[:, 0, :, 1], [[5, 6], [7, 8]])
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("a,b\n1,2\n3\n", "line 3 has 1 columns, line 1 has 2"),
+        ("1,2\n\n3,4,5\n", "line 3 has 3 columns, line 1 has 2"),
+        ("a,b\n1,2\n3,x4\n", "line 3: 'x4' is not a finite number"),
+        ("1,x\n3,4\n", "line 1: 'x' is not a finite number"),
+        ("1,2\n3,\n", "line 2: empty cell"),
+        ("1,2\n3,nan\n", "line 2: 'nan' is not a finite number"),
+        ("1,2\n3,1e999\n", "line 2: '1e999' is not a finite number"),
+        ("a;b\n1;2\n", "line 2: '1;2' is not a finite number"),
+        ("a,b\n", "has a header and no rows"),
+        ("\n\n", "holds no rows"),
+        ("sequence\na\n", "has no column but `sequence`"),
+        ("sequence,v\na,1\na,2\nb,3\n", "sequence 'a' has 2 steps, sequence 'b' has 1"),
+        ('1,2\n3,"' + "4" * 200_000 + "\n", "line 2: field larger than field limit"),
+    ],
+)
+def test_wrong_tables(tmp_path, text, start):
+    assert message(table(tmp_path, text)).startswith(start)
+
+
+def test_a_table_that_is_not_utf8(tmp_path):
+    text = message(table(tmp_path, "größe\n1\n", "latin-1"))
+    assert text.startswith("line 1 holds the byte 0xf6, which is not UTF-8")
+    assert "fix: save the file in UTF-8" in text
+
+
+# --- texts -------------------------------------------------------------------------------------
+
+
+def test_a_text_is_one_hot_over_its_sorted_characters(tmp_path):
+    path = tmp_path / "data.txt"
+    path.write_text("banana ß!", encoding="utf-8")
+    batch = load_file(path)
+    alphabet = sorted(set("banana ß!"))
+    assert batch.x.shape == (9, 1, len(alphabet), 1)
+    codes = batch.x[:, 0, :, 0].argmax(axis=1)
+    assert "".join(alphabet[k] for k in codes) == "banana ß!"
+    np.testing.assert_array_equal(batch.targets[:, 0, 0], [*codes[1:], -1])
+    assert batch.target_kind == sources.target_kind(config("file", path=str(path))) == "classes"
+    assert batch.classes == len(alphabet)
+
+
+def test_a_text_in_pieces(tmp_path):
+    path = tmp_path / "data.txt"
+    path.write_text("abcabcabca")
+    batch = load_file(path, sequences=3)
+    np.testing.assert_array_equal(batch.x[:, 0].argmax(axis=1), [[0, 0, 0], [1, 1, 1], [2, 2, 2]])
+    np.testing.assert_array_equal(batch.targets[:, 0, 0], [1, 2, -1])
+    short = load_file(path, 2, 3)
+    np.testing.assert_array_equal(short.x, batch.x[:2])
+    np.testing.assert_array_equal(short.targets, batch.targets[:2])
+
+
+def test_wrong_texts(tmp_path, monkeypatch):
+    path = tmp_path / "data.txt"
+    path.write_bytes(b"ab\ncd\xff")
+    assert message(path).startswith("line 2 holds the byte 0xff, which is not UTF-8")
+    path.write_text("abcdef")
+    assert message(path, 7).startswith("has 6 steps, fewer than the 7 asked for")
+    assert message(path, 4, 2).startswith("has 3 steps in each of 2 pieces, fewer than the 4")
+    assert message(path, None, 7).startswith("has 0 steps in each of 7 pieces")
+    monkeypatch.setattr(sources, "MAX_BYTES", 287)
+    assert message(path).startswith("6 characters, one-hot, need 288 bytes at 6 steps")
+
+
+# --- any file ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".txt"])
+def test_missing_empty_and_directory(tmp_path, suffix):
+    path = tmp_path / f"data{suffix}"
+    text = message(path)
+    assert text.startswith("there is no such file")
+    assert "fix: check the path" in text
+    path.touch()
+    assert message(path).startswith("the file is empty")
+    path.unlink()
+    path.mkdir()
+    assert message(path).startswith("cannot be read (Is a directory)")
+
+
+def test_a_misspelt_name_gets_the_nearest(tmp_path):
+    (tmp_path / "signal.npy").touch()
+    assert "fix: did you mean signal.npy?" in message(tmp_path / "singal.npy")
+    assert "fix: check the path" in message(tmp_path / "nowhere" / "singal.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("data.mat", "cannot read the suffix '.mat'"), ("data", "has no suffix")]
+)
+def test_unknown_suffix(tmp_path, name, start):
+    text = message(tmp_path / name)
+    assert text.startswith(start)
+    assert "expected: .npy, .npz, .csv or .txt" in text
+
+
+def test_too_large(tmp_path):
+    path = tmp_path / "data.npy"
+    with path.open("wb") as file:
+        file.truncate(reading.MAX_BYTES + 1)  # sparse: takes no room
+    assert message(path).startswith("1,073,741,825 bytes are too many")

@@ -1,0 +1,39 @@
+"""The experiment file: its models, and the way from text to a validated experiment.
+
+Importing this is cheap; NumPy is needed only when something is validated.
+"""
+
+from __future__ import annotations
+
+from gradflow.experiment.config.cells import CellConfig
+from gradflow.experiment.config.inputs import INPUTS, Inputs
+from gradflow.experiment.config.load import load_config, parse
+from gradflow.experiment.config.models import (
+    AssertConfig,
+    CheckConfig,
+    Experiment,
+    InitConfig,
+    LossConfig,
+    ModelConfig,
+    PointConfig,
+    RecordConfig,
+)
+from gradflow.experiment.config.write import dump, schema
+
+__all__ = [
+    "INPUTS",
+    "AssertConfig",
+    "CellConfig",
+    "CheckConfig",
+    "Experiment",
+    "InitConfig",
+    "Inputs",
+    "LossConfig",
+    "ModelConfig",
+    "PointConfig",
+    "RecordConfig",
+    "dump",
+    "load_config",
+    "parse",
+    "schema",
+]

@@ -1,0 +1,221 @@
+"""The axes of a sweep: dotted paths into the experiment file, and the values along them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from gradflow.experiment.config import cells
+from gradflow.experiment.config.cells import CellConfig
+from gradflow.experiment.config.checks import check, check_field, keys, unknown
+from gradflow.experiment.config.fields import Mistake, got, nearest
+from gradflow.experiment.config.inputs import INPUTS
+from gradflow.experiment.config.models import Experiment
+from gradflow.experiment.nodes import Node, Place
+
+__all__ = ["MAX_POINTS", "Axis", "canonical", "labels", "read_axes", "sections", "writable"]
+
+MAX_POINTS = 100_000
+FIXED = ("name", "sweep", "record", "check")
+PATHS = (("model", "weights"), ("inputs", "path"))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis.
+
+    Parameters
+    ----------
+    path : tuple of str
+        Where its values go.
+    values : tuple of Node
+        The values as they were written.
+    place : Place
+        Where the axis' key stands.
+    """
+
+    path: tuple[str, ...]
+    values: tuple[Node, ...]
+    place: Place
+
+    @property
+    def key(self) -> str:
+        """The path as it is written."""
+        return ".".join(self.path)
+
+
+def sections() -> dict[str, list[type[BaseModel]]]:
+    """The top-level sections, each with the models that it may be."""
+    found: dict[str, list[type[BaseModel]]] = {"inputs": list(INPUTS.values())}
+    for name, field in Experiment.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found[name] = [field.annotation]
+    return found
+
+
+def writable() -> list[str]:
+    """Every path that an axis may have, but for the options of cells and the biases by gate."""
+    top = [name for name in Experiment.model_fields if name not in FIXED]
+    inside = sections()
+    paths = [name for name in top if name not in inside]
+    for name in top:
+        names = [key for model in inside.get(name, []) for key in keys(model)]
+        paths += [f"{name}.{key}" for key in dict.fromkeys(names)]
+    return paths
+
+
+def read_axes(sweep: Node) -> tuple[Axis, ...]:
+    """Read the section ``sweep``, every value checked by itself.
+
+    Raises
+    ------
+    Mistake
+        Seen from inside the section.
+    """
+    if sweep.value is None:
+        return ()
+    if not isinstance(sweep.value, dict):
+        raise Mistake(
+            f"{got(sweep.plain)} where a mapping belongs",
+            "axes: dotted paths into this file, each with a list of values",
+            "write for instance {length: [8, 16, 32]}",
+        )
+    axes = tuple(
+        Axis(tuple(key.split(".")), _values(key, node), sweep.keys[key])
+        for key, node in sweep.value.items()
+    )
+    for axis in axes:
+        _check_axis(axis)
+    size = 1
+    for axis in axes:
+        size *= len(axis.values)
+    if size > MAX_POINTS:
+        raise Mistake(
+            f"the sweep has {size:,} points",
+            f"at most {MAX_POINTS:,}",
+            "shorten an axis, or split the sweep into several experiments",
+        )
+    return axes
+
+
+def _values(key: str, node: Node) -> tuple[Node, ...]:
+    """The values along an axis; ``seed: 5`` is short for five seeds from 0."""
+    number = node.value
+    if key == "seed" and isinstance(number, int) and not isinstance(number, bool):
+        if not 1 <= number <= MAX_POINTS:
+            expected = f"how many seeds, from 1 to {MAX_POINTS:,}, or a list of seeds"
+            raise Mistake(f"{number} seeds", expected, "write for instance seed: 5", (key,))
+        return tuple(Node(seed, node.place) for seed in range(number))
+    if not isinstance(number, tuple):
+        value = "..." if isinstance(number, dict) else node.plain
+        fix = f"write [{value}]" if number is not None else "remove the axis"
+        raise Mistake(f"{got(node.plain)} where a list belongs", "a list of values", fix, (key,))
+    if not number:
+        raise Mistake("this axis is empty", "at least one value", "remove the axis", (key,))
+    return number
+
+
+def _check_axis(axis: Axis) -> None:
+    seen: dict[str, int] = {}
+    find = _finder(axis)
+    for i, node in enumerate(axis.values):
+        try:
+            value = find(node.plain)
+        except Mistake as mistake:
+            raise mistake.under(axis.key, i) from None
+        first = seen.setdefault(canonical(value), i)
+        if first != i:
+            problem = f"this is the same as value {first + 1} of the axis"
+            raise Mistake(problem, fix="remove one of the two", at=(axis.key, i))
+
+
+def normal(axis: Axis, node: Node) -> Any:
+    """Return a value of an axis in its normal form, as plain data."""
+    value = _finder(axis)(node.plain)
+    if isinstance(value, CellConfig):
+        return value.written
+    if axis.path in PATHS and value is not None:
+        return value
+    return value.model_dump() if isinstance(value, BaseModel) else value
+
+
+def _finder(axis: Axis) -> Any:
+    """Return the check of a single value at the axis' path."""
+    first, *rest = axis.path
+    inside = sections()
+    known = writable()
+    if first in FIXED:
+        raise _lost(axis, f"{first} is the same at every point of a sweep", known)
+    if first in inside and not rest:
+        raise _lost(axis, f"{first} is a section: an axis varies one value in it", known)
+    if axis.path[:2] == ("model", "cell") and len(axis.path) == 3:
+        return _cell_option(axis)
+    if axis.path[:2] == ("init", "bias") and len(axis.path) == 3:
+        return lambda value: check("init", {"bias": {rest[1]: value}}).bias[rest[1]]
+    if axis.key not in known:
+        near = unknown(axis.key, known)
+        raise _lost(axis, f"there is nothing at '{axis.key}'", known, near.fix)
+    if not rest:
+        return lambda value: check(first, value)
+    owner = next(model for model in inside[first] if rest[0] in keys(model))
+    return lambda value: check_field(owner, rest[0], value)
+
+
+def _lost(axis: Axis, problem: str, known: list[str], fix: str = "") -> Mistake:
+    below = [path for path in known if path.startswith(f"{axis.path[0]}.")]
+    offer = below or known
+    expected = f"the path of a value: {', '.join(offer)}"
+    if not fix or fix == "remove it":
+        fix = f"write for instance {offer[0]}"
+    return Mistake(problem, expected, fix, (axis.key,), on_key=True)
+
+
+def _cell_option(axis: Axis) -> Any:
+    name = axis.path[2]
+    known = cells.all_options()
+    if name == "kind":
+        raise _lost(axis, "a cell's kind cannot vary alone", ["model.cell"], "sweep model.cell")
+    if name not in known:
+        near = nearest(name, known)
+        raise Mistake(
+            f"no cell has an option '{name}'",
+            f"one of {', '.join(known)}",
+            f"did you mean {near}?" if near else "`gradflow schema` lists the cells and options",
+            (axis.key,),
+            on_key=True,
+        )
+    return lambda value: cells.check_option(known[name][0], name, value)
+
+
+def canonical(value: Any) -> str:
+    """Write a value as JSON in a form that equal values share."""
+    return json.dumps(value, sort_keys=True, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else str(value)
+
+
+def labels(key: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    """Name the values of an axis, briefly and each differently."""
+    if tuple(key.split(".")) in PATHS:
+        folder = os.path.commonpath([os.path.dirname(v) for v in values if v] or [""])
+        return tuple(v and os.path.relpath(v, folder) for v in values)
+    if key == "model.cell":
+        return tuple(CellConfig.model_validate(value).label for value in values)
+    return tuple(_label(value) for value in values)
+
+
+def _label(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"chrono"}:
+            return f"chrono({value['chrono']})"
+        return ",".join(f"{name}={_label(part)}" for name, part in value.items()) or "none"
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return "+".join(map(str, value))
+    return value

@@ -1,0 +1,155 @@
+"""From a tree with axes to validated points: each section is checked once for each of its forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Any, TypeAlias
+
+from pydantic.fields import FieldInfo
+
+from gradflow.errors import ConfigError
+from gradflow.experiment.config import fit
+from gradflow.experiment.config.axes import Axis
+from gradflow.experiment.config.checks import check
+from gradflow.experiment.config.fields import Mistake
+from gradflow.experiment.config.inputs import FileInputs
+from gradflow.experiment.config.models import PointConfig
+from gradflow.experiment.nodes import Node, Path, Place, spell
+
+__all__ = ["Choice", "Composer", "put"]
+
+Choice: TypeAlias = tuple[int, ...]
+"""The index of a value for each axis."""
+
+FIELDS: dict[str, FieldInfo] = PointConfig.model_fields
+DATA = (".npy", ".npz", ".csv", ".txt")
+
+
+def put(tree: Node, path: tuple[str, ...], node: Node, key: Place | None = None) -> Node:
+    """Put a node at a path; a cell that is written as a name makes room for its options."""
+    cell = tree.at(("model", "cell"))
+    if path[:2] == ("model", "cell") and len(path) > 2 and cell and isinstance(cell.value, str):
+        roomy = Node({"kind": cell}, cell.place, {"kind": cell.place})
+        tree = tree.put(("model", "cell"), roomy)
+    return tree.put(path, node, key)
+
+
+class Composer:
+    """An experiment's tree and axes, and what becomes of them at each point.
+
+    Parameters
+    ----------
+    base : Node
+        The file without its ``sweep``.
+    axes : sequence of Axis
+        The axes, the last one running fastest.
+    """
+
+    def __init__(self, base: Node, axes: Sequence[Axis]) -> None:
+        self.base, self.axes = base, tuple(axes)
+        self._order = sorted(range(len(axes)), key=lambda i: len(axes[i].path))
+        self._own = {
+            name: tuple(i for i, axis in enumerate(axes) if axis.path[0] == name) for name in FIELDS
+        }
+        self._done: dict[tuple[Any, ...], Any] = {}
+
+    def choices(self, *, seeds: bool = True) -> Iterator[Choice]:
+        """Every point of the sweep; without `seeds`, with the first seed only."""
+        return product(
+            *(
+                range(len(axis.values) if seeds or axis.path != ("seed",) else 1)
+                for axis in self.axes
+            )
+        )
+
+    def tree(self, choice: Choice) -> Node:
+        """The file as it would be written for one point."""
+        tree = self.base
+        for i in self._order:
+            tree = put(tree, self.axes[i].path, self.axes[i].values[choice[i]])
+        return tree
+
+    def base_section(self, name: str) -> Any:
+        """A section without the sweep, or at the first point where only the sweep completes it."""
+        try:
+            return _section(name, self.base)
+        except Mistake as mistake:
+            if any(self.base.at(self.axes[i].path) is None for i in self._own[name]):
+                return self.section(name, (0,) * len(self.axes))
+            raise self._located(mistake.under(name), self.base, ()) from None
+
+    def section(self, name: str, choice: Choice) -> Any:
+        """A section at one point, with what the files it names say."""
+
+        def make() -> Any:
+            tree = self.tree(choice)
+            value = _section(name, tree)
+            if name == "model" and value.weights is not None:
+                return fit.weights(value)
+            if name == "inputs" and isinstance(value, FileInputs):
+                fit.check_path(value.path, DATA, ("path",))
+            return value
+
+        return self._once((name,), choice, make, name)
+
+    def check(self, choice: Choice) -> dict[str, Any]:
+        """Check one point's sections against each other; return what follows for them."""
+        model, inputs, init, loss = (
+            self.section(name, choice) for name in ("model", "inputs", "init", "loss")
+        )
+        for name in ("record", "dtype", "memory", "seed"):
+            self.section(name, choice)
+        asked = self.section("length", choice)
+        names = ("inputs", "length")
+        if isinstance(inputs, FileInputs):
+            inputs = self._once(names, choice, lambda: fit.read_file(inputs, asked))
+        length: int = self._once(
+            ("length", *names), choice, lambda: fit.check_length(asked, inputs)
+        )
+        self._once((*names, "loss"), choice, lambda: fit.check_loss(loss, inputs, length))
+        self._once(("model", "init"), choice, lambda: fit.check_init(init, model))
+        self._once(("model", *names), choice, lambda: fit.check_features(model, inputs))
+        return {"inputs": inputs, "length": length}
+
+    def point(self, choice: Choice) -> PointConfig:
+        """The validated configuration of one point."""
+        values = {name: self.section(name, choice) for name in FIELDS}
+        return PointConfig.model_construct(**values | self.check(choice))
+
+    def _once(
+        self, names: tuple[str, ...], choice: Choice, make: Callable[[], Any], under: str = ""
+    ) -> Any:
+        """Make something that depends on some sections only, once for each form of theirs."""
+        key = (names, *(choice[i] for name in names for i in self._own[name]))
+        if key not in self._done:
+            try:
+                self._done[key] = make()
+            except Mistake as mistake:
+                whole = mistake.under(under) if under else mistake
+                raise self._located(whole, self.tree(choice), choice) from None
+        return self._done[key]
+
+    def _located(self, mistake: Mistake, tree: Node, choice: Choice) -> ConfigError:
+        """Say where the value stands: under an axis, if that is where it came from."""
+        path: Path = mistake.at
+        for i, taken in enumerate(choice):
+            axis = self.axes[i]
+            if path[: len(axis.path)] == axis.path:
+                path = ("sweep", axis.key, taken, *path[len(axis.path) :])
+        return tree.locate(mistake.at, key=mistake.on_key).error(
+            mistake.problem, key=spell(path), expected=mistake.expected, fix=mistake.fix
+        )
+
+
+def _section(name: str, tree: Node) -> Any:
+    node = tree.at((name,))
+    if node is None or node.value is None:
+        field = FIELDS[name]
+        if name == "length":
+            return None
+        if not field.is_required():
+            return field.default
+        example = {"model": "{cell: lstm}", "inputs": "{kind: noise}"}[name]
+        raise Mistake(f"the section {name} is missing", fix=f"add {name}: {example}")
+    return check(name, node.plain)

@@ -1,0 +1,236 @@
+"""What the sections are made of: the closed base class, and values of more than one form."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+
+from gradflow.experiment.nodes import Path
+
+__all__ = [
+    "At",
+    "Every",
+    "ForgetBias",
+    "Memory",
+    "Mistake",
+    "Section",
+    "Sequences",
+    "Slope",
+    "got",
+    "nearest",
+]
+
+
+class Mistake(ValueError):
+    """A wrong value, in our words, before it is known where it stands.
+
+    Parameters
+    ----------
+    problem, expected, fix : str
+        As in `gradflow.errors.ConfigError`.
+    at : tuple
+        The way from the value under validation to the offending part.
+    on_key : bool
+        Whether the key itself is wrong, not its value.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        expected: str = "",
+        fix: str = "",
+        at: Path = (),
+        *,
+        on_key: bool = False,
+    ) -> None:
+        super().__init__(problem)
+        self.problem, self.expected, self.fix = problem, expected, fix
+        self.at, self.on_key = at, on_key
+
+    def under(self, *path: str | int) -> Mistake:
+        """Return the same mistake as seen from further out."""
+        at = (*path, *self.at)
+        return Mistake(self.problem, self.expected, self.fix, at, on_key=self.on_key)
+
+
+class Section(BaseModel):
+    """A mapping in the experiment file: closed, typed strictly, immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_by_name=True
+    )
+
+
+def got(value: Any) -> str:
+    """Say what was found: ``the text 'abc'``, ``a list``, ``true``, ``64.0``."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f"the text '{value if len(value) <= 40 else value[:37] + '...'}'"
+    if isinstance(value, dict):
+        return "a mapping"
+    return "a list" if isinstance(value, tuple) else f"{value}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known name that `word` was probably meant to be, else ''."""
+    plain = {_plain(name): name for name in known}
+    close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)
+    return plain[close[0]] if close else ""
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("-", "_")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is an int or a float and nothing else."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_step(value: object) -> bool:
+    """Whether a value is a whole number of at least 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+class Chrono(Section):
+    """Forget biases spread over memories of up to `chrono` steps (Tallec & Ollivier 2018)."""
+
+    chrono: int = Field(ge=2, le=10**9, description="longest memory in steps, T_max")
+
+
+BIAS = "a number, {chrono: T_max} with T_max of at least 2, or null"
+
+
+def _forget_bias(value: Any) -> float | Chrono | None:
+    if value is None or isinstance(value, Chrono):
+        return value
+    if is_number(value) and abs(value) < float("inf"):
+        return float(value)
+    if isinstance(value, dict) and set(value) == {"chrono"}:
+        steps = value["chrono"]
+        if is_step(steps) and 2 <= steps <= 10**9:
+            return Chrono(chrono=steps)
+        raise Mistake(
+            f"{got(steps)} where the longest memory in steps belongs",
+            "a whole number from 2 to 1000000000",
+            "write {chrono: 100}",
+            ("chrono",),
+        )
+    if value == "chrono":
+        raise Mistake("chrono needs its longest memory", BIAS, "write {chrono: 100}")
+    raise Mistake(f"{got(value)} where a bias belongs", BIAS, "write 1.0 or {chrono: 100}")
+
+
+ForgetBias = Annotated[
+    float | Chrono | None,
+    PlainValidator(_forget_bias, json_schema_input_type=float | Chrono | None),
+]
+
+AT = "last, all, or a list of steps counted from 1"
+
+
+def _at(value: Any) -> Literal["last", "all"] | tuple[int, ...]:
+    if value == "last" or value == "all":
+        return value  # type: ignore[no-any-return]  # one of the two that were just tested
+    if isinstance(value, tuple):
+        for i, step in enumerate(value):
+            if not is_step(step):
+                raise Mistake(f"{got(step)} is not a step", AT, "write for instance [10, 20]", (i,))
+            if step in value[:i]:
+                raise Mistake(f"step {step} is given twice", fix="keep one of the two", at=(i,))
+        if value:
+            return tuple(sorted(value))
+        raise Mistake("an empty list: there would be no loss", AT, "write last")
+    if is_step(value):
+        raise Mistake(f"{value} where a list belongs", AT, f"write [{value}]")
+    near = nearest(value, ("last", "all")) if isinstance(value, str) else ""
+    fix = f"did you mean {near}?" if near else "write last"
+    raise Mistake(f"{got(value)} where the loss's steps belong", AT, fix)
+
+
+At = Annotated[
+    Literal["last", "all"] | tuple[int, ...],
+    PlainValidator(_at, json_schema_input_type=Literal["last", "all"] | tuple[int, ...]),
+]
+
+EVERY = "a whole number of at least 1, or log"
+
+
+def _every(value: Any) -> int | Literal["log"]:
+    if value == "log" or is_step(value):
+        return value  # type: ignore[no-any-return]  # one of the two that were just tested
+    raise Mistake(f"{got(value)} where the distance of steps belongs", EVERY, "write 1 or log")
+
+
+Every = Annotated[
+    int | Literal["log"],
+    PlainValidator(_every, json_schema_input_type=int | Literal["log"]),
+]
+
+SEQUENCES = "a whole number from 1 to 1000000, or null for all"
+
+
+def _sequences(value: Any) -> int | None:
+    if value is None or (is_step(value) and value <= 10**6):
+        return value  # type: ignore[no-any-return]  # one of the two that were just tested
+    raise Mistake(f"{got(value)} where a number of sequences belongs", SEQUENCES, "write null")
+
+
+Sequences = Annotated[int, PlainValidator(_sequences, json_schema_input_type=int | None)]
+
+UNITS = {"B": 1} | {
+    f"{letter}{middle}B": base**power
+    for middle, base in (("i", 1024), ("", 1000))
+    for power, letter in enumerate("KMGT", start=1)
+}
+UNITS["kB"] = UNITS["KB"]
+AMOUNT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
+MEMORY = "an amount such as 512MiB or 2GiB, or a number of bytes, from 1MiB to 1024TiB"
+
+
+def _memory(value: Any) -> int:
+    if isinstance(value, str) and (match := AMOUNT.fullmatch(value)):
+        units = {unit.lower(): size for unit, size in UNITS.items()}
+        if match[2].lower() in units and len(match[1]) < 20:
+            value = int(float(match[1]) * units[match[2].lower()])
+    if is_step(value) and UNITS["MiB"] <= value <= 1024 * UNITS["TiB"]:
+        return value  # type: ignore[no-any-return]  # a whole number, just tested
+    raise Mistake(f"{got(value)} where an amount of memory belongs", MEMORY, "write 2GiB")
+
+
+def spell_memory(amount: int) -> str | int:
+    """Write bytes in the largest unit that holds them exactly."""
+    for unit in ("TiB", "GiB", "MiB"):
+        if amount % UNITS[unit] == 0:
+            return f"{amount // UNITS[unit]}{unit}"
+    return amount
+
+
+Memory = Annotated[
+    int,
+    PlainValidator(_memory, json_schema_input_type=int | str),
+    PlainSerializer(spell_memory, return_type=str | int),
+]
+
+
+def _slope(value: Any) -> tuple[float, float]:
+    expected = "two numbers, the lowest and the highest slope in decades a step"
+    if not (isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value))):
+        raise Mistake(f"{got(value)} where bounds belong", expected, "write [-0.6, -0.1]")
+    low, high = map(float, value)
+    if not (-float("inf") < low < high < float("inf")):
+        raise Mistake(f"no slope lies between {low} and {high}", expected, "write [-0.6, -0.1]")
+    return low, high
+
+
+Slope = Annotated[
+    tuple[float, float],
+    PlainValidator(_slope, json_schema_input_type=tuple[float, float]),
+]

@@ -1,0 +1,204 @@
+"""Sections against each other and against the files that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gradflow.errors import UserError
+from gradflow.experiment.config.fields import Mistake, got
+from gradflow.experiment.config.inputs import AnyInputs, FileInputs
+from gradflow.experiment.config.models import InitConfig, LossConfig, ModelConfig
+
+__all__ = [
+    "check_features",
+    "check_init",
+    "check_length",
+    "check_loss",
+    "check_path",
+    "read_file",
+    "weights",
+]
+
+KINDS_WITH = {"values": "adding, distractors, digits or numbers from a file"}
+KINDS_WITH["classes"] = "copy, temporal-order, reber or a text from a file"
+
+
+def check_path(text: str, suffixes: tuple[str, ...], at: tuple[str, ...]) -> None:
+    """Raise a `Mistake` unless there is a file of a known format."""
+    path = Path(text)
+    expected = f"a file ending in {', '.join(suffixes)}"
+    if path.is_dir():
+        raise Mistake(f"{text} is a directory", expected, at=at)
+    if not path.exists():
+        raise Mistake(
+            f"there is no file {text}",
+            expected,
+            "check the path; it starts at this file's folder",
+            at,
+        )
+    if path.suffix.lower() not in suffixes:
+        raise Mistake(f"{path.name} is of no format that is read here", expected, at=at)
+
+
+def check_length(length: int | None, inputs: AnyInputs) -> int:
+    """Return the length, or all the steps there are where none is given.
+
+    Raises
+    ------
+    Mistake
+        If the inputs have not as many steps, or the task needs more.
+    """
+    known = inputs.longest
+    if length is None:
+        if known is None:
+            raise Mistake(
+                f"length is missing: {inputs.kind} goes on for ever",
+                "a whole number of at least 1",
+                "add length: 128, or an axis length under sweep",
+                ("length",),
+            )
+        return known
+    if length < inputs.shortest:
+        raise Mistake(
+            f"{inputs.kind} makes no sense with {length} steps",
+            f"at least {inputs.shortest} steps",
+            f"write length: {inputs.shortest} or more",
+            ("length",),
+        )
+    if known is not None and length > known:
+        raise Mistake(
+            f"{inputs.kind} has {known} steps only",
+            f"at most {known} steps",
+            "write a smaller length",
+            ("length",),
+        )
+    return length
+
+
+def read_file(inputs: FileInputs, length: int | None) -> FileInputs:
+    """Read the inputs' file and return the section with what is known then.
+
+    Raises
+    ------
+    Mistake
+        If it cannot be read, or has too few steps or sequences.
+    """
+    from gradflow.experiment import sources
+
+    try:
+        batch = sources.load(inputs, length, inputs.seed)
+    except UserError as error:
+        raise from_file(error, ("inputs", "path")) from None
+    steps, _, features, sequences = batch.x.shape
+    last = batch.targets[-1] if batch.targets is not None else batch.x[-1]
+    ends = bool(((last == -1) | (last != last)).all())
+    return inputs.known(steps, features, sequences, ends=ends)
+
+
+def weights(model: ModelConfig) -> ModelConfig:
+    """Return the section with the sizes and options that the weights' file decides.
+
+    Raises
+    ------
+    Mistake
+        If the file cannot be read or contradicts what the section says.
+    """
+    from gradflow.experiment import weights as files
+
+    assert model.weights is not None
+    check_path(model.weights, tuple(files.READERS), ("weights",))
+    try:
+        net = files.read(model.weights, kind=model.cell.kind, options=model.cell.options)
+    except UserError as error:
+        raise from_file(error, ("weights",)) from None
+    for name in ("hidden", "layers", "bidirectional"):
+        asked, has = getattr(model, name), getattr(net, name)
+        if name in model.model_fields_set and asked != has:
+            raise Mistake(
+                f"{got(asked)}, but the weights have {got(has)}",
+                f"{got(has)}, as in {model.weights}",
+                f"remove {name}: it follows from the file",
+                (name,),
+            )
+    return model.known(net)
+
+
+def check_features(model: ModelConfig, inputs: AnyInputs) -> None:
+    """Raise a `Mistake` where imported weights read other inputs."""
+    if model.reads is not None and model.reads != inputs.features:
+        fix = f"write features: {model.reads} under inputs" if inputs.kind == "noise" else ""
+        raise Mistake(
+            f"the weights read {model.reads} features, {inputs.kind} has {inputs.features}",
+            f"inputs with {model.reads} features",
+            fix,
+            ("model", "weights"),
+        )
+
+
+def from_file(error: UserError, at: tuple[str, ...]) -> Mistake:
+    """Turn the error of a reader, of the same form, into a mistake at a key."""
+    problem, *notes = str(error).splitlines()
+    found = dict(note.strip().partition(": ")[::2] for note in notes)
+    return Mistake(problem, found.get("expected", ""), found.get("fix", ""), at)
+
+
+def check_loss(loss: LossConfig, inputs: AnyInputs, length: int) -> None:
+    """Raise a `Mistake` where inputs have not what the loss needs."""
+    wanted = {"mse": "values", "cross_entropy": "classes"}.get(loss.kind)
+    if wanted and inputs.targets != wanted:
+        has = {
+            "none": "no targets",
+            "values": "numbers as targets",
+            "classes": "classes as targets",
+        }
+        other = {"values": "mse", "classes": "cross_entropy"}.get(inputs.targets, "probe")
+        raise Mistake(
+            f"{loss.kind} needs {wanted} as targets, and {inputs.kind} has {has[inputs.targets]}",
+            f"inputs with {wanted}: {KINDS_WITH[wanted]}",
+            f"write kind: {other}",
+            ("loss", "kind"),
+        )
+    if wanted:
+        _check_targets(loss, inputs, length)
+    if isinstance(loss.at, tuple) and loss.at[-1] > length:
+        raise Mistake(
+            f"step {loss.at[-1]} lies beyond the length {length}",
+            f"steps from 1 to {length}",
+            "write last for the last step, whatever the length",
+            ("loss", "at"),
+        )
+
+
+def _check_targets(loss: LossConfig, inputs: AnyInputs, length: int) -> None:
+    """Refuse losses that meet no target, whose derivative would be 0 everywhere."""
+    at = (length,) if loss.at == "last" else loss.at
+    if inputs.kind in ("adding", "temporal-order") and length not in at and at != "all":
+        raise Mistake(
+            f"{inputs.kind} has its target at the last step only",
+            "last",
+            "write at: last",
+            ("loss", "at"),
+        )
+    if isinstance(inputs, FileInputs) and inputs.ends and at == (length,):
+        raise Mistake(
+            "no step follows the file's last, so there is nothing to predict",
+            "all, or steps before the last",
+            f"write length: {length - 1}, or at: all",
+            ("loss", "at"),
+        )
+
+
+def check_init(init: InitConfig, model: ModelConfig) -> None:
+    """Raise a `Mistake` where a scheme means nothing for the cell's weights."""
+    from gradflow.core.initialise import DIAGONAL
+
+    if model.weights is not None or init.peephole in DIAGONAL:
+        return
+    parameters = model.build_cell().parameters(1).values()
+    if any(part.role == "peephole" and part.cols == 1 for part in parameters) and model.hidden > 1:
+        raise Mistake(
+            f"{init.peephole} means nothing for a diagonal peephole",
+            f"one of {', '.join(DIAGONAL)}",
+            "write peephole: uniform",
+            ("init", "peephole"),
+        )

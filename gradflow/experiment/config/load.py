@@ -1,0 +1,197 @@
+"""Reading experiments: from a file with overrides, or from a mapping."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gradflow.experiment import yaml
+from gradflow.experiment.config.axes import PATHS, normal, read_axes, sections
+from gradflow.experiment.config.checks import check, keys, unknown
+from gradflow.experiment.config.compose import FIELDS, Composer, put
+from gradflow.experiment.config.fields import Mistake, got, nearest
+from gradflow.experiment.config.models import Experiment
+from gradflow.experiment.config.words import choices
+from gradflow.experiment.nodes import Node, Place, spell, wrap
+
+__all__ = ["load_config", "parse"]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+EXPECTED_NAME = "1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or a digit"
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Experiment:
+    """Read, override and validate an experiment file.
+
+    Parameters
+    ----------
+    path : path
+        The file. Paths in it are relative to its folder.
+    overrides : sequence of str
+        ``key=value`` with the dotted paths of the file, e.g. ``model.hidden=64``,
+        ``sweep.length=[8, 16]``. Overriding a value that the sweep varies fixes it. Paths in them
+        are relative to the working directory.
+
+    Raises
+    ------
+    ConfigError
+        With the place of the first mistake.
+    """
+    path = Path(path)
+    tree = _absolute(yaml.read(path), path.parent)
+    for text in overrides:
+        tree = _override(tree, text)
+    return _experiment(tree, _name_from(path.stem))
+
+
+def parse(mapping: Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:
+    """Validate an experiment that is given as a mapping, with the file's keys.
+
+    Raises
+    ------
+    ConfigError
+        With the key of the first mistake.
+    """
+    tree = _absolute(wrap(mapping), Path())
+    for text in overrides:
+        tree = _override(tree, text)
+    return _experiment(tree, "experiment")
+
+
+def _name_from(stem: str) -> str:
+    """Make a name of a file's."""
+    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).lstrip("._-")[:64] or "experiment"
+
+
+def _experiment(tree: Node, name: str) -> Experiment:
+    if not isinstance(tree.value, dict):
+        raise tree.place.error(
+            f"{got(tree.plain)} where an experiment belongs",
+            expected="sections such as model, inputs and sweep, each with a colon",
+            fix="`gradflow init` writes an experiment to start from",
+        )
+    try:
+        for key in tree.value:
+            if key not in Experiment.model_fields:
+                raise _unknown_section(key)
+        values: dict[str, Any] = {"name": _check_name(tree.value.get("name", Node(name)).value)}
+        axes = _under("sweep", read_axes, tree.value.get("sweep", Node({})))
+        gate = tree.value.get("check", Node(None))
+        if gate.value is not None:
+            values["check"] = _under("check", check, "check", gate.plain)
+    except Mistake as mistake:
+        raise tree.locate(mistake.at, key=mistake.on_key).error(
+            mistake.problem, key=spell(mistake.at), expected=mistake.expected, fix=mistake.fix
+        ) from None
+    composer = Composer(tree.without("sweep"), axes)
+    for field in FIELDS:
+        values[field] = composer.base_section(field)
+    for choice in composer.choices(seeds=False):
+        composer.check(choice)
+    values["sweep"] = {axis.key: tuple(normal(axis, v) for v in axis.values) for axis in axes}
+    experiment = Experiment.model_construct(**values)
+    _check_asserts(experiment, tree, composer)
+    return experiment
+
+
+def _unknown_section(key: str) -> Mistake:
+    """Say where a key belongs that is not one of the file's."""
+    homes = [
+        f"{section}.{key}"
+        for section, models in sections().items()
+        if any(key in keys(model) for model in models)
+    ]
+    fix = f"it belongs to {choices(homes)}" if homes else ""
+    return unknown(key, list(Experiment.model_fields), fix).under(key)
+
+
+def _check_name(name: Any) -> str:
+    if isinstance(name, str) and NAME.fullmatch(name):
+        return name
+    fix = f"write for instance name: {_name_from(str(name))}"
+    if name is not None and not isinstance(name, str):
+        fix = f'put it in quotes: "{got(name)}"'
+    raise Mistake(f"{got(name)} cannot name an experiment", EXPECTED_NAME, fix, ("name",))
+
+
+def _under(name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return call(*arguments)
+    except Mistake as mistake:
+        raise mistake.under(name) from None
+
+
+def _check_asserts(experiment: Experiment, tree: Node, composer: Composer) -> None:
+    """An assertion about a cell that no point has would hold for ever."""
+    named = [a.cell for a in experiment.check.asserts]
+    if not any(named):
+        return
+    models = [composer.section("model", choice) for choice in composer.choices(seeds=False)]
+    known = dict.fromkeys(name for m in models for name in (m.cell.kind, m.cell_label))
+    for i, name in enumerate(named):
+        if name is not None and name not in known:
+            near = nearest(name, known)
+            path = ("check", "assert", i, "cell")
+            raise tree.locate(path).error(
+                f"no point of this experiment has the cell '{name}'",
+                key=spell(path),
+                expected=f"a kind or a label: {choices(known)}",
+                fix=f"did you mean {near}?" if near else "remove the line to mean all cells",
+            )
+
+
+def _absolute(tree: Node, folder: Path) -> Node:
+    """Make paths independent of the folder that they are relative to."""
+
+    def whole(node: Node) -> Node:
+        if not isinstance(node.value, str) or not node.value:
+            return node
+        path = os.path.abspath(folder / os.path.expanduser(node.value))
+        return Node(path, node.place)
+
+    for path in PATHS:
+        if node := tree.at(path):
+            tree = tree.put(path, whole(node))
+        axis = ("sweep", ".".join(path))
+        if (node := tree.at(axis)) and isinstance(node.value, tuple):
+            tree = tree.put(axis, Node(tuple(map(whole, node.value)), node.place))
+    return tree
+
+
+def _override(tree: Node, text: str) -> Node:
+    """Apply one ``key=value``."""
+    name, equals, value = text.partition("=")
+    key = name.strip()
+    place = Place(f"override {text}", 1, 1 + len(name) - len(name.lstrip()))
+    if not equals or not all(key.split(".")):
+        raise place.error(
+            "this is not key=value",
+            expected="a dotted path of the file, '=' and a value",
+            fix="write for instance model.hidden=64",
+        )
+    node = yaml.load(value, place.file, len(name) + 1)
+    if not value.strip():
+        node = Node(None, Place(place.file, 1, len(text) + 1))
+    path = tuple(key.split("."))
+    if path[0] == "sweep" and len(path) > 1:
+        path = ("sweep", ".".join(path[1:]))
+    elif path[0] != "sweep":
+        tree = _fix(tree, key, place)
+    return _absolute(put(tree, path, node, place), Path())
+
+
+def _fix(tree: Node, key: str, place: Place) -> Node:
+    """Take the axis out of the sweep whose value is fixed."""
+    sweep = tree.at(("sweep",))
+    axes = sweep.value if sweep and isinstance(sweep.value, dict) else {}
+    for axis in axes:
+        if key.startswith(f"{axis}."):
+            raise place.error(
+                f"the sweep varies {axis} as a whole, so this would be lost",
+                key=key,
+                fix=f"override {axis} or sweep.{axis}",
+            )
+    return tree.put(("sweep",), sweep.without(key)) if sweep and key in axes else tree

@@ -1,0 +1,186 @@
+"""The experiment file as models: closed, immutable, with a JSON Schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, PrivateAttr, SerializeAsAny, model_validator
+
+from gradflow.experiment.config.cells import CellConfig, gates
+from gradflow.experiment.config.fields import (
+    At,
+    Chrono,
+    Every,
+    ForgetBias,
+    Memory,
+    Mistake,
+    Section,
+    Slope,
+    nearest,
+)
+from gradflow.experiment.config.inputs import AnyInputs
+
+if TYPE_CHECKING:
+    from gradflow.core.cells import Cell
+    from gradflow.core.initialise import Init
+    from gradflow.experiment.weights import Imported
+
+__all__ = [
+    "AssertConfig",
+    "CheckConfig",
+    "Experiment",
+    "InitConfig",
+    "LossConfig",
+    "ModelConfig",
+    "PointConfig",
+    "RecordConfig",
+    "State",
+]
+
+Scheme: TypeAlias = Literal["normal", "uniform", "glorot", "orthogonal", "identity"]
+State: TypeAlias = Literal["h", "c", "s", "x"]
+Gain: TypeAlias = Annotated[float, Field(ge=0, le=1e100)]
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    cell: SerializeAsAny[CellConfig]
+    hidden: int = Field(32, ge=1, le=65536, description="units of each layer")
+    layers: int = Field(1, ge=1, le=64, description="layers of the stack")
+    bidirectional: bool = Field(False, description="read the input backward as well")
+    weights: str | None = Field(
+        None, min_length=1, description=".npz or .safetensors in PyTorch's names; sizes follow it"
+    )
+
+    _reads: int | None = PrivateAttr(None)
+
+    @property
+    def reads(self) -> int | None:
+        """The number of features that imported weights read."""
+        return self._reads
+
+    def known(self, net: Imported) -> ModelConfig:
+        """Return the section as imported weights complete it."""
+        sizes = {name: getattr(net, name) for name in ("hidden", "layers", "bidirectional")}
+        cell = CellConfig.model_validate({"kind": net.kind, **net.options})
+        whole = self.model_copy(update={"cell": cell, **sizes})
+        whole._reads = net.inputs
+        return whole
+
+    @property
+    def cell_label(self) -> str:
+        """The cell's name in tables and plots."""
+        return self.cell.label
+
+    def build_cell(self) -> Cell:
+        """Make the cell."""
+        return self.cell.build(self.hidden)
+
+
+class InitConfig(Section):
+    """How weights are drawn."""
+
+    recurrent: Scheme = "orthogonal"
+    recurrent_gain: Gain = 1.0
+    input: Scheme = "glorot"
+    input_gain: Gain = 1.0
+    peephole: Scheme = "uniform"
+    peephole_gain: Gain = 1.0
+    forget_bias: ForgetBias = 1.0
+    bias: dict[str, float] = Field(default={}, description="biases by gate, over all else")
+
+    @model_validator(mode="after")
+    def _known_gates(self) -> InitConfig:
+        for gate in self.bias:
+            if gate not in gates():
+                near = nearest(gate, gates())
+                fix = f"did you mean {near}?" if near else "remove it"
+                offer = f"one of the gates {', '.join(gates())}"
+                raise Mistake(
+                    f"no cell has a gate '{gate}'", offer, fix, ("bias", gate), on_key=True
+                )
+        return self
+
+    def build(self) -> Init:
+        """Make the core's description of it."""
+        from gradflow.core.initialise import Chrono as CoreChrono
+        from gradflow.core.initialise import Init
+
+        bias = self.forget_bias
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        values["forget_bias"] = CoreChrono(bias.chrono) if isinstance(bias, Chrono) else bias
+        return Init(**values)
+
+
+class LossConfig(Section):
+    """The scalar whose derivatives are measured."""
+
+    kind: Literal["probe", "sum", "mse", "cross_entropy"] = "probe"
+    at: At = Field("last", description="last, all, or a list of steps counted from 1")
+
+
+class RecordConfig(Section):
+    """What is kept."""
+
+    states: tuple[State, ...] = Field(("h", "c", "s"), min_length=1)
+    every: Every = Field(1, description="keep each n-th step, or about evenly on a log scale")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> RecordConfig:
+        for i, state in enumerate(self.states):
+            if state in self.states[:i]:
+                raise Mistake(f"{state} is given twice", fix="remove one", at=("states", i))
+        return self
+
+
+class AssertConfig(Section):
+    """A fact that holds without a baseline."""
+
+    cell: str | None = Field(None, description="kind or label of the cells meant; null: all")
+    state: State = "h"
+    flat: float | None = Field(None, gt=0, description="all norms within this many decades")
+    slope: Slope | None = Field(None, description="bounds on the decades lost a step")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> AssertConfig:
+        if self.flat is None and self.slope is None:
+            raise Mistake(
+                "nothing is asserted", "flat, slope or both", "add for instance flat: 1e-9"
+            )
+        return self
+
+
+class CheckConfig(Section):
+    """The gate."""
+
+    tolerance: float = Field(1e-6, gt=0, le=100, description="in decades")
+    asserts: tuple[AssertConfig, ...] = Field((), alias="assert")
+
+
+class Settings(Section):
+    """What the experiment and each of its points have in common."""
+
+    model: ModelConfig
+    inputs: AnyInputs
+    init: InitConfig = InitConfig()
+    loss: LossConfig = LossConfig()
+    record: RecordConfig = RecordConfig()
+    length: int | None = Field(None, ge=1, le=10**9, description="steps; null: all of a file")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of weights and probe")
+    dtype: Literal["float64", "float32"] = "float64"
+    memory: Memory = Field(2 << 30, description="budget, for instance 512MiB")
+
+
+class PointConfig(Settings):
+    """One point of the sweep: the experiment with every axis at one value."""
+
+    length: int = Field(ge=1)
+
+
+class Experiment(Settings):
+    """A whole experiment file; `sweep` holds the normal form of each axis' values."""
+
+    name: str
+    sweep: dict[str, tuple[Any, ...]] = Field(default={})
+    check: CheckConfig = CheckConfig()

@@ -1,0 +1,112 @@
+"""Experiments as text: resolved YAML, and the JSON Schema that editors complete from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from gradflow.experiment.config import cells
+from gradflow.experiment.config.axes import writable
+from gradflow.experiment.config.models import Experiment
+from gradflow.experiment.yaml import resolve
+
+__all__ = ["dump", "schema", "settings"]
+
+ORDER = (
+    "name", "model", "inputs", "init", "loss", "sweep", "length", "seed", "dtype", "memory",
+    "record", "check",
+)  # fmt: skip
+
+
+def settings(experiment: Experiment, *, resolved: bool = True) -> dict[str, Any]:
+    """Return an experiment as plain data with the file's keys.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What to write.
+    resolved : bool
+        Whether to write defaults out. Sizes that follow from imported weights are never written.
+    """
+    data = experiment.model_dump(by_alias=True, exclude_unset=not resolved)
+    if experiment.model.weights is not None or "model.weights" in experiment.sweep:
+        data["model"] = experiment.model.model_dump(exclude_unset=True)
+    data["model"]["cell"] = experiment.model.cell.written
+    return {key: data[key] for key in ORDER if key in data}
+
+
+def dump(experiment: Experiment) -> str:
+    """Write an experiment as YAML that gives the same points wherever it is read.
+
+    Defaults are written out, paths are absolute.
+    """
+    return yaml.dump(
+        _lists(settings(experiment)),
+        Dumper=_Dumper,
+        sort_keys=False,
+        default_flow_style=None,
+        allow_unicode=True,
+        width=100,
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what our reader reads: no aliases, quotes where a text looks like something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if isinstance(resolve(text), str) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _lists(value: Any) -> Any:
+    """Tuples as lists: YAML knows no other sequence."""
+    if isinstance(value, dict):
+        return {key: _lists(part) for key, part in value.items()}
+    return [_lists(part) for part in value] if isinstance(value, tuple | list) else value
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the experiment file, registered cells included."""
+    whole = Experiment.model_json_schema()
+    whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    whole["title"], whole["description"] = "gradflow experiment", "What to measure."
+    whole["required"].remove("name")
+    whole["properties"]["sweep"] = _sweep()
+    # A required value may also come from the sweep.
+    whole["$defs"]["ModelConfig"].pop("required")
+    whole["$defs"]["CellConfig"] = {
+        "description": "A kind of cell, or its kind with options.",
+        "anyOf": [{"enum": list(cells.kinds())}, *(_cell(kind) for kind in cells.kinds())],
+    }
+    return whole
+
+
+def _cell(kind: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"kind": {"const": kind}} | cells.option_schemas(kind),
+        "required": ["kind"],
+        "additionalProperties": False,
+    }
+
+
+def _sweep() -> dict[str, Any]:
+    values = {"type": "array", "minItems": 1}
+    count = {"type": "integer", "minimum": 1, "description": "this many seeds, from 0"}
+    options = [f"model.cell.{name}" for name in cells.all_options()]
+    biases = [f"init.bias.{gate}" for gate in cells.gates()]
+    properties: dict[str, Any] = dict.fromkeys([*writable(), *options, *biases], values)
+    return {
+        "type": ["object", "null"],
+        "description": "Cartesian product of axes: dotted paths into this file.",
+        "properties": properties | {"seed": {"anyOf": [count, values]}},
+        "additionalProperties": False,
+    }

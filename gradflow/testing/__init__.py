@@ -1,0 +1,114 @@
+"""Conformance of cells, as a public product: does a cell keep what the engine relies on.
+
+>>> from gradflow.testing import check_cell
+>>> from gradflow.core.cells import RNN
+>>> check_cell(RNN)
+
+Every combination of options is tried. Derivatives are held against the complex step (f(x + ih) has
+the imaginary part h f′(x), exact to rounding for h = 1e-200), always relative to the norm of what
+is compared: an absolute tolerance would pass every wrong vanished gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gradflow.core.cells import Cell
+from gradflow.testing.trial import Trial
+from gradflow.testing.variants import variants
+
+__all__ = ["Check", "check_cell", "conformance", "variants"]
+
+TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True)
+class Check:
+    """One property of one cell: its largest error, relative to the norm of what is compared.
+
+    Parameters
+    ----------
+    cell : str
+        Label of the cell.
+    name : str
+        What was compared with what.
+    error, tolerance : float
+        The largest relative error, and what it may be.
+    note : str
+        Why there is no error to measure, where the comparison itself failed.
+    """
+
+    cell: str
+    name: str
+    error: float
+    tolerance: float = TOLERANCE
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within its tolerance; NaN is not."""
+        return self.error <= self.tolerance
+
+
+def check_cell(cell: Cell | type[Cell]) -> None:
+    """Raise AssertionError where a cell, or a kind with any of its options, does not conform.
+
+    Parameters
+    ----------
+    cell : Cell or type of Cell
+        An instance is tested as it is; of a class every combination of options.
+
+    Raises
+    ------
+    AssertionError
+        Lists every property that fails with its error.
+    """
+    chosen = variants(cell) if isinstance(cell, type) else [cell]
+    failed = [check for one in chosen for check in conformance(one) if not check.passed]
+    if failed:
+        lines = [
+            f"  {c.cell}: {c.name}: {c.note or f'error {c.error:.1e} > {c.tolerance:g}'}"
+            for c in failed
+        ]
+        raise AssertionError("\n".join(["the cell does not conform:", *lines]))
+
+
+def conformance(cell: Cell) -> list[Check]:
+    """Run every check on one cell; properties that have no measure count 0 or infinity.
+
+    Returns
+    -------
+    list of Check
+        Each with its largest error, passed or not.
+    """
+    try:
+        trial = Trial(cell)
+    except Exception as error:
+        return [_failed(cell.label, "a step forward and back", error)]
+    checks: dict[str, Callable[[], float]] = {
+        "step mutates nothing and repeats itself": trial.purity,
+        "∂/∂s of a step against the complex step": trial.state_vjp,
+        "∂/∂u of a step against the complex step": trial.drive_vjp,
+        "∂u/∂x against the complex step": trial.input_vjp,
+        "a block linearised at once as step by step": trial.blockwise,
+        "lengths side by side as one by one": trial.lengths,
+        "nets side by side as one by one": trial.nets,
+        "float32 stays float32": trial.single,
+        "∂L/∂s_k through 40 steps, however small": trial.through_time,
+        "parameters' gradients against the complex step": trial.parameters,
+    }
+    return [_run(cell.label, name, check) for name, check in checks.items()]
+
+
+def _run(label: str, name: str, check: Callable[[], float]) -> Check:
+    """Run a check; a claim about shapes, types or sameness that fails is an infinite error."""
+    try:
+        return Check(label, name, float(check()))
+    except Exception as error:
+        return _failed(label, name, error)
+
+
+def _failed(label: str, name: str, error: Exception) -> Check:
+    kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+    return Check(label, name, float("inf"), note=f"{kind}{error}")

@@ -27,6 +27,7 @@ __all__ = [
     "groups",
     "length_of",
     "original_step",
+    "other_axes",
     "quantile",
     "states",
 ]
@@ -185,11 +186,11 @@ def groups(run: Run) -> list[Group]:
     """Group the points of a run by everything but the seed, in the order of the plan."""
     found: dict[tuple[object, ...], list[Point]] = {}
     for point in run.points:
-        swept = tuple((path, setting(value)) for path, value in _others(point).items())
+        swept = tuple((path, setting(value)) for path, value in other_axes(point).items())
         key = (point.config.model.cell_label, point.config.length, *swept)
         found.setdefault(key, []).append(point)
     return [
-        Group(one.config.model.cell_label, one.config.length, _others(one), tuple(points))
+        Group(one.config.model.cell_label, one.config.length, other_axes(one), tuple(points))
         for points in found.values()
         for one in points[:1]
     ]
@@ -205,7 +206,8 @@ def quantile(values: Array, q: float) -> Array:
     return np.asarray(below + (position - int(position)) * gap)
 
 
-def _others(point: Point) -> dict[str, Any]:
+def other_axes(point: Point) -> dict[str, Any]:
+    """Return the swept axes but for length, seed and the cell's options: its label shows them."""
     return {
         path: value
         for path, value in point.axes.items()

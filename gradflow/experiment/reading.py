@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import io
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +36,7 @@ MAX_BYTES = 1 << 30
 Choose: TypeAlias = Callable[[list[str]], Iterable[str]]
 """Picks the arrays to read from the names that a file holds."""
 
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -115,23 +118,29 @@ def read_npz(path: Path, choose: Choose) -> dict[str, Array]:
     with opened(path, most=None) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
-                chosen = {name: members[name] for name in choose(list(members))}
-                size = sum(member.file_size for member in chosen.values())
-                if size > MAX_BYTES:
-                    raise too_large(path, size)
-                arrays = {}
-                for name, member in chosen.items():
-                    with archive.open(member) as packed:
-                        arrays[name] = _array(packed, path, f"{name}: ")
-                return arrays
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+                return {
+                    name: _array(io.BytesIO(archive.read(member)), path, f"{name}: ")
+                    for name, member in _members(archive, choose, path).items()
+                }
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
             raise mistake(
                 path,
                 f"not a whole .npz file ({error})",
                 expected="what numpy.savez writes",
                 fix="write the file again; a download may have been cut short",
             ) from error
+
+
+def _members(archive: zipfile.ZipFile, choose: Choose, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """Find the chosen arrays, and see that they are packed as NumPy does and not too large."""
+    there = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+    chosen = {name: there[name] for name in choose(list(there))}
+    if any(member.compress_type not in PACKED for member in chosen.values()):
+        raise zipfile.BadZipFile("packed in a way that NumPy does not write")
+    size = sum(member.file_size for member in chosen.values())
+    if size > MAX_BYTES:
+        raise too_large(path, size)
+    return chosen
 
 
 def _array(file: IO[bytes], path: Path, name: str = "") -> Array:
@@ -169,7 +178,7 @@ def _npy_header(
     try:
         version = np.lib.format.read_magic(file)
         shape, fortran, dtype = NPY_HEADERS[version](file)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, tokenize.TokenError) as error:
         raise mistake(
             path,
             f"{name}not an array in NumPy's format",

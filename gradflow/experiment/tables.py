@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from array import array
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def read_csv(path: Path) -> Array:
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    reader = csv.reader(read_text(path).splitlines(), skipinitialspace=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
     try:
         for cells in reader:
             if cells:

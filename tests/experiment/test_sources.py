@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zipfile
@@ -281,6 +282,13 @@ def test_a_damaged_archive(tmp_path):
     assert message(path).startswith("not a whole .npz file")
 
 
+def test_an_archive_packed_otherwise(tmp_path):
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("x.npy", npy(np.zeros((2, 2))))
+    assert message(path).startswith("not a whole .npz file (packed in a way that NumPy")
+
+
 def test_a_member_that_is_no_array(tmp_path):
     path = tmp_path / "data.npz"
     with zipfile.ZipFile(path, "w") as archive:
@@ -302,6 +310,26 @@ def test_an_encrypted_archive(tmp_path):
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
     assert "encrypted" in message(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".txt"])
+def test_any_damage_is_read_or_told(tmp_path, suffix):
+    buffer, rng = io.BytesIO(), np.random.default_rng(1)
+    np.savez_compressed(buffer, x=RNG.standard_normal((6, 2)))
+    whole = {
+        ".npy": npy(RNG.standard_normal((6, 2))),
+        ".npz": buffer.getvalue(),
+        ".csv": b"a,b\n1,2\n3,4\n",
+        ".txt": "größe".encode(),
+    }[suffix]
+    path = tmp_path / f"data{suffix}"
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            data[rng.integers(len(data))] = rng.integers(256)
+        path.write_bytes(data[: rng.integers(1, 4 * len(data))])
+        with contextlib.suppress(UserError):
+            assert np.isfinite(load_file(path).x).all()
 
 
 # --- tables ------------------------------------------------------------------------------------
@@ -408,7 +436,7 @@ def test_missing_empty_and_directory(tmp_path, suffix):
     assert message(path).startswith("the file is empty")
     path.unlink()
     path.mkdir()
-    assert message(path).startswith("cannot be read (Is a directory)")
+    assert message(path).startswith("cannot be read (")
 
 
 def test_a_misspelt_name_gets_the_nearest(tmp_path):

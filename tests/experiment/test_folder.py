@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradflow.core.quantity import Quantity, Result
+from gradflow.errors import UserError
+from gradflow.experiment import files
+from gradflow.experiment.folder import DamagedError, Folder, read_manifest, read_point
+
+ENVIRONMENT = {"numpy": "2"}
+
+
+@dataclass(frozen=True)
+class FakePoint:
+    hash: str
+    axes: dict[str, Any] = field(default_factory=lambda: {"seed": 0})
+
+
+def a_point(number: int = 0) -> Any:
+    return FakePoint(f"{number:016x}", {"seed": number})
+
+
+def a_result(value: float = 1.0) -> Result:
+    return {"h": Quantity("h", ("step",), np.full(3, value))}
+
+
+def value_of(path: Path, point: Any) -> float:
+    return float(read_point(path, read_manifest(path), point)["h"].values[0])
+
+
+def test_what_is_put_in_comes_out(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "run", ENVIRONMENT)
+    folder.put([(a_point(), a_result(2.5)), (a_point(1), a_result())], seconds=3.0)
+    assert value_of(folder.path, a_point()) == 2.5
+    manifest = read_manifest(folder.path)
+    entry = manifest["points"][a_point().hash]
+    data = (folder.path / entry["file"]).read_bytes()
+    assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+    assert entry["seconds"] == 1.5
+    assert entry["axes"] == {"seed": 0}
+    assert manifest["environments"][entry["environment"]] == ENVIRONMENT
+    assert manifest["name"] == "run"
+
+
+def test_the_manifest_is_sorted(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, ENVIRONMENT)
+    folder.put([(a_point(n), a_result()) for n in (2, 0, 1)], seconds=1.0)
+    text = (tmp_path / "manifest.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+def test_only_sound_points_count_as_there(tmp_path: Path) -> None:
+    points = [a_point(n) for n in range(4)]
+    Folder(tmp_path, ENVIRONMENT).put([(p, a_result()) for p in points[:3]], seconds=1.0)
+    file = tmp_path / "points" / f"{points[1].hash}.npz"
+    data = bytearray(file.read_bytes())
+    data[-100] ^= 1
+    file.write_bytes(data)
+    (tmp_path / "points" / f"{points[2].hash}.npz").unlink()
+    assert Folder(tmp_path, ENVIRONMENT).sound(points) == {points[0].hash}
+    for point, problem in [(points[1], "SHA-256"), (points[2], "cannot be read")]:
+        with pytest.raises(DamagedError, match=f"{point.hash}.npz is damaged: .*{problem}"):
+            value_of(tmp_path, point)
+    Folder(tmp_path, ENVIRONMENT).put([(p, a_result(7.0)) for p in points[1:3]], seconds=1.0)
+    assert [value_of(tmp_path, p) for p in points[:3]] == [1.0, 7.0, 7.0]
+
+
+def test_a_result_without_an_entry_is_entered(tmp_path: Path) -> None:
+    Folder(tmp_path, ENVIRONMENT).put([(a_point(), a_result(4.0))], seconds=1.0)
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "points" / f"{a_point(1).hash}.npz").write_bytes(b"PK half a file")
+    folder = Folder(tmp_path, ENVIRONMENT)
+    assert folder.sound([a_point(), a_point(1)]) == {a_point().hash}
+    folder.flush()
+    assert value_of(tmp_path, a_point()) == 4.0
+    assert read_manifest(tmp_path)["points"][a_point().hash]["seconds"] is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}'])
+def test_a_damaged_manifest_is_named_and_rebuilt(tmp_path: Path, text: str) -> None:
+    Folder(tmp_path, ENVIRONMENT).put([(a_point(), a_result(4.0))], seconds=1.0)
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(DamagedError, match=r"manifest.json is damaged(.|\n)*gradflow run"):
+        read_manifest(tmp_path)
+    folder = Folder(tmp_path, ENVIRONMENT)
+    assert folder.sound([a_point()]) == {a_point().hash}
+    folder.flush()
+    assert value_of(tmp_path, a_point()) == 4.0
+
+
+def test_the_first_writer_of_a_point_wins_unless_it_is_replaced(tmp_path: Path) -> None:
+    one, other = Folder(tmp_path, ENVIRONMENT), Folder(tmp_path, {"numpy": "3"})
+    one.put([(a_point(), a_result(1.0))], seconds=1.0)
+    other.put([(a_point(), a_result(2.0))], seconds=1.0)
+    assert value_of(tmp_path, a_point()) == 1.0
+    other.put([(a_point(), a_result(2.0))], seconds=1.0, replace=True)
+    assert value_of(tmp_path, a_point()) == 2.0
+    assert len(read_manifest(tmp_path)["environments"]) == 2
+
+
+def test_leftovers_of_a_killed_writer_go(tmp_path: Path) -> None:
+    Folder(tmp_path, ENVIRONMENT)
+    (tmp_path / "points" / f".x.npz.1{files.TEMPORARY}").touch()
+    (tmp_path / f".manifest.json.1{files.TEMPORARY}").touch()
+    Folder(tmp_path, ENVIRONMENT)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [".lock", "points"]
+
+
+def test_an_interrupted_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "data"
+    files.write_atomic(file, b"old")
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_atomic(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(files, "_lock", refuse)
+    with pytest.raises(UserError, match=r"cannot lock files(.|\n)*--out"):
+        Folder(tmp_path, ENVIRONMENT)
+
+
+def write_many(path: Path, first: int, last: int) -> None:
+    folder = Folder(path, ENVIRONMENT)
+    for number in range(first, last, 2):
+        group = [a_point(number), a_point(number + 1)]
+        folder.put([(p, a_result(p.axes["seed"])) for p in group], seconds=1.0)
+    folder.flush()
+
+
+def test_two_processes_fill_one_folder(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=write_many, args=(tmp_path, *r)) for r in ((0, 60), (20, 80))]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    points = [a_point(number) for number in range(80)]
+    assert set(read_manifest(tmp_path)["points"]) == {point.hash for point in points}
+    assert [value_of(tmp_path, point) for point in points] == list(range(80))

@@ -1,0 +1,230 @@
+"""From an experiment to a stored run: plan, leave out what is there, measure, keep."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from gradflow.errors import UserError
+from gradflow.experiment.config import Experiment, dump
+from gradflow.experiment.cost import pieces, seconds, share
+from gradflow.experiment.execute import Executor, Failure, Outcome, Serial
+from gradflow.experiment.folder import Folder, read_manifest
+from gradflow.experiment.measure import footprint
+from gradflow.experiment.plan import Bundle, bundle, plan
+from gradflow.experiment.provenance import environment
+from gradflow.experiment.store import RESULTS, Run, assemble
+
+__all__ = [
+    "BASELINES",
+    "Finished",
+    "OnProgress",
+    "Planned",
+    "Preview",
+    "Progress",
+    "Shard",
+    "preview",
+    "run",
+    "work",
+]
+
+BASELINES = "baselines"
+"""The folder beside the runs that holds the gate's golden values; no run can have its name."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` of `count` equal parts of a sweep, counted from 1."""
+
+    number: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise UserError(
+                f"shard {self.number}/{self.count} does not exist\n"
+                "  expected: i/n with i from 1 to n, e.g. 2/8"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read ``i/n``."""
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal()):
+            raise UserError(f"shard {text!r}\n  expected: i/n with i from 1 to n, e.g. 2/8")
+        return cls(int(number), int(count))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. `share`, from 0 to 1, is of the predicted work, not of the points."""
+
+    share: float
+    points: int
+    total: int
+
+
+OnProgress: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a call of `run` did; `run` is what is stored now, whoever computed it."""
+
+    run: Run
+    computed: int
+    reused: int
+    failures: tuple[Failure, ...]
+    seconds: float
+
+
+class _FailFast(Exception):
+    """Carries the first failure out of an executor."""
+
+
+def run(
+    experiment: Experiment,
+    *,
+    out: Path = RESULTS,
+    executor: Executor | None = None,
+    fresh: bool = False,
+    fail_fast: bool = False,
+    shard: Shard = Shard(),
+    on_progress: OnProgress | None = None,
+) -> Finished:
+    """Measure the points of an experiment that are not stored yet, and store them.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What to run; its name is the folder's.
+    out : Path
+        Where runs are kept.
+    executor : Executor, optional
+        Where the work is done; by default in this process.
+    fresh : bool
+        Measure again what is stored already.
+    fail_fast : bool
+        Stop at the first point that fails, not at the end.
+    shard : Shard
+        Do only this part; other processes may do the others, at the same time, in the same folder.
+    on_progress : callable, optional
+        Called at the start and after every bundle.
+
+    Raises
+    ------
+    UserError
+        If the experiment cannot be run at all. A point that fails raises nothing; it is returned.
+    """
+    start = time.perf_counter()
+    if experiment.name == BASELINES:
+        raise UserError(f"{BASELINES!r} is where the baselines are kept\n  fix: another `name:`")
+    points = plan(experiment)
+    folder = Folder(out / experiment.name, environment())
+    folder.configure(dump(experiment))
+    stored = set() if fresh else folder.sound(points)
+    todo = work(pieces(bundle(points)), stored, shard)
+    failures: list[Failure] = []
+    track = _Track(todo, on_progress)
+
+    def on_done(outcome: Outcome) -> None:
+        if outcome.results:
+            folder.put(outcome.results, outcome.seconds, replace=fresh)
+        failures.extend(outcome.failures)
+        track.add(outcome)
+        if failures and fail_fast:
+            raise _FailFast
+
+    try:
+        with contextlib.suppress(_FailFast):
+            (executor or Serial()).run(todo, on_done)
+    finally:
+        folder.flush()
+    return Finished(
+        run=assemble(folder.path, experiment),
+        computed=track.points - len(failures),
+        reused=len(stored),
+        failures=tuple(failures),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def work(
+    whole: Sequence[Bundle], stored: Collection[str], shard: Shard = Shard()
+) -> tuple[Bundle, ...]:
+    """Return what is left to measure of the sweep's pieces, the longest first.
+
+    Shards and seeds are cut before stored points are left out: a run that was stopped and goes on
+    measures the rest in the same company, hence bit for bit as if it had not been stopped.
+    """
+    chosen = share(whole, shard.number, shard.count)
+    left = [bundle(p for p in piece.points if p.hash not in stored) for piece in chosen]
+    return tuple(sorted(itertools.chain(*left), key=seconds, reverse=True))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A bundle as it would be run: predicted seconds, and the bytes it takes at most.
+
+    `problem` says why it could not be run at all.
+    """
+
+    bundle: Bundle
+    seconds: float
+    bytes: int
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What `run` would do: the bundles left to measure, and how many points are stored."""
+
+    name: str
+    points: int
+    stored: int
+    bundles: tuple[Planned, ...]
+
+
+def preview(
+    experiment: Experiment, *, out: Path = RESULTS, fresh: bool = False, shard: Shard = Shard()
+) -> Preview:
+    """Plan a run without measuring or writing anything; see `run` for the parameters."""
+    points = plan(experiment)
+    manifest = {} if fresh else read_manifest(out / experiment.name)
+    stored = manifest.get("points", {}).keys() & {point.hash for point in points}
+    todo = work(pieces(bundle(points)), stored, shard)
+    return Preview(experiment.name, len(points), len(stored), tuple(map(_planned, todo)))
+
+
+def _planned(piece: Bundle) -> Planned:
+    try:
+        return Planned(piece, seconds(piece), footprint(piece)[1].peak)
+    except UserError as error:
+        return Planned(piece, seconds(piece), 0, str(error))
+
+
+class _Track:
+    """Adds up what is done."""
+
+    def __init__(self, todo: Sequence[Bundle], on_progress: OnProgress | None) -> None:
+        self.points = 0
+        self._total = sum(len(piece.points) for piece in todo)
+        self._cost = sum(map(seconds, todo))
+        self._done = 0.0
+        self._tell = on_progress
+        self._report()
+
+    def add(self, outcome: Outcome) -> None:
+        self.points += len(outcome.bundle.points)
+        self._done += seconds(outcome.bundle)
+        self._report()
+
+    def _report(self) -> None:
+        if self._tell is not None:
+            share = 1.0 if self.points == self._total else min(1.0, self._done / self._cost)
+            self._tell(Progress(share, self.points, self._total))

@@ -16,7 +16,7 @@ from gradflow.report.format import setting
 from gradflow.report.rates import slopes
 from gradflow.report.records import Curves, Point, curves, other_axes, states
 
-__all__ = ["LAGS", "Case", "Series", "judged_by_slope", "measure_case", "series"]
+__all__ = ["LAGS", "Case", "Series", "judged_by_slope", "measure_case", "prefix", "series"]
 
 LAGS = 16
 """About how many lags are remembered: 0, and the rest spaced evenly in log."""
@@ -67,7 +67,7 @@ class Case:
 
     def as_json(self) -> str:
         """Write the case on one line, keys sorted; infinities are text."""
-        fields = {
+        fields: dict[str, Any] = {
             "class": self.kind,
             "high": self.high,
             "lags": self.lags,
@@ -99,20 +99,28 @@ class Series:
 
     name: str
     cell: str
+    kind: str
     state: str
     curves: Curves
 
 
+def prefix(point: Point) -> str:
+    """Return how the names of a point's cases begin."""
+    config = point.config
+    words = [config.model.cell_label, f"length={config.length}", f"seed={config.seed}"]
+    words += [f"{path}={setting(value)}" for path, value in other_axes(point).items()]
+    return " ".join(words) + " "
+
+
 def series(point: Point, result: Result) -> Iterator[Series]:
-    """Name every norm recorded at a point, layer by layer and direction by direction."""
+    """Name every norm recorded at a point, by layer and direction."""
     cell = point.config.model.cell_label
-    where = [cell, f"length={point.config.length}", f"seed={point.config.seed}"]
-    where += [f"{path}={setting(value)}" for path, value in other_axes(point).items()]
+    kind = cell.partition("(")[0]
     for state in states(result):
         found = list(curves(result[state]))
         for one in found:
-            part = [f"layer={one.layer}", one.direction] if len(found) > 1 else []
-            yield Series(" ".join([*where, state, *part]), cell, state, one)
+            part = f" layer={one.layer} {one.direction}" if len(found) > 1 else ""
+            yield Series(prefix(point) + state + part, cell, kind, state, one)
 
 
 def measure_case(one: Curves) -> Case:

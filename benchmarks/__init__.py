@@ -1,0 +1,1 @@
+"""gradflow against what one would write instead, on the same work."""

@@ -1,0 +1,76 @@
+"""gradflow: the forward pass, the adjoints of all lengths, and everything it records (h, c and s).
+
+The plan of memory is in the time, as it is in a run; drawing weights is not, as for the peers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from benchmarks.workloads import GATES, Problem, Workload
+from gradflow.core import cells
+from gradflow.core.bptt import backpropagate
+from gradflow.core.cells import Cell
+from gradflow.core.losses import Loss
+from gradflow.core.network import Network
+from gradflow.core.record import Norms
+from gradflow.core.schedule import Work
+
+RECORDED = ("h", "c", "s")
+
+
+def prepare(problem: Problem) -> Callable[[], list[dict[str, np.ndarray]]]:
+    work = problem.work
+    cell = _cell(work)
+    net = Network(cell, work.inputs, work.layers, work.bidirectional)
+    weights = tuple(
+        tuple(_weights(cell, work.cell, p, net.features(layer)) for p in directions)
+        for layer, directions in enumerate(problem.weights)
+    )
+    loss = Loss("probe", work.at, problem.probe)
+    x = problem.x[:, None]
+    plan = Work(
+        net=net,
+        nets=work.nets,
+        columns=work.sequences,
+        lengths=work.lengths,
+        records=sum(t + 1 for t in work.lengths) * len(RECORDED),
+        dtype=problem.dtype,
+    )
+
+    def run() -> list[dict[str, np.ndarray]]:
+        norms = Norms(net, work.lengths, work.nets, work.sequences, RECORDED)
+        backpropagate(net, weights, x, loss, work.lengths, [norms], plan.schedule())
+        return [
+            {
+                name: tracks[norms.lengths.index(length)].values.transpose(1, 2, 0, 3, 4)
+                for name, tracks in norms.tracks.items()
+            }
+            for length in work.lengths
+        ]
+
+    return run
+
+
+def _cell(work: Workload) -> Cell:
+    kind, options = {
+        "peephole": ("lstm", {"peephole": "diagonal"}),
+        "coupled": ("lstm", {"coupled": True}),
+        "gru": ("gru", {"reset": "after"}),
+    }.get(work.cell, (work.cell, {}))
+    return cells.get(kind)(hidden=work.hidden, **options)
+
+
+def _weights(
+    cell: Cell, name: str, drawn: Mapping[str, np.ndarray], inputs: int
+) -> dict[str, np.ndarray]:
+    """Put the drawn gates into the cell's own order."""
+    given = {"P": ("f", "i", "o"), "b_rec": ("g",)}
+    out = {}
+    for key, parameter in cell.parameters(inputs).items():
+        gates = given.get(key, GATES[name])
+        blocks = dict(zip(gates, np.split(drawn[key], len(gates), axis=1), strict=True))
+        out[key] = np.concatenate([blocks[gate] for gate in parameter.blocks], axis=1)
+    return out

@@ -1,0 +1,181 @@
+"""What was measured, as a table on the screen, as JSON, as a plot and as Markdown."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.compare import Measured
+from benchmarks.sides import SIDES
+from benchmarks.workloads import WORKLOADS
+
+HERE = Path(__file__).parent
+MIB = 1 << 20
+
+GOALS: dict[tuple[str, str], dict[str, float]] = {
+    ("a", "float64"): {"jax": 1.6, "torch": 2.0},
+    ("a", "float32"): {"jax": 1.6, "torch": 5.0},
+    ("b", "float64"): {"jax": 4.0, "torch": 4.5},
+    ("b", "float32"): {"jax": 4.0, "torch": 12.0},
+    ("c", "float64"): {"jax": 2.0, "torch": 6.0},
+    ("d", "float64"): {"jax": 1.0, "torch": 40.0},
+}
+"""Times slower than gradflow that a peer should be; every row of (e): see `goal`."""
+
+
+def goal(workload: str, dtype: str, side: str) -> float | None:
+    if workload.startswith("e-"):
+        return {"jax": 1.3, "torch": 1.8}.get(side)
+    return GOALS.get((workload, dtype), {}).get(side)
+
+
+def grouped(rows: Iterable[Measured]) -> dict[tuple[str, str], list[Measured]]:
+    groups: dict[tuple[str, str], list[Measured]] = {}
+    for row in rows:
+        groups.setdefault((row.workload, row.dtype), []).append(row)
+    return groups
+
+
+def table(rows: Sequence[Measured]) -> list[list[str]]:
+    """Header and cells of one workload's table."""
+    out = [["", "median s", "quartiles s", "/ gradflow", "goal", "peak MiB", "prepare s", "apart"]]
+    ours = next(row.median for row in rows if row.side == "gradflow")
+    for row in rows:
+        low, high = row.spread
+        wanted = goal(row.workload, row.dtype, row.side)
+        out.append(
+            [
+                SIDES[row.side].title + " *" * row.busy,
+                f"{row.median:.3f}",
+                f"{low:.3f}–{high:.3f}",
+                f"{row.median / ours:.2f}",
+                "" if wanted is None else f"≥ {wanted:g}",
+                f"{row.peak / MIB:.0f} ({(row.peak - row.idle) / MIB:+.0f})",
+                f"{row.prepare:.1f}",
+                "" if row.apart is None else f"{row.apart:.0e} ({row.in_range:.0%})",
+            ]
+        )
+    return out
+
+
+def show(rows: Sequence[Measured]) -> str:
+    """Plain text, columns aligned."""
+    cells = table(rows)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+        for line in cells
+    ]
+    return "\n".join([title(rows), *lines, ""])
+
+
+def title(rows: Sequence[Measured]) -> str:
+    first = rows[0]
+    return f"({first.workload}) {WORKLOADS[first.workload].title}, {first.dtype}"
+
+
+def machine() -> dict[str, str]:
+    """CPU model, system, Python and the BLAS that NumPy uses."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        named = [x for x in info.read_text().splitlines() if x.startswith("model name")]
+        cpu = named[0].split(":", 1)[1].strip() if named else cpu
+    config: Any = np.show_config(mode="dicts")
+    blas = config["Build Dependencies"]["blas"]
+    return {
+        "cpu": cpu,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "blas": f"{blas['name']} {blas['version']}",
+    }
+
+
+def save(path: Path, rows: Sequence[Measured], versions: dict[str, str], **more: Any) -> None:
+    """Merge with what the file has of other workloads."""
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    done = {(r.workload, r.dtype) for r in rows}
+    old = [r for r in kept.get("rows", []) if (r["workload"], r["dtype"]) not in done]
+    kept |= {"machine": machine(), "rows": old + [asdict(r) for r in rows]}
+    kept["versions"] = kept.get("versions", {}) | versions
+    path.write_text(json.dumps(kept | more, indent=1, sort_keys=True) + "\n")
+
+
+def load(path: Path) -> tuple[list[Measured], dict[str, Any]]:
+    """What `save` wrote, workloads in their order."""
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    order = list(WORKLOADS)
+    rows = [Measured(**row) for row in kept.get("rows", [])]
+    return sorted(rows, key=lambda r: (order.index(r.workload), r.dtype != "float64")), kept
+
+
+def markdown(rows: Sequence[Measured], kept: dict[str, Any]) -> str:
+    """The section between the marks of README.md."""
+    about = kept["machine"] | kept["versions"]
+    lines = ["", ", ".join(f"{name} {value}" for name, value in about.items()) + ".", ""]
+    lines += ["![Times as multiples of gradflow's](ratios.png)", ""]
+    for group in grouped(rows).values():
+        header, *body = table(group)
+        lines += [f"**{title(group)}**", "", "| " + " | ".join(header) + " |"]
+        lines += ["|---|" + "---:|" * (len(header) - 1)]
+        lines += ["| " + " | ".join(line) + " |" for line in body] + [""]
+    if "whole" in kept:
+        lines += _whole(kept["whole"])
+    return "\n".join(lines)
+
+
+def _whole(timings: Sequence[dict[str, Any]]) -> list[str]:
+    lines = ["**(f) whole process: the quickstart from the shell**", ""]
+    lines += ["| | float64 s | float32 s | peak MiB |", "|---|---:|---:|---:|"]
+    for side in dict.fromkeys(t["side"] for t in timings):
+        own = {t["dtype"]: t for t in timings if t["side"] == side}
+        seconds = [f"{np.median(own[d]['wall']):.2f}" for d in ("float64", "float32")]
+        lines.append(f"| {side} | {' | '.join(seconds)} | {own['float64']['peak'] / MIB:.0f} |")
+    return [*lines, ""]
+
+
+def write(path: Path, section: str) -> None:
+    """Put a section between the marks of a Markdown file."""
+    begin, end = "<!-- measured -->", "<!-- /measured -->"
+    text = path.read_text()
+    before, rest = text.split(begin, 1)
+    path.write_text(before + begin + section + end + rest.split(end, 1)[1])
+
+
+def plot(path: Path, rows: Sequence[Measured]) -> None:
+    """Each side's time as a multiple of gradflow's, quartiles as whiskers."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    groups = grouped(rows)
+    names = [name for name in SIDES if name != "gradflow" and any(r.side == name for r in rows)]
+    colours = dict(zip(names, mpl.color_sequences["tab10"], strict=False))
+    figure, axes = plt.subplots(1, 2, sharey=True, figsize=(10, 6), layout="constrained")
+    workloads = [w for w in WORKLOADS if any(w == key[0] for key in groups)]
+    for axis, dtype in zip(axes, ("float64", "float32"), strict=True):
+        for place, workload in enumerate(workloads):
+            group = groups.get((workload, dtype), [])
+            ours = next((r.median for r in group if r.side == "gradflow"), 1.0)
+            for row in group:
+                if row.side == "gradflow":
+                    continue
+                y = place + (names.index(row.side) - len(names) / 2) * 0.09
+                low, high = (q / ours for q in row.spread)
+                axis.plot([low, high], [y, y], color=colours[row.side], lw=1)
+                axis.plot(row.median / ours, y, "o", ms=4, color=colours[row.side])
+        axis.axvline(1, color="black", lw=1)
+        axis.set(xscale="log", title=dtype, xlabel="time / gradflow's time")
+        axis.set_yticks(range(len(workloads)), [f"({w})" for w in workloads])
+        axis.grid(axis="x", alpha=0.3)
+    axes[0].invert_yaxis()
+    handles = [plt.Line2D([], [], marker="o", ls="", color=colours[n]) for n in names]
+    figure.legend(handles, [SIDES[n].title for n in names], loc="outside lower center", ncols=4)
+    figure.savefig(path, dpi=120)

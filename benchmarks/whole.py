@@ -1,0 +1,64 @@
+"""Whole processes: the quickstart from the shell, against a script for the same curves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.compare import ROOT
+from benchmarks.sides import environment
+
+QUICKSTART = ROOT / "configs" / "quickstart.yaml"
+
+
+def commands(dtype: str, out: Path) -> dict[str, list[str]]:
+    python = [sys.executable, "-m"]
+    own = ["gradflow", "run", str(QUICKSTART), f"dtype={dtype}", "--fresh", "-q", "--out", str(out)]
+    return {
+        "gradflow run": python + own,
+        "torch script": [*python, "benchmarks.peers.quickstart_torch", dtype, str(out / "t.npz")],
+    }
+
+
+def whole(dtypes: Sequence[str], runs: int, core: int) -> list[dict[str, Any]]:
+    """Wall seconds and peak bytes of each command, in turns."""
+    timings = []
+    for dtype in dtypes:
+        with tempfile.TemporaryDirectory() as folder:
+            sides = commands(dtype, Path(folder))
+            own = {side: {"side": side, "dtype": dtype, "wall": [], "peak": 0} for side in sides}
+            for _ in range(runs + 1):  # the first, with cold caches of files, does not count
+                for side, command in sides.items():
+                    seconds, peak = _run(command, dtype, core)
+                    own[side]["wall"].append(seconds)
+                    own[side]["peak"] = max(own[side]["peak"], peak)
+            for timing in own.values():
+                del timing["wall"][0]
+            timings += own.values()
+    return timings
+
+
+def _run(command: list[str], dtype: str, core: int) -> tuple[float, int]:
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        env=environment(dtype),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=(lambda: os.sched_setaffinity(0, {core}))
+        if hasattr(os, "sched_setaffinity")
+        else None,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}")
+    scale = 1 if sys.platform == "darwin" else 1024
+    return seconds, usage.ru_maxrss * scale

@@ -32,9 +32,10 @@ def back(
     nets = next(iter(p.values())).shape[0]
     state = tuple(np.zeros((nets, cell.hidden, x.shape[-1]), x.dtype) for _ in cell.parts)
     caches = []
-    for u in cell.drive(p, x):
-        state, cache = cell.step(p, state, u)
-        caches.append(cache)
+    with np.errstate(over="ignore"):  # σ of what is far below 0
+        for u in cell.drive(p, x):
+            state, cache = cell.step(p, state, u)
+            caches.append(cache)
     adjoint = tuple(np.zeros_like(part) for part in state)
     states, totals, drives = [], [], []
     for step in range(len(x), 0, -1):

@@ -1,0 +1,61 @@
+"""The engine in one call: norms and cotangents of a network given as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gradflow.core.bptt import backpropagate
+from gradflow.core.losses import At, Loss
+from gradflow.core.network import Network, Weights
+from gradflow.core.record import Norms, Vectors
+from gradflow.core.schedule import Schedule
+
+Array = np.ndarray[Any, Any]
+
+
+def unit(net: Network, nets: int, columns: int, at: At = "last", seed: int = 0) -> Loss:
+    """A probe along random unit vectors, one for each net and sequence."""
+    v = np.random.default_rng(seed).normal(size=(nets, net.outputs, columns))
+    return Loss("probe", at, v / np.linalg.norm(v, axis=1, keepdims=True))
+
+
+def nets_of(weights: Weights) -> int:
+    return len(next(iter(weights[0][0].values())))
+
+
+def norms(
+    net: Network,
+    weights: Weights,
+    x: Array,
+    loss: Loss | None = None,
+    *,
+    states: Sequence[str] = ("h", "c", "s", "x"),
+    schedule: Schedule | None = None,
+) -> dict[str, Array]:
+    """log10 norms by name, each (nets, layers, directions, sequences, steps)."""
+    nets = nets_of(weights)
+    loss = loss or unit(net, nets, x.shape[-1])
+    observer = Norms(net, [len(x)], nets, x.shape[-1], list(states))
+    backpropagate(net, weights, x, loss, [len(x)], [observer], schedule or Schedule(64))
+    return {name: tracks[0].values for name, tracks in observer.tracks.items()}
+
+
+def vectors(
+    net: Network, weights: Weights, x: Array, loss: Loss, schedule: Schedule | None = None
+) -> dict[tuple[str, int, int, int], tuple[Array, Array]]:
+    """Cotangents by (name, layer, direction, step) as m·2^e, |m| in [½, 1) or 0, e as integers.
+
+    Two of them are equal bit for bit where m and e are, at whatever exponent they were carried.
+    """
+    observer = Vectors()
+    backpropagate(net, weights, x, loss, [len(x)], [observer], schedule or Schedule(64))
+    found = dict(observer.parts)
+    found |= {("x", 0, 0, step): value for step, value in observer.x.items()}
+    out = {}
+    for key, scaled in found.items():
+        m, e = np.frexp(scaled.parts[0])
+        out[key] = m, np.where(m == 0, 0, e + scaled.exponent)
+    return out

@@ -128,34 +128,28 @@ class LSTM(Cell):
 
     def _carrousel(self, s: Array, c_prev: Array, g: Array) -> Array:
         """c_t = f ⊙ c_{t−1} + i ⊙ g, with i = 1 − f if coupled, f = 1 without forget gate."""
-        gates = blocks(s, len(self.gates) - 1)
-        keep: Array = gates[1] * c_prev if self.forget_gate else c_prev
-        write: Array = 1 - gates[1] if self.coupled else gates[-1]
-        c: Array = keep + write * g
+        H = self.hidden
+        f = s[:, H : 2 * H]
+        c: Array = (1 - f if self.coupled else s[:, -H:]) * g
+        c += f * c_prev if self.forget_gate else c_prev
         return c
 
     def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
-        """∂h/∂c at fixed o; ∂h/∂a_o; ∂c/∂(a_f, a_i, a_g) in one array; and f, where there is one.
+        """∂h/∂c at fixed o; ∂h/∂a_o; ∂c/∂a_f, ∂c/∂a_i, ∂c/∂a_g; f: as far as they exist.
 
-        Primes of gates come from their outputs, σ′ = σ(1−σ): relative precision ε / (1−σ).
+        Slopes of gates come from their outputs, σ′ = σ(1−σ): relative precision ε / (1−σ).
         """
         s, o, g, c_prev, t = cache
-        dh_dc = o * (1 - t * t)
-        dh_do = t * (o * (1 - o))
-        dc_da = like(s, s.shape[-2])
-        *dc_dgates, dc_dg = blocks(dc_da, len(self.gates) - 1)
-        slope = 1 - g * g
+        gates = s[..., self.hidden :, :]
+        slopes = blocks(gates * (1 - gates), len(self.gates) - 2)
+        *f, i = blocks(gates, len(self.gates) - 2)
         if self.coupled:
-            f = blocks(s, 2)[1]
-            np.multiply((c_prev - g) * f, 1 - f, out=dc_dgates[0])
-            np.multiply(1 - f, slope, out=dc_dg)
-            return dh_dc, dh_do, dc_da, f
-        gates = blocks(s, len(self.gates) - 1)[1:]
-        factors = (c_prev, g) if self.forget_gate else (g,)
-        for gate, factor, out in zip(gates, factors, dc_dgates, strict=True):
-            np.multiply(factor * gate, 1 - gate, out=out)
-        np.multiply(gates[-1], slope, out=dc_dg)
-        return (dh_dc, dh_do, dc_da, gates[0]) if self.forget_gate else (dh_dc, dh_do, dc_da)
+            f, i = [i], 1 - i
+            dc_dgates = [(c_prev - g) * slopes[0]]
+        else:
+            factors = [c_prev, g] if self.forget_gate else [g]
+            dc_dgates = [a * b for a, b in zip(factors, slopes, strict=True)]
+        return o * (1 - t * t), t * (o * (1 - o)), *dc_dgates, i * (1 - g * g), *f
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State
@@ -170,7 +164,8 @@ class LSTM(Cell):
             dc_{t−1} = f ⊙ dc⁺ + P_fᵀ da_f + P_iᵀ da_i
             dh_{t−1} = Wᵀ da
         """
-        dh_dc, dh_do, dc_da, *f = local
+        dh_dc, dh_do, *dc_da = local
+        f = dc_da.pop() if self.forget_gate else None
         dh, dc = dstate
         H = self.hidden
         da = like(dh, len(self.gates) * H)
@@ -179,11 +174,9 @@ class LSTM(Cell):
         dc_total += dc
         if "o" in self.peeping:
             dc_total += self._peep_vjp(p, "o", da)
-        for out, slope in zip(
-            blocks(da, len(self.gates))[1:], blocks(dc_da, len(self.gates) - 1), strict=True
-        ):
-            np.multiply(dc_total, slope, out=out)
-        dc_prev = dc_total * f[0] if f else dc_total
+        for k, slope in enumerate(dc_da, start=1):
+            np.multiply(dc_total, slope, out=da[..., k * H : (k + 1) * H, :])
+        dc_prev = dc_total if f is None else dc_total * f
         for gate in self.peeping:
             if gate != "o":
                 dc_prev = dc_prev + self._peep_vjp(p, gate, da)

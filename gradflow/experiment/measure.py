@@ -126,8 +126,10 @@ def prepare(
         noise = stream(config.inputs.seed, "input-noise").standard_normal(x.shape)
         x = x * (1 + input_noise * noise)
     net = _network(config, x.shape[2])
-    losses = [_readout(net, config, batch, seed, x.shape[-1]) for seed in seeds]
-    readout = None if losses[0] is None else np.stack(losses).astype(dtype)
+    readout = None
+    if config.loss.kind != "sum":
+        each = [_readout(net, config, batch, seed, x.shape[-1]) for seed in seeds]
+        readout = np.stack(each).astype(dtype)
     at: At = config.loss.at
     loss = Loss(config.loss.kind, at, readout, batch.targets)
     return Setting(net, _weights(net, config, seeds, dtype), x.astype(dtype, copy=False), loss)
@@ -139,8 +141,8 @@ def _network(config: PointConfig, features: int) -> Network:
 
 
 def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DType) -> Weights:
-    if config.model.weights is not None:
-        model = config.model
+    model = config.model
+    if model.weights is not None:
         imported = weights.read(model.weights, kind=model.cell.kind, options=model.cell.options)
         return tuple(
             tuple(
@@ -162,12 +164,8 @@ def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DTy
     )
 
 
-def _readout(
-    net: Network, config: PointConfig, batch: Batch, seed: int, columns: int
-) -> Array | None:
+def _readout(net: Network, config: PointConfig, batch: Batch, seed: int, columns: int) -> Array:
     """v of the probe, a random unit vector per sequence, or V, N(0, 1/outputs)."""
-    if config.loss.kind == "sum":
-        return None
     if config.loss.kind == "probe":
         rows = [stream(seed, "probe", j).standard_normal(net.outputs) for j in range(columns)]
         v = np.stack(rows, axis=-1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -113,6 +115,15 @@ class _Worker:
 
 def _serve(pipe: Connection, measure: Measure) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, who then stops us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):  # the parent is done, or gone
         while True:
             pipe.send(attempt(pipe.recv(), measure))
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent was killed, whatever it is measuring."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -35,6 +35,8 @@ def backpropagate(
     lengths: Sequence[int],
     observers: Sequence[Observer],
     schedule: Schedule,
+    *,
+    at: Sequence[int] | None = None,
 ) -> None:
     """Run the network forward once and the adjoints of all lengths back, showing them to observers.
 
@@ -47,21 +49,28 @@ def backpropagate(
     loss : Loss
         What is differentiated, apart for each length.
     lengths : sequence of int
-        Each is one unrolling of the same stream; several only where the net is unidirectional.
+        Each is one unrolling of the same stream; different ones only where the net is
+        unidirectional.
     observers : sequence of Observer
         Who looks.
     schedule : Schedule
         How time is cut.
+    at : sequence of int, optional
+        One loss step for each of `lengths`, in place of the loss's own: many losses of one
+        unrolling, side by side.
 
     Raises
     ------
     NumericalError
         If a state or an adjoint becomes NaN or infinite; names layer, direction and step.
     """
-    lengths = sorted(lengths, reverse=True)
-    if net.bidirectional and len(lengths) > 1:
+    if net.bidirectional and len(set(lengths)) > 1:
         raise ValueError("the lengths of a bidirectional net do not share a forward pass")
-    _Run(net, weights, x, loss, lengths, observers, schedule)()
+    each = [loss.steps(n) for n in lengths] if at is None else [np.array([k]) for k in at]
+    longest_first = sorted(range(len(lengths)), key=lambda j: -lengths[j])
+    targets = [each[j] for j in longest_first]
+    lengths = [lengths[j] for j in longest_first]
+    _Run(net, weights, x, loss, lengths, targets, observers, schedule)()
 
 
 @dataclass
@@ -73,6 +82,7 @@ class _Run:
     x: Array
     loss: Loss
     lengths: Sequence[int]
+    targets: Sequence[Array]
     observers: Sequence[Observer]
     schedule: Schedule
     wants_dx: bool = field(init=False)
@@ -201,8 +211,8 @@ class _Run:
         """∂L/∂y of the loss at the steps of a span, for each length that has joined."""
         lo, hi = span
         steps = np.arange(lo + 1, hi + 1)
-        joined = [length for length in self.lengths if length >= hi]
-        at = np.stack([np.isin(steps, self.loss.steps(length)) for length in joined], axis=1)
+        joined = [at for length, at in zip(self.lengths, self.targets, strict=True) if length >= hi]
+        at = np.stack([np.isin(steps, target) for target in joined], axis=1)
         if not at.any():
             return None
         nets, _, columns = top[0][0].states[0][0].shape

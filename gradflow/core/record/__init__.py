@@ -3,9 +3,19 @@
 Each is an `Observer`; those that fill a stored result also have ``quantities``.
 """
 
+from gradflow.core.record.flow_map import FlowMap
 from gradflow.core.record.gradients import Gradients
 from gradflow.core.record.norms import Norms
 from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
 from gradflow.core.record.vectors import Vectors
 
-__all__ = ["Every", "Gradients", "Norms", "Track", "Vectors", "recorded_steps", "time_axes"]
+__all__ = [
+    "Every",
+    "FlowMap",
+    "Gradients",
+    "Norms",
+    "Track",
+    "Vectors",
+    "recorded_steps",
+    "time_axes",
+]

@@ -1,0 +1,60 @@
+"""Every column of the flow map is a run of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradflow.core.bptt import backpropagate
+from gradflow.core.cells import GRU, LSTM
+from gradflow.core.losses import Loss
+from gradflow.core.network import Network
+from gradflow.core.record import FlowMap, Norms
+from gradflow.core.schedule import Schedule
+from tests.variants import draw
+
+T, NETS, COLUMNS = 9, 2, 3
+
+
+@pytest.fixture(params=[(LSTM(3), False), (LSTM(3), True), (GRU(4), True)], ids=str)
+def case(request):
+    cell, bidirectional = request.param
+    rng = np.random.default_rng(1)
+    net = Network(cell, 2, 2, bidirectional)
+    directions = len(net.directions)
+    weights = draw(cell, rng, inputs=2, layers=2, directions=directions, nets=NETS)
+    v = rng.standard_normal((NETS, net.outputs, COLUMNS))
+    return net, weights, rng.standard_normal((T, 1, 2, COLUMNS)), v
+
+
+def test_columns_are_separate_runs(case):
+    net, weights, x, v = case
+    flow = FlowMap(net, T, NETS, COLUMNS, ("h", "c", "s", "x"))
+    loss = Loss("probe", "all", v)
+    backpropagate(net, weights, x, loss, flow.lengths, [flow], Schedule(4), at=flow.at)
+    got = flow.quantities(1, T, loss)
+    for t in range(1, T + 1):
+        alone = Loss("probe", (t,), v)
+        norms = Norms(net, [T], NETS, COLUMNS, ("h", "c", "s", "x"))
+        backpropagate(net, weights, x, alone, [T], [norms], Schedule(4))
+        for name, want in norms.quantities(1, T, alone).items():
+            column = got[f"flow.{name}"].values[..., T - t, :]
+            np.testing.assert_allclose(column, want.values, rtol=1e-12, atol=1e-12)
+
+
+def test_the_future_is_dark_unless_the_net_reads_it(case):
+    net, weights, x, v = case
+    flow = FlowMap(net, T, NETS, COLUMNS, ("x",))
+    loss = Loss("probe", "all", v)
+    backpropagate(net, weights, x, loss, flow.lengths, [flow], Schedule(4), at=flow.at)
+    seen = flow.quantities(0, T, loss)["flow.x"]
+    t, k = np.meshgrid(seen.coords["loss_step"], seen.coords["step"], indexing="ij")
+    future = seen.values[0, 0][:, k > t]
+    assert np.isfinite(future).all() if net.bidirectional else (future == -np.inf).all()
+    assert np.isfinite(seen.values[0, 0][:, k <= t]).all()
+
+
+def test_lengths_of_a_bidirectional_net_are_refused():
+    net = Network(GRU(2), 1, 1, True)
+    with pytest.raises(ValueError, match="do not share a forward pass"):
+        backpropagate(net, (), np.zeros((3, 1, 1, 1)), Loss("sum"), [2, 3], [], Schedule(4))

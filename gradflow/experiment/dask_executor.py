@@ -54,7 +54,7 @@ class DaskExecutor:
                 client.submit(attempt, bundle, self.measure, pure=False, priority=-order): bundle
                 for order, bundle in enumerate(bundles)
             }
-            done: Any = as_completed(futures)  # type: ignore[no-untyped-call]  # so in its package
+            done: Any = as_completed(futures, loop=client.loop)  # type: ignore[no-untyped-call]  # so in its package
             try:
                 for future in done:
                     bundle = futures.pop(future)

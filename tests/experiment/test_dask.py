@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradflow.errors import UserError
+from gradflow.experiment.execute import Outcome, Serial
+from gradflow.experiment.measure import measure
+from gradflow.experiment.run import run
+from gradflow.experiment.workers import workers
+from tests.experiment import measures
+from tests.experiment.measures import an_experiment, bundles
+from tests.experiment.test_execute import digest, failures
+
+# What Dask and tornado warn of while processes die is theirs.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    distributed = pytest.importorskip("distributed")
+    import dask
+
+    quiet = {"logging.distributed": "critical", "distributed.scheduler.allowed-failures": 1}
+    with (
+        dask.config.set(quiet),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as started,
+    ):
+        yield started
+
+
+def on(cluster: Any, measure: Any) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    workers(dask=cluster.scheduler_address)(measure).run(bundles(), outcomes.append)
+    return outcomes
+
+
+def test_a_cluster_gives_the_bits_that_one_process_gives(cluster: Any, tmp_path: Path) -> None:
+    executor = workers(dask=cluster.scheduler_address)(measure)
+    assert run(an_experiment(), out=tmp_path, executor=executor).computed == 12
+    alone: list[Outcome] = []
+    Serial(measure).run(bundles(), alone.append)
+    assert digest(on(cluster, measure)) == digest(alone)
+
+
+def test_a_point_that_fails_takes_no_other_along(cluster: Any) -> None:
+    outcomes = on(cluster, measures.bad_seed)
+    assert failures(outcomes) == {"rnn 5 1": "rnn: NaN at step 3"}
+    assert len(digest(outcomes)) == 11
+
+
+def test_the_bundle_of_a_killed_worker_goes_to_another(cluster: Any, tmp_path: Path) -> None:
+    outcomes = on(cluster, functools.partial(measures.dies, marker=tmp_path / "died", how="once"))
+    assert failures(outcomes) == {}
+    assert len(digest(outcomes)) == 12
+
+
+def test_a_bundle_that_kills_its_workers_fails(cluster: Any, tmp_path: Path) -> None:
+    outcomes = on(cluster, functools.partial(measures.dies, marker=tmp_path / "never"))
+    assert {reason.partition(":")[0] for reason in failures(outcomes).values()} == {"KilledWorker"}
+    assert len(digest(outcomes)) == 6
+
+
+def test_stopping_cancels_the_rest(cluster: Any) -> None:
+    def stop(_: Outcome) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        workers(dask=cluster.scheduler_address)(measure).run(bundles(), stop)
+
+
+def test_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("gradflow.experiment.dask_executor.CONNECT", 0.3)
+    with pytest.raises(UserError, match=r"no Dask scheduler answers(.|\n)*tcp://host:8786"):
+        workers(dask="tcp://127.0.0.1:9")(measure).run(bundles(), lambda _: None)
+    with pytest.raises(UserError, match="no Dask scheduler answers"):
+        workers(dask="what://is:this")(measure).run(bundles(), lambda _: None)
+
+
+def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UserError, match=r"gradflow\[dask\]"):
+        workers(dask="tcp://127.0.0.1:9")(measure).run(bundles(), lambda _: None)

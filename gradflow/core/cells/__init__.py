@@ -15,7 +15,17 @@ import inspect
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from gradflow.core.cells.base import Cell, Parameter, State, Summand, blocks, like, pull, sigmoid
+from gradflow.core.cells.base import (
+    Carrousel,
+    Cell,
+    Parameter,
+    State,
+    Summand,
+    blocks,
+    like,
+    pull,
+    sigmoid,
+)
 from gradflow.core.cells.cec import CEC
 from gradflow.core.cells.gru import GRU
 from gradflow.core.cells.lstm import LSTM
@@ -26,6 +36,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Carrousel",
     "Cell",
     "Parameter",
     "State",

@@ -17,9 +17,20 @@ from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from gradflow.core.cells.arrays import blocks, like, pull, sigmoid
 from gradflow.core.typing import Array, Params
 
-__all__ = ["Cell", "Parameter", "State", "Summand", "blocks", "like", "pull", "sigmoid"]
+__all__ = [
+    "Carrousel",
+    "Cell",
+    "Parameter",
+    "State",
+    "Summand",
+    "blocks",
+    "like",
+    "pull",
+    "sigmoid",
+]
 
 State: TypeAlias = tuple[Array, ...]
 """The parts of a state in the order of `Cell.parts`, each ``(nets, hidden, columns)``."""
@@ -50,6 +61,22 @@ class Parameter:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the whole parameter."""
         return len(self.blocks) * self.rows, self.cols
+
+
+class Carrousel(NamedTuple):
+    """The part of a step that passes the state on unit by unit, the gates held fixed.
+
+    With c the last part of the state, T_t its total derivative, and `through_gates` giving the
+    parts G and peek, `step_vjp` is the sum of the two ways::
+
+        T_t = dc_t + enter ⊙ dh_t + peek
+        dc_{t−1} = keep ⊙ T_t + G_c,  other parts: G alone
+
+    ``keep``: ∂c_t/∂c_{t−1}. ``enter``: ∂h_t/∂c_t; None where the carrousel is h itself.
+    """
+
+    keep: Array
+    enter: Array | None
 
 
 class Summand(NamedTuple):
@@ -157,6 +184,31 @@ class Cell(ABC):
             same step included (for an LSTM c_t → h_t).
         """
 
+    def carrousel(self, local: tuple[Array, ...]) -> Carrousel | None:
+        """Return the factors of the cell's carrousel at one step; None: it has none."""
+        return None
+
+    def through_gates(
+        self, p: Params, local: tuple[Array, ...], da: Array
+    ) -> tuple[State, Array | None]:
+        """Take ∂L/∂a_t back to what the gates and the candidate have read.
+
+        The default is right where every gate has the pre-activation U x_t + W h_{t−1} + b.
+
+        Returns
+        -------
+        dstate_prev : tuple of array
+            What reaches the parts of s_{t−1}.
+        peek : array or None
+            What reaches the last part of s_t itself, where a gate reads it.
+        """
+        dh = pull(p["W"], da) if "W" in p else np.zeros_like(like(da, self.hidden))
+        return (dh, *(np.zeros_like(dh) for _ in self.parts[1:])), None
+
+    def open_gates(self, cache: tuple[Array, ...]) -> dict[str, Array]:
+        """Return the gates between 0 and 1 by name, ``(nets, hidden, columns)``: here, none."""
+        return {}
+
     def summands(
         self, p: Params, cache: tuple[Array, ...], da: Array, before: State, after: State, x: Array
     ) -> dict[str, list[Summand]]:
@@ -187,39 +239,3 @@ def _spell(name: str, value: object) -> str:
     if isinstance(value, bool):
         return name if value else f"no {name}"
     return f"{name}={'+'.join(map(str, value)) if isinstance(value, tuple) else value}"
-
-
-def sigmoid(a: Array) -> Array:
-    """σ(a) = 1 / (1 + e^−a), to full relative precision for negative a as well.
-
-    Where e^−a overflows the limit 0 is right; the time loops silence NumPy's warning of it.
-    """
-    e = np.negative(a)
-    np.exp(e, out=e)
-    e += 1
-    return np.reciprocal(e, out=e)
-
-
-def blocks(a: Array, count: int) -> tuple[Array, ...]:
-    """Views of `count` equal blocks of the feature axis (second from the last)."""
-    rows = a.shape[-2] // count
-    return tuple(a[..., k * rows : (k + 1) * rows, :] for k in range(count))
-
-
-def like(a: Array, rows: int) -> Array:
-    """An empty array laid out as `a`, with another number of features."""
-    return np.empty_like(a, shape=(*a.shape[:-2], rows, a.shape[-1]))
-
-
-def pull(W: Array, a: Array) -> Array:
-    """Wᵀ a, the transpose of the product W @ x, for a ``([lengths,] nets, rows, columns)``.
-
-    Lengths become further columns of one product: their axis is the third in memory although it
-    is the first in shape, so that neither the view in nor the view out copies.
-    """
-    Wt = W.swapaxes(-1, -2)
-    if a.ndim == 3:
-        return Wt @ a
-    lengths, nets, rows, columns = a.shape
-    wide = a.transpose(1, 2, 0, 3).reshape(nets, rows, lengths * columns)
-    return (Wt @ wide).reshape(nets, -1, lengths, columns).transpose(2, 0, 1, 3)

@@ -7,7 +7,17 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from gradflow.core.cells.base import Cell, Parameter, State, Summand, blocks, like, pull, sigmoid
+from gradflow.core.cells.base import (
+    Carrousel,
+    Cell,
+    Parameter,
+    State,
+    Summand,
+    blocks,
+    like,
+    pull,
+    sigmoid,
+)
 from gradflow.core.typing import Array, Params
 
 __all__ = ["GRU"]
@@ -127,6 +137,25 @@ class GRU(Cell):
         da = da.copy(order="K")
         da[..., 2 * self.hidden :, :] *= r
         return da
+
+    def carrousel(self, local: tuple[Array, ...]) -> Carrousel:
+        """The leak 1 − z."""
+        return Carrousel(local[0], None)
+
+    def through_gates(
+        self, p: Params, local: tuple[Array, ...], da: Array
+    ) -> tuple[State, Array | None]:
+        """All but the leak: through W, and the candidate's behind the reset gate."""
+        W, gates, r = p["W"], 2 * self.hidden, local[3]
+        if self.reset == "after":
+            return (pull(W, self._recurrent(da, r)),), None
+        dh = pull(W[:, gates:], da[..., gates:, :]) * r
+        dh += pull(W[:, :gates], da[..., :gates, :])
+        return (dh,), None
+
+    def open_gates(self, cache: tuple[Array, ...]) -> dict[str, Array]:
+        """z and r."""
+        return {"z": cache[0], "r": cache[1]}
 
     def summands(
         self, p: Params, cache: tuple[Array, ...], da: Array, before: State, after: State, x: Array

@@ -7,7 +7,17 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from gradflow.core.cells.base import Cell, Parameter, State, Summand, blocks, like, pull, sigmoid
+from gradflow.core.cells.base import (
+    Carrousel,
+    Cell,
+    Parameter,
+    State,
+    Summand,
+    blocks,
+    like,
+    pull,
+    sigmoid,
+)
 from gradflow.core.typing import Array, Params
 
 __all__ = ["LSTM"]
@@ -200,6 +210,26 @@ class LSTM(Cell):
         P = self._peephole(p, gate)
         d = blocks(da, len(self.gates))[self.gates.index(gate)]
         return P * d if self._diagonal else pull(P, d)
+
+    def carrousel(self, local: tuple[Array, ...]) -> Carrousel:
+        """The forget gate; from h into c as far as it does not go through o."""
+        return Carrousel(local[-1] if self.forget_gate else np.ones_like(local[0]), local[0])
+
+    def through_gates(
+        self, p: Params, local: tuple[Array, ...], da: Array
+    ) -> tuple[State, Array | None]:
+        """Through W into h_{t−1}, through P_f and P_i into c_{t−1}, through P_o into c_t."""
+        (dh, dc), _ = super().through_gates(p, local, da)
+        for gate in self.peeping:
+            if gate != "o":
+                dc = dc + self._peep_vjp(p, gate, da)
+        return (dh, dc), self._peep_vjp(p, "o", da) if "o" in self.peeping else None
+
+    def open_gates(self, cache: tuple[Array, ...]) -> dict[str, Array]:
+        """o, f and i, as far as they exist; coupled, i = 1 − f."""
+        s, o, *_ = cache
+        gates = dict(zip(self.gates[1:-1], blocks(s, len(self.gates) - 1)[1:], strict=True))
+        return {"o": o, **gates} | ({"i": 1 - gates["f"]} if self.coupled else {})
 
     def summands(
         self, p: Params, cache: tuple[Array, ...], da: Array, before: State, after: State, x: Array

@@ -1,0 +1,257 @@
+"""The Python API: an experiment in a few lines, from a notebook or a script.
+
+>>> import gradflow
+>>> experiment = gradflow.configure(
+...     model={"cell": "lstm", "hidden": 8},
+...     inputs={"kind": "noise", "sequences": 2},
+...     sweep={"length": [10, 20], "seed": 3},
+... )
+>>> flow = gradflow.run(experiment)
+>>> flow.get("c", length=20, seed=1).values.shape        # layer, direction, sequence, step
+(1, 1, 2, 21)
+>>> flow.get("c", length=20).dims                        # all seeds
+('point', 'layer', 'direction', 'sequence', 'step')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradflow.core.quantity import Quantity, Result
+from gradflow.errors import NumericalError, UserError
+from gradflow.experiment.config import Experiment, load_config, parse
+from gradflow.experiment.cost import pieces
+from gradflow.experiment.execute import Outcome
+from gradflow.experiment.measure import measure
+from gradflow.experiment.plan import Point, bundle, plan
+from gradflow.experiment.run import run as run_stored
+from gradflow.experiment.store import RESULTS, Run, open_run
+from gradflow.experiment.workers import workers
+from gradflow.report.check import check as check_stored
+from gradflow.report.rates import Summary
+from gradflow.report.rows import Row, rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from gradflow.report.gate import Verdict
+
+__all__ = ["Flow", "check", "configure", "load", "open", "run"]
+
+
+def load(path: str | Path, *overrides: str) -> Experiment:
+    """Read an experiment file, with overrides like ``"model.hidden=64"``.
+
+    Raises
+    ------
+    ConfigError
+        With file, line, column, what was expected and the fix.
+    """
+    return load_config(path, overrides)
+
+
+def configure(**sections: Any) -> Experiment:
+    """Build an experiment from the sections that a file would have.
+
+    Raises
+    ------
+    ConfigError
+        With the key, what was expected and the fix.
+    """
+    return parse(sections)
+
+
+def run(experiment: Experiment, *, out: str | Path | None = None, jobs: int = 1) -> Flow:
+    """Measure an experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        From `load` or `configure`.
+    out : path, optional
+        Keep the results in a folder below this one, and use what it holds already, as
+        ``gradflow run`` does. Without it they stay in memory.
+    jobs : int
+        Processes that work side by side.
+
+    Raises
+    ------
+    GradflowError
+        If a point fails; the first one that does.
+    """
+    executor = workers(jobs)(measure)
+    if out is not None:
+        finished = run_stored(experiment, out=Path(out), executor=executor, fail_fast=True)
+        _raise_first(finished.failures)
+        return Flow(experiment, finished.run)
+    kept = _Memory(experiment.name, plan(experiment))
+
+    def on_done(outcome: Outcome) -> None:
+        _raise_first(outcome.failures)
+        kept.results.update((point.hash, result) for point, result in outcome.results)
+
+    executor.run(pieces(bundle(kept.points)), on_done)
+    return Flow(experiment, kept)
+
+
+def open(run: str | Path, out: str | Path = RESULTS) -> Flow:
+    """Open a stored run by its folder, or by its name below `out`."""
+    stored = open_run(run, Path(out))
+    return Flow(stored.experiment, stored)
+
+
+def check(experiment: Experiment, *, out: str | Path = RESULTS, jobs: int = 1) -> Verdict:
+    """Compare an experiment with its baseline, as ``gradflow check`` does.
+
+    The verdict's ``passed`` says whether nothing differs; its ``findings`` what does.
+
+    Raises
+    ------
+    NoBaselineError
+        If there is none.
+    """
+    return check_stored(experiment, out=Path(out), workers=workers(jobs))
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The measured gradient flow of an experiment, by label.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What was measured.
+    source : Run
+        Where the results are: stored, or in memory.
+    """
+
+    experiment: Experiment
+    source: Run | _Memory
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """All points that were measured, in the order of the sweep."""
+        return tuple(self.source.points)
+
+    def select(self, labels: Mapping[str, Any] | None = None, /, **more: Any) -> list[Point]:
+        """Return the points with these labels.
+
+        Parameters
+        ----------
+        labels : mapping
+            Values of swept axes by their dotted path.
+        **more
+            The same, for names without a dot: ``cell`` (its label), ``length``, ``seed``.
+        """
+        wanted = {**(labels or {}), **more}
+        return [p for p in self.points if all(_is(p, k, v) for k, v in wanted.items())]
+
+    def get(self, name: str, labels: Mapping[str, Any] | None = None, /, **more: Any) -> Quantity:
+        """Return a recorded quantity at the points with these labels.
+
+        One point gives its quantity as it is; several, which must have the same length, are
+        stacked along a first axis ``point`` in the order of the sweep.
+
+        Parameters
+        ----------
+        name : str
+            ``h``, ``c``, ``s``, ``x``, … as recorded.
+        labels, **more
+            As in `select`.
+
+        Raises
+        ------
+        UserError
+            If no point has these labels, or their arrays do not fit together.
+        """
+        points = self.select(labels, **more)
+        each = [r[name] for p in points if name in (r := self.source.result(p))]
+        if not each:
+            raise UserError(
+                f"no point has {name!r} and the labels { ({**(labels or {}), **more}) }\n"
+                "  fix: `select()` lists the points, `record.states` what is kept"
+            )
+        if len(each) == 1:
+            return each[0]
+        if len({quantity.values.shape for quantity in each}) > 1:
+            raise UserError(
+                f"{len(each)} points have these labels, and their arrays differ in shape\n"
+                "  fix: say which `length`"
+            )
+        values = np.stack([quantity.values for quantity in each])
+        first = each[0]
+        return Quantity(name, ("point", *first.dims), values, first.coords, first.unit)
+
+    def summary(
+        self, state: str = "s", labels: Mapping[str, Any] | None = None, /, **more: Any
+    ) -> list[Summary]:
+        """Rates and verdicts of the rows that ``gradflow show`` prints, for these labels."""
+        chosen = {p.hash for p in self.select(labels, **more)}
+        part = _Part(self.source, tuple(p for p in self.points if p.hash in chosen))
+        return [row.summary for row in rows(part, state, every=True)]
+
+    def rows(self, state: str | None = None, *, every: bool = False) -> list[Row]:
+        """Rows of the closing table."""
+        return rows(self.source, state, every=every)
+
+    def print(self) -> None:
+        """Print the closing table."""
+        from gradflow.report.table import print_table
+
+        print_table(self.rows(), title=self.experiment.name)
+
+    def plot(self, ax: Axes, **options: Any) -> None:
+        """Draw the curves of all cells onto an Axes; see `gradflow.report.plots.draw_curves`."""
+        from gradflow.report.plots import draw_curves
+
+        draw_curves(ax, self.source, **options)
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Results that are not stored."""
+
+    name: str
+    points: tuple[Point, ...]
+    results: dict[str, Result] = field(default_factory=dict)
+    path: Path = Path()
+
+    def result(self, point: Point) -> Result:
+        return self.results[point.hash]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some points of a run."""
+
+    source: Run | _Memory
+    points: tuple[Point, ...]
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def path(self) -> Path:
+        return self.source.path
+
+    def result(self, point: Point) -> Result:
+        return self.source.result(point)
+
+
+def _is(point: Point, key: str, value: Any) -> bool:
+    config = point.config
+    known = {"cell": config.model.cell_label, "length": config.length, "seed": config.seed}
+    return bool((known | dict(point.axes)).get(key) == value)
+
+
+def _raise_first(failures: tuple[Any, ...]) -> None:
+    for failure in failures:
+        axes = ", ".join(f"{key}={value}" for key, value in failure.point.axes.items())
+        error = UserError if failure.exit_code == UserError.exit_code else NumericalError
+        raise error(f"{axes}: {failure.reason}" if axes else failure.reason)

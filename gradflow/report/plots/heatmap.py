@@ -1,0 +1,101 @@
+"""Norm by lag and length: a panel for each cell, a row for each length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import SymLogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from gradflow.core.typing import Array
+from gradflow.errors import UserError
+from gradflow.report.plots.data import Band, finite_range
+from gradflow.report.plots.frame import figure
+from gradflow.report.plots.layout import Panel, panels
+from gradflow.report.plots.style import norm_label, power_of_ten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw"]
+
+BEYOND = "#dddddd"
+ZERO = "#000000"
+
+
+def draw(bands: Sequence[Band], state: str, x: str) -> Figure:
+    """Draw median norms: blue has vanished, white is as at the loss, red has exploded."""
+    lengths = sorted({band.length for band in bands})
+    if len(lengths) < 2:
+        raise UserError(
+            f"kind heatmap needs more than one length; this run has {lengths[0]} only\n"
+            f"  fix: sweep it, for example  length: [16, 64, 256]"
+        )
+    made, left_out = panels(bands, {"length"})
+    low, high = finite_range(bands)
+    most = max(-low, high, 3.0)
+    scale = SymLogNorm(linthresh=1, linscale=0.5, vmin=-most, vmax=most, base=10)
+    colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad=ZERO)
+
+    def panel(ax: Axes, one: Panel) -> list[str]:
+        ax.set_facecolor(BEYOND)
+        dead = False
+        for band in one.bands:
+            row = lengths.index(band.length)
+            alive = np.isfinite(band.median)
+            ax.pcolormesh(
+                _edges(band.lag),
+                [row - 0.47, row + 0.47],
+                np.where(alive, band.median, np.nan)[None],
+                norm=scale,
+                cmap=colours,
+                rasterized=True,
+            )
+            dead |= not alive.all()
+        _axes(ax, lengths)
+        return ["black: exactly 0"] if dead else []
+
+    rows = 0.75 + 0.12 * min(len(lengths), 12)
+    notes = ["median; blue: vanished, white: 1, red: exploded, grey: no such step", left_out]
+    fig = figure(made, panel, None, notes, height=rows)
+    ticks = [side * k for k in (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000) for side in (-1, 1)]
+    bar = fig.colorbar(
+        ScalarMappable(scale, colours),
+        ax=list(fig.axes),
+        label=norm_label(state),
+        format=FuncFormatter(power_of_ten),
+        ticks=[0, *ticks],
+        aspect=12 * fig.get_figheight(),
+        pad=0.02,
+    )
+    bar.ax.minorticks_off()
+    bar.ax.set_ylim(min(low, -1.0), max(high, 1.0))
+    return fig
+
+
+def _axes(ax: Axes, lengths: Sequence[int]) -> None:
+    ax.set_xscale("symlog", base=2, linthresh=1, linscale=0.6)
+    ax.set_xlim(-0.5, lengths[-1] + 0.5)
+    powers = [2**k for k in range(lengths[-1].bit_length())]
+    every = -(-len(powers) // 5)
+    ax.set_xticks([0, *powers[::-1][::every]])
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_ylim(-0.5, len(lengths) - 0.5)
+    every = -(-len(lengths) // 10)
+    rows = range(len(lengths))[::-1][::every]
+    ax.set_yticks(rows, [str(lengths[row]) for row in rows])
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("lag (steps back from the last loss)")
+    ax.set_ylabel("length $T$")
+
+
+def _edges(lag: Array) -> Array:
+    """Return the boundaries between neighbouring lags, and half a step around the outer ones."""
+    between = (lag[1:] + lag[:-1]) / 2
+    return np.concatenate([[lag[0] - 0.5], between, [lag[-1] + 0.5]])

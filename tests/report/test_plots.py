@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from gradflow.errors import UserError
+from gradflow.report.plots import KINDS, Kind, draw_curves, plot, register
+from gradflow.report.plots.data import LAGS, gather
+from gradflow.report.plots.layout import hue, longest, panels
+from gradflow.report.plots.style import literal, private_style, ramp
+from gradflow.report.records import quantile
+from tests.report.fakes import Run, line, series, sweep, walk
+
+LENGTHS = (4, 16, 64)
+CELLS = ["rnn", "cec", "lstm"]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return sweep(tmp_path, cells=3, lengths=LENGTHS, seeds=2, sequences=3)
+
+
+def figure(run, kind="curves", state="s", x="lag"):
+    with private_style():
+        return KINDS[kind].draw(gather(run, [state])[state], state, x)
+
+
+def gains(path, values=(0.5, 1.0, 2.0), cells=("rnn",), lengths=(16,), **more):
+    run = Run(path)
+    for cell in cells:
+        for value in values:
+            for length in lengths:
+                for seed in range(2):
+                    result = {"s": walk(-0.2, length, seed)}
+                    run.add(cell, length, seed, result, init__recurrent_gain=value, **more)
+    return run
+
+
+def axes_of(fig):
+    return [ax for ax in fig.axes if ax.get_subplotspec() and ax.get_label() != "<colorbar>"]
+
+
+def texts(fig):
+    return " ".join(text.get_text() for text in fig.findobj(matplotlib.text.Text))
+
+
+def test_there_is_a_figure_for_each_state(run, tmp_path):
+    paths = plot(run, "slope", formats=("svg", "svg"), out=tmp_path / "out")
+    assert [path.name for path in paths] == ["slope-h.svg", "slope-s.svg", "slope-c.svg"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_in_every_format_is_the_same_bytes_when_redrawn(tmp_path, kind):
+    run = sweep(tmp_path, cells=2, lengths=(4, 16), seeds=2, sequences=3)
+    every = {"state": "s", "formats": ("png", "svg", "pdf")}
+    first = plot(run, kind, out=tmp_path / "a", **every)
+    with matplotlib.rc_context({"font.size": 20, "svg.hashsalt": "x", "lines.linewidth": 9}):
+        second = plot(run, kind, out=tmp_path / "b", **every)
+    starts = (b"\x89PNG", b"<?xml", b"%PDF")
+    for a, b, start in zip(first, second, starts, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+        assert a.read_bytes().startswith(start)
+        for stamp in (b"Matplotlib v", b"CreationDate", b"<dc:date>", b"matplotlib.org"):
+            assert stamp not in a.read_bytes()
+    ET.parse(first[1])
+
+
+def test_the_users_settings_stay_as_they_were(run, tmp_path):
+    with matplotlib.rc_context({"font.size": 20}):
+        plot(run, state="s", formats=("svg",))
+        assert matplotlib.rcParams["font.size"] == 20
+    assert (run.path / "plots" / "curves-s.svg").is_file()
+
+
+def test_matplotlib_waits_until_something_is_drawn():
+    code = (
+        "import sys, gradflow.report.plots as p; assert 'matplotlib' not in sys.modules;"
+        "from gradflow.report.plots import curves; assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_suffix_names_the_one_file(run, tmp_path):
+    assert plot(run, state="c", out=tmp_path / "x" / "mine.pdf") == [tmp_path / "x" / "mine.pdf"]
+    with pytest.raises(UserError, match="a figure for each state: h, s, c"):
+        plot(run, out=tmp_path / "mine.pdf")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "pie"}, "no kind 'pie'; there is curves, length, slope, heatmap"),
+        ({"x": "time"}, "no x 'time'; there is lag, step"),
+        ({"formats": ("gif",)}, "no format 'gif'; there is png, svg, pdf"),
+        ({"state": "z"}, "no state 'z' was recorded"),
+    ],
+)
+def test_unknown_names(run, options, message):
+    with pytest.raises(UserError, match=message):
+        plot(run, **options)
+
+
+def test_a_place_that_cannot_be_written(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        plot(run, state="s", out=tmp_path / "file")
+
+
+@pytest.mark.parametrize("kind", ["length", "heatmap"])
+def test_kinds_that_need_several_lengths_say_so(tmp_path, kind):
+    run = sweep(tmp_path, cells=2, lengths=(8,), seeds=1)
+    with pytest.raises(UserError, match=f"kind {kind} needs more than one length"):
+        plot(run, kind)
+
+
+def test_a_kind_can_be_added(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS, "twin", None)
+    register(Kind("twin", "the curves again", "gradflow.report.plots.curves"))
+    assert plot(run, "twin", state="s", formats=("svg",))[0].name == "twin-s.svg"
+
+
+def test_curves_have_a_panel_for_each_length_and_a_line_for_each_cell(run):
+    fig = figure(run)
+    assert [ax.get_title("left") for ax in axes_of(fig)] == ["T = 4", "T = 16", "T = 64"]
+    for ax in axes_of(fig):
+        assert ax.get_legend_handles_labels()[1] == CELLS
+    assert [text.get_text().strip() for text in fig.legends[0].get_texts()] == CELLS
+    assert "median and 10–90 % of 2 seeds × 3 sequences" in texts(fig)
+
+
+def test_the_line_is_the_median_over_seeds_and_sequences(run):
+    ax = axes_of(figure(run))[0]
+    every = np.concatenate(
+        [run.result(p)["s"].values[0, 0] for p in run.points if (p.cell, p.length) == ("rnn", 4)]
+    )
+    (drawn,) = [one for one in ax.lines if one.get_label() == "rnn"]
+    np.testing.assert_array_equal(drawn.get_xdata(), np.arange(5))
+    np.testing.assert_allclose(drawn.get_ydata(), np.median(every, axis=0)[::-1], rtol=1e-12)
+
+
+def test_steps_are_drawn_in_original_time(tmp_path):
+    values = walk(-1.0, 5, 0, directions=("forward", "backward"))
+    fig = figure(Run(tmp_path).add("rnn", 5, 0, {"s": values}), x="step")
+    forward, backward = axes_of(fig)
+    assert forward.get_title("left") == "forward, T = 5"
+    assert sorted(forward.lines[-1].get_xdata()) == [0, 1, 2, 3, 4, 5]
+    assert sorted(backward.lines[-1].get_xdata()) == [1, 2, 3, 4, 5, 6]
+    assert backward.lines[-1].get_xdata()[0] == 1  # lag 0: the last loss it reads
+
+
+def test_exact_zeros_are_marked_and_formats_are_named(tmp_path):
+    values = line(-0.8, 30).values.copy()
+    values[..., :12] = -np.inf
+    run = Run(tmp_path).add("rnn", 30, 0, {"s": series(values)})
+    run.add("gru", 30, 0, {"s": series(np.full((1, 1, 1, 31), -np.inf))})
+    fig = figure(run)
+    assert "×: exactly 0 from there on" in texts(fig)
+    assert "float16" in texts(fig)
+    assert "dotted: beyond it the format reads 0" in texts(fig)
+    assert sum(one.get_marker() == "x" for one in fig.axes[0].lines) == 2
+
+
+def test_a_figure_of_nothing_but_zeros_and_of_single_steps(tmp_path):
+    zeros = Run(tmp_path).add("gru", 3, 0, {"s": series(np.full((1, 1, 1, 4), -np.inf))})
+    assert axes_of(figure(zeros))
+    assert axes_of(figure(zeros, "slope"))
+    point = Run(tmp_path).add("gru", 1, 0, {"s": series([[[[0.0]]]])})
+    fig = figure(point)
+    assert fig.axes[0].get_ylim()[0] < -1
+    assert "median" not in texts(fig)
+    zeros.add("gru", 5, 0, {"s": series(np.full((1, 1, 1, 6), -np.inf))})
+    assert "exactly 0" in texts(figure(zeros, "length"))
+    assert "black: exactly 0" in texts(figure(zeros, "heatmap"))
+
+
+def test_a_flat_curve_still_spans_two_decades(tmp_path):
+    fig = figure(Run(tmp_path).add("cec", 9, 0, {"s": line(0.0, 9)}))
+    low, high = fig.axes[0].get_ylim()
+    assert high - low > 2
+
+
+def test_many_lengths_are_thinned_and_it_says_so(tmp_path):
+    fig = figure(sweep(tmp_path, cells=2, lengths=range(2, 22, 2), seeds=1))
+    assert len(axes_of(fig)) == 6
+    assert [ax.get_title("left") for ax in axes_of(fig)][::5] == ["T = 2", "T = 20"]
+    assert "6 of 10 lengths" in texts(fig)
+
+
+def test_a_panel_above_a_gap_keeps_its_label(tmp_path):
+    fig = figure(sweep(tmp_path, cells=2, lengths=(2, 4, 6, 8, 10), seeds=1))
+    assert [bool(ax.get_xlabel()) for ax in axes_of(fig)] == [False, False, True, True, True]
+    assert [bool(ax.get_ylabel()) for ax in axes_of(fig)] == [True, False, False, True, False]
+
+
+def test_a_swept_number_colours_the_curves(tmp_path):
+    run = gains(tmp_path, np.linspace(0.5, 2.5, 9).tolist())
+    fig = figure(run)
+    assert [ax.get_ylabel() for ax in fig.axes if ax.get_label() == "<colorbar>"] == [
+        "recurrent gain"
+    ]
+    lines = [one for one in axes_of(fig)[0].lines if len(one.get_xdata()) > 2]
+    assert len({str(one.get_color()) for one in lines}) == 9
+    assert not fig.legends
+    few = figure(gains(tmp_path))
+    assert few.legends[0].get_title().get_text() == "recurrent gain"
+
+
+def test_cells_get_panels_where_colour_is_taken(tmp_path):
+    fig = figure(gains(tmp_path, cells=("rnn", "gru"), lengths=(8, 16)))
+    assert [ax.get_title("left") for ax in axes_of(fig)] == [
+        "rnn, T = 8",
+        "rnn, T = 16",
+        "gru, T = 8",
+        "gru, T = 16",
+    ]
+
+
+def test_two_swept_axes(tmp_path):
+    run = gains(tmp_path, inputs__scale=1.0)
+    for gain in (0.5, 1.0, 2.0):
+        result = {"s": walk(-0.1, 16, 3)}
+        run.add("rnn", 16, 0, result, init__recurrent_gain=gain, inputs__scale=0.0)
+    fig = figure(run)
+    assert [ax.get_title("left") for ax in axes_of(fig)] == ["scale 1, T = 16", "scale 0, T = 16"]
+    assert fig.legends[0].get_title().get_text() == "recurrent gain"
+
+
+def test_truth_values_are_no_numbers(tmp_path):
+    bands = gather(gains(tmp_path, (False, True)))["s"]
+    assert hue(bands).numbers == ()
+    assert hue(bands).keys == ("false", "true")
+
+
+def test_names_are_not_taken_for_mathematics(tmp_path):
+    run = gains(tmp_path, ("a$b", "_c", "$x^2$", r"\frac"))
+    labels = [text.get_text() for text in figure(run).legends[0].get_texts()]
+    assert labels == [r" a\$b", " _c", r" \$x^2\$", r" \frac"]
+    assert literal("$") == r"\$"
+    plot(run, "slope", formats=("svg",))
+
+
+def test_too_many_panels_are_thinned(tmp_path):
+    run = sweep(tmp_path, cells=1, lengths=(8,), seeds=1, sequences=2, layers=15)
+    bands = gather(run)["s"]
+    made, note = panels(bands, {"cell"})
+    assert len(made) == 12
+    assert note == "12 of 15 panels"
+    assert (made[0].title, made[-1].title) == ("layer 0, T = 8", "layer 14, T = 8")
+
+
+def test_the_longest_only_where_places_fill_the_page(tmp_path):
+    run = sweep(tmp_path, cells=1, lengths=(8, 16), seeds=1, sequences=2, layers=5)
+    made, note = panels(gather(run)["s"], {"cell"})
+    assert {panel.bands[0].length for panel in made} == {16}
+    assert note == "the longest of 2 lengths"
+
+
+def test_a_long_legend_stands_beside_a_single_panel(tmp_path):
+    fig = figure(sweep(tmp_path, cells=12, lengths=(16,), seeds=1))
+    with private_style():
+        fig.draw_without_rendering()
+    box = fig.legends[0].get_window_extent()
+    inside = fig.axes[0].get_tightbbox()
+    assert inside.x1 <= box.x0
+
+
+@pytest.mark.parametrize("cells", [2, 6, 12])
+@pytest.mark.parametrize("lengths", [(16,), (8, 16, 32, 64)])
+def test_the_legend_overlaps_no_panel(tmp_path, cells, lengths):
+    fig = figure(sweep(tmp_path, cells=cells, lengths=lengths, seeds=1))
+    with private_style():
+        fig.draw_without_rendering()
+    box = fig.legends[0].get_window_extent()
+    assert not any(ax.get_tightbbox().overlaps(box) for ax in axes_of(fig))
+    note = fig.texts[0].get_window_extent()
+    assert not note.overlaps(box)
+    assert note.x1 <= fig.bbox.x1
+
+
+def test_slopes_along_a_swept_number(tmp_path):
+    run = Run(tmp_path)
+    for gain in (2.0, 0.5, 1.0):
+        for seed in range(3):
+            result = {"s": line(-0.1 * gain - 0.001 * seed, 20)}
+            run.add("rnn", 20, seed, result, init__recurrent_gain=gain)
+    ax = figure(run, "slope").axes[0]
+    assert ax.get_xlabel() == "recurrent gain"
+    np.testing.assert_allclose(ax.lines[-1].get_xdata(), [0.5, 1.0, 2.0], rtol=0)
+    np.testing.assert_allclose(ax.lines[-1].get_ydata(), [-0.051, -0.101, -0.201], rtol=1e-12)
+
+
+def test_slopes_by_cell_are_those_of_the_longest(run):
+    bands = gather(run, ["s"])["s"]
+    assert {band.length for band in longest(bands)} == {64}
+    ax = figure(run, "slope").axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["rnn", "cec", "lstm"]
+
+
+def test_draw_curves_fills_your_own_axes(run):
+    ax = Figure().subplots()
+    draw_curves(ax, run, length=16, state="s")
+    assert ax.get_legend_handles_labels()[1] == CELLS
+    ax = Figure().subplots()
+    draw_curves(ax, run, x="step")
+    assert max(ax.lines[-1].get_xdata()) == 64
+    with pytest.raises(UserError, match=r"no curve of length 5 at layer 0 forward\n.*4, 16, 64"):
+        draw_curves(ax, run, length=5)
+
+
+def test_long_curves_are_thinned_but_keep_their_ends(tmp_path):
+    run = Run(tmp_path).add("rnn", 5000, 0, {"s": line(-0.01, 5000)})
+    (band,) = gather(run)["s"]
+    assert band.lag.size <= LAGS
+    assert (band.lag[0], band.lag[-1]) == (0, 5000)
+    np.testing.assert_array_equal(band.lag[:150], np.arange(150))
+    assert run.loads == 1
+
+
+def test_bands_are_the_quantiles(run):
+    band = gather(run, ["s"])["s"][0]
+    every = np.concatenate([run.result(p)["s"].values[0, 0] for p in run.points[:2]])[:, ::-1]
+    np.testing.assert_array_equal(band.low, quantile(every, 0.1))
+    np.testing.assert_array_equal(band.high, quantile(every, 0.9))
+
+
+def test_a_wide_range_of_numbers_has_a_logarithmic_ramp():
+    assert type(ramp([0.01, 1.0, 100.0])[1]).__name__ == "LogNorm"
+    assert type(ramp([0.5, 1.0])[1]).__name__ == "Normalize"

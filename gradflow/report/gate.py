@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -129,7 +129,11 @@ def compare_case(name: str, expected: Case, measured: Case, tolerance: float) ->
         return Finding(name, "class", reason)
     limit = tolerance if expected.slack is None else expected.slack
     found = [one for one in _differences(name, expected, measured) if abs(one.difference) > limit]
-    return max(found, key=lambda one: abs(one.difference), default=None)
+    at_lags = [one for one in found if one.lag is not None]
+    worst = max(at_lags or found, key=lambda one: abs(one.difference), default=None)
+    if worst is None or not at_lags or at_lags[0] is worst:
+        return worst
+    return replace(worst, reason=f"{worst.reason}; beyond the tolerance from lag {at_lags[0].lag}")
 
 
 def judge(assertion: AssertConfig, one: Series) -> list[Finding] | None:

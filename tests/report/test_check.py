@@ -1,0 +1,158 @@
+"""The gate on measured networks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradflow.core import cells
+from gradflow.core.quantity import Result
+from gradflow.errors import GradflowError, NoBaselineError, NumericalError
+from gradflow.experiment.execute import Serial
+from gradflow.experiment.folder import read_manifest
+from gradflow.experiment.plan import Bundle
+from gradflow.experiment.pool import Pool
+from gradflow.experiment.run import run
+from gradflow.report import check as gate
+from gradflow.report.check import check, make_baseline
+from tests.experiment.measures import an_experiment
+
+
+def test_a_baseline_passes_on_reruns_and_on_any_number_of_workers(tmp_path: Path) -> None:
+    path, change = make_baseline(an_experiment(), out=tmp_path)
+    assert path == tmp_path / "baselines" / "small.json"
+    assert change.total == 30
+    text = path.read_text()
+    again, change = make_baseline(an_experiment(), out=tmp_path)
+    assert (change.kept, change.findings) == (30, ())
+    assert again.read_text() == text
+    assert "ill_conditioned" not in text
+    for workers in (Serial, lambda measure: Pool(2, measure)):
+        target = tmp_path / str(workers)
+        (target / "baselines").mkdir(parents=True)
+        (target / "baselines" / "small.json").write_text(text)
+        verdict = check(an_experiment(), out=target, workers=workers)
+        assert (verdict.exit_code, len(verdict.compared)) == (0, 30)
+        assert len(read_manifest(target / "small")["points"]) == 12
+
+
+def test_the_baseline_is_looked_for_before_anything_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(NoBaselineError):
+        check(an_experiment(), out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def wrong(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
+    """Make a cell's derivatives wrong by a factor."""
+
+    def install(kind: str, factor: float) -> None:
+        cell = cells.get(kind)
+        right = cell.step_vjp
+
+        def step_vjp(self: Any, p: Any, local: Any, ds: Any, *rest: Any, **options: Any) -> Any:
+            before, *others = right(self, p, local, ds, *rest, **options)
+            return tuple(part * factor for part in before), *others
+
+        monkeypatch.setattr(cell, "step_vjp", step_vjp)
+
+    return install
+
+
+@pytest.mark.parametrize("kind", cells.names())
+@pytest.mark.parametrize(
+    ("factor", "direction"), [(1 + 1e-4, "exploding"), (1 - 1e-4, "vanishing")]
+)
+def test_a_derivative_wrong_by_1e_4_fails(
+    kind: str, factor: float, direction: str, tmp_path: Path, wrong: Any
+) -> None:
+    experiment = an_experiment(f"model.cell={kind}", "sweep.length=[5]", "sweep.seed=1")
+    make_baseline(experiment, out=tmp_path)
+    wrong(kind, factor)
+    run(experiment, out=tmp_path, fresh=True)
+    verdict = check(experiment, out=tmp_path)
+    assert verdict.exit_code == 1
+    worst = verdict.findings[0]
+    assert worst.kind == direction
+    assert worst.case.startswith(f"{kind} length=5 seed=0")
+    assert worst.lag == 5
+    assert worst.difference == pytest.approx(5 * np.log10(factor), rel=1e-3)
+
+
+def test_chaos_is_judged_by_its_slope(tmp_path: Path) -> None:
+    experiment = an_experiment(
+        "model.cell=rnn", "model.hidden=64", "sweep.length=[300]", "sweep.seed=1",
+        init={"recurrent": "normal", "recurrent_gain": 2.5}, record={"states": ["h"]},
+    )  # fmt: skip
+    path, _ = make_baseline(experiment, out=tmp_path)
+    (case,) = json.loads(path.read_text())["cases"].values()
+    assert case["ill_conditioned"]["slope_within"] > 0
+    assert check(experiment, out=tmp_path).exit_code == 0
+
+
+def test_a_sweep_that_changed_has_missing_and_new_cases(tmp_path: Path) -> None:
+    make_baseline(an_experiment("sweep.seed=[0, 1]", "sweep.length=[3]"), out=tmp_path)
+    verdict = check(an_experiment("sweep.seed=[1, 2]", "sweep.length=[3]"), out=tmp_path)
+    kinds = {(one.kind, one.case.split()[2]) for one in verdict.findings}
+    assert kinds == {("missing", "seed=0"), ("new", "seed=2")}
+    other = check(an_experiment("sweep.seed=[7]"), out=tmp_path)
+    assert other.compared == ()
+    assert other.exit_code == 1
+
+
+def test_assertions_are_judged_beside_the_baseline_or_alone(tmp_path: Path) -> None:
+    flat = {"assert": [{"cell": "cec", "state": "s", "flat": 1e-9}]}
+    experiment = an_experiment("sweep.model.cell=[cec, rnn]", check=flat)
+    with pytest.raises(NoBaselineError):
+        check(experiment, out=tmp_path)
+    alone = check(experiment, out=tmp_path, assert_only=True)
+    assert (alone.exit_code, alone.asserted, alone.compared) == (0, 6, ())
+    make_baseline(experiment, out=tmp_path)
+    steep = {"assert": [{"cell": "rnn", "state": "s", "slope": [0.5, 0.6]}]}
+    verdict = check(an_experiment("sweep.model.cell=[cec, rnn]", check=steep), out=tmp_path)
+    assert (verdict.exit_code, verdict.asserted) == (1, 6)
+    assert {one.kind for one in verdict.findings} == {"invariant"}
+
+
+def test_an_assertion_about_nothing_fails(tmp_path: Path) -> None:
+    about_c = {"assert": [{"state": "c", "flat": 1.0}]}
+    experiment = an_experiment("model.cell=rnn", check=about_c)
+    verdict = check(experiment, out=tmp_path, assert_only=True)
+    assert [one.case for one in verdict.findings] == ["all cells c"]
+
+
+def test_nothing_to_compare(tmp_path: Path) -> None:
+    assert check(an_experiment(), out=tmp_path, assert_only=True).exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(NumericalError("rnn: NaN at step 3"), 1), (ZeroDivisionError(), 3)]
+)
+def test_a_point_that_fails_in_the_gate(
+    error: Exception, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = gate.measure
+
+    def fails(bundle: Bundle) -> list[Result]:
+        if any(p.config.seed == 1 and p.config.model.cell.kind == "rnn" for p in bundle.points):
+            raise error
+        return right(bundle)
+
+    make_baseline(an_experiment(), out=tmp_path)
+    (tmp_path / "small").rename(tmp_path / "elsewhere")
+    monkeypatch.setattr(gate, "measure", fails)
+    verdict = check(an_experiment(), out=tmp_path)
+    assert verdict.exit_code == code
+    assert [(one.case, one.kind) for one in verdict.findings] == [
+        ("rnn length=3 seed=1", "failed"),
+        ("rnn length=5 seed=1", "failed"),
+    ]
+    assert len(verdict.errors) == 2
+    (tmp_path / "small").rename(tmp_path / "partial")
+    with pytest.raises(GradflowError, match="2 points failed, so there is no baseline"):
+        make_baseline(an_experiment(), out=tmp_path)

@@ -1,0 +1,348 @@
+"""The gate on curves whose numbers are known; nothing is measured here."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from gradflow.errors import NoBaselineError, UserError
+from gradflow.experiment.config import AssertConfig
+from gradflow.experiment.execute import Failure
+from gradflow.report.baseline import merge, read_baseline, write_baseline
+from gradflow.report.cases import Case, Series, judged_by_slope, measure_case, series
+from gradflow.report.gate import Finding, Verdict, compare, idle, judge
+from gradflow.report.records import curves
+from gradflow.report.verdicts import changes, known, write
+from tests.report.fakes import Run, line
+from tests.report.fakes import series as norms
+
+TOLERANCE = 1e-6
+NAME = "rnn length=100 seed=0 s"
+
+
+def a_case(quantity: Any = None) -> Case:
+    (one,) = curves(line(-0.1, 100) if quantity is None else quantity)
+    return measure_case(one)
+
+
+def moved(by: float) -> Case:
+    """The usual case, but moved at lag 100 by some decades."""
+    quantity = line(-0.1, 100)
+    quantity.values[..., 0] += by
+    return a_case(quantity)
+
+
+def only(expected: Case, measured: Case, tolerance: float = TOLERANCE) -> Finding | None:
+    found = compare({NAME: expected}, {NAME: measured}, tolerance)
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def test_a_case_is_a_few_golden_values() -> None:
+    case = a_case()
+    assert case.lags[0] == 0
+    assert case.lags[-1] == 100
+    assert 12 <= len(case.lags) <= 16
+    np.testing.assert_allclose(case.values, -0.1 * np.array(case.lags), rtol=1e-12)
+    assert case.slope == pytest.approx(-0.1, rel=1e-12)
+    assert (case.low, case.high, case.kind) == (-10.0, 0.0, "finite")
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 1000])
+def test_golden_lags_fit_any_length(length: int) -> None:
+    case = a_case(line(-0.1, length))
+    assert case.lags[0] == 0
+    assert case.lags[-1] == length
+    assert sorted(set(case.lags)) == list(case.lags)
+
+
+def test_equal_cases_pass() -> None:
+    assert only(a_case(), a_case()) is None
+
+
+@pytest.mark.parametrize(("by", "kind"), [(-2e-6, "vanishing"), (2e-6, "exploding")])
+def test_both_directions_fail(by: float, kind: str) -> None:
+    found = only(a_case(), moved(by))
+    assert found is not None
+    assert (found.kind, found.lag) == (kind, 100)
+    assert found.difference == pytest.approx(by, rel=1e-6)
+    assert found.expected == -10.0
+    assert found.measured == pytest.approx(-10.0 + by)
+    assert "at lag 100: -10.0 in the baseline" in found.reason
+
+
+def test_what_lies_within_the_tolerance_passes() -> None:
+    assert only(a_case(), moved(0.9e-6)) is None
+    assert only(a_case(), moved(0.01), tolerance=0.1) is None
+
+
+def test_one_sequence_among_many_is_enough() -> None:
+    quantity = line(-0.1, 100, sequences=16)
+    quantity.values[0, 0, 5, 0] *= 1 + 1e-4 / 10 * math.log10(math.e) * 10
+    assert only(a_case(line(-0.1, 100, sequences=16)), a_case(quantity)) is not None
+
+
+def test_a_change_between_golden_lags_moves_the_slope_or_an_extreme() -> None:
+    case = a_case()
+    between = next(lag for lag in range(1, 100) if lag not in case.lags)
+    quantity = line(-0.1, 100)
+    quantity.values[..., 100 - between] += 1.0
+    found = only(case, a_case(quantity))
+    assert found is not None
+    assert found.lag is None
+    assert "slope" in found.reason or "norm" in found.reason
+
+
+@pytest.mark.parametrize("value", [-math.inf, math.nan])
+def test_a_change_of_class_fails_by_itself(value: float) -> None:
+    quantity = line(-0.1, 100)
+    quantity.values[0, 0, 0, 3] = value
+    for expected, measured in [(a_case(), a_case(quantity)), (a_case(quantity), a_case())]:
+        found = only(expected, measured, tolerance=100.0)
+        assert found is not None
+        assert found.kind == "class"
+        assert "finite 302" in found.reason
+    assert only(a_case(quantity), a_case(quantity)) is None
+
+
+def test_all_zeros_are_a_class() -> None:
+    zeros = a_case(norms(np.full((1, 1, 2, 9), -np.inf)))
+    assert (zeros.kind, zeros.slope, zeros.low) == ("-inf", None, None)
+    assert only(zeros, zeros) is None
+    assert Case.from_json(json.loads(zeros.as_json())) == zeros
+
+
+def test_other_lags_are_a_change_of_class() -> None:
+    longer = only(a_case(), a_case(line(-0.1, 101)))
+    assert longer is not None
+    assert longer.kind == "class"
+    assert "up to 101" in longer.reason
+
+
+def test_missing_and_new_cases_fail() -> None:
+    found = compare({"a": a_case(), "b": a_case()}, {"b": a_case(), "c": a_case()}, TOLERANCE)
+    assert [(one.case, one.kind) for one in found] == [("a", "missing"), ("c", "new")]
+
+
+def test_the_worst_comes_first() -> None:
+    zeros = line(-0.1, 100)
+    zeros.values[...] = -np.inf
+    measured = {"a": moved(1e-3), "b": moved(-0.5), "c": a_case(zeros), "d": moved(0.1)}
+    found = compare(dict.fromkeys([*measured, "e"], a_case()), measured, TOLERANCE)
+    assert [one.case for one in found] == ["c", "b", "d", "a", "e"]
+
+
+def test_an_ill_conditioned_case_is_judged_by_its_slope() -> None:
+    case = judged_by_slope(a_case(), moved(0.3), TOLERANCE)
+    assert case.slack is not None
+    assert only(case, moved(2.0)) is None
+    assert only(case, a_case(line(-0.1005, 100))) is None
+    steeper = only(case, a_case(line(-0.2, 100)))
+    assert steeper is not None
+    assert steeper.kind == "vanishing"
+    assert "ill-conditioned" in steeper.reason
+    assert Case.from_json(json.loads(case.as_json())) == case
+
+
+def test_a_well_conditioned_case_is_not() -> None:
+    assert judged_by_slope(a_case(), a_case(), TOLERANCE).slack is None
+    assert judged_by_slope(a_case(), moved(1e-8), TOLERANCE).slack is None
+    assert judged_by_slope(a_case(), moved(1e-8), 1e-9).slack is not None
+
+
+def test_cases_are_named_by_what_they_are() -> None:
+    run = Run(Path()).add("lstm(coupled)", 9, 2, {"h": line(-1, 9, name="h")}, init__gain=0.5)
+    (one,) = series(run.points[0], run.result(run.points[0]))
+    assert one.name == "lstm(coupled) length=9 seed=2 init.gain=0.5 h"
+    assert (one.cell, one.kind, one.state) == ("lstm(coupled)", "lstm", "h")
+    stack = norms(np.zeros((2, 2, 1, 4)), directions=("forward", "backward"))
+    names = [one.name for one in series(run.points[0], {"s": stack})]
+    assert names[1] == "lstm(coupled) length=9 seed=2 init.gain=0.5 s layer=0 backward"
+    assert len(names) == 4
+
+
+def a_series(quantity: Any, cell: str = "cec") -> Series:
+    return Series(f"{cell} s", cell, cell.partition("(")[0], "s", *curves(quantity))
+
+
+def asserts(**fields: Any) -> AssertConfig:
+    return AssertConfig(**{"state": "s", **fields})
+
+
+def test_flatness_is_asserted_without_a_baseline() -> None:
+    assert judge(asserts(flat=1e-9), a_series(line(0.0, 50))) == []
+    (found,) = judge(asserts(flat=1e-9), a_series(line(1e-9, 50))) or []
+    assert found.kind == "invariant"
+    assert "varies by 5e-08" in found.reason
+    zero = line(0.0, 50)
+    zero.values[0, 0, 0, 0] = -np.inf
+    assert judge(asserts(flat=1.0), a_series(zero))
+
+
+def test_a_slope_is_asserted_within_bounds() -> None:
+    steep = a_series(line(-0.7, 50))
+    assert judge(asserts(slope=(-0.8, -0.6)), steep) == []
+    (below,) = judge(asserts(slope=(-0.6, -0.1)), steep) or []
+    assert below.difference == pytest.approx(-0.1)
+    (above,) = judge(asserts(slope=(-0.9, -0.8)), steep) or []
+    assert above.difference == pytest.approx(0.1)
+    assert judge(asserts(slope=(-0.9, -0.8)), a_series(norms(np.zeros((1, 1, 1, 1)))))
+
+
+def test_an_assertion_concerns_its_cell_and_state() -> None:
+    one = a_series(line(0.0, 5), "lstm(coupled)")
+    for cell in (None, "lstm", "lstm(coupled)"):
+        assert judge(asserts(flat=1.0, cell=cell), one) is not None
+    assert judge(asserts(flat=1.0, cell="gru"), one) is None
+    assert judge(asserts(flat=1.0, state="h"), one) is None
+    assert idle(asserts(flat=1.0, cell="gru")).kind == "invariant"
+
+
+def test_a_baseline_is_sorted_one_case_a_line_and_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "baselines" / "x.json"
+    cases = {"b": moved(0.5), "a": judged_by_slope(a_case(), moved(1.0), TOLERANCE)}
+    write_baseline(path, cases)
+    lines = path.read_text().splitlines()
+    assert [line.split('"')[1] for line in lines[2:4]] == ["a", "b"]
+    assert len(lines) == 7
+    json.loads(path.read_text(), parse_constant=lambda _: pytest.fail("not strict JSON"))
+    assert read_baseline(path) == cases
+    write_baseline(tmp_path / "none.json", {})
+    assert read_baseline(tmp_path / "none.json") == {}
+
+
+def test_no_baseline(tmp_path: Path) -> None:
+    with pytest.raises(NoBaselineError, match="there is no baseline"):
+        read_baseline(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 1}',
+        '{"format": 9, "cases": {}}',
+        '{"format": 1, "cases": {"a": 3}}',
+        '{"format": 1, "cases": {"a": {"class": "finite"}}}',
+    ],
+)
+def test_what_is_no_baseline(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"x.json is(.|\n)*fix:"):
+        read_baseline(path)
+
+
+def test_cases_that_still_pass_keep_their_lines() -> None:
+    old = {"same": a_case(), "moved": a_case(), "gone": a_case()}
+    new = {"same": moved(1e-9), "moved": moved(0.5), "new": a_case()}
+    merged, change = merge(old, new, TOLERANCE)
+    assert merged == {"same": old["same"], "moved": new["moved"], "new": new["new"]}
+    assert (change.kept, change.total) == (1, 3)
+    assert [one.kind for one in change.findings] == ["exploding", "missing", "new"]
+    words = changes(Path("b.json"), change)
+    assert words.startswith("b.json: 3 cases, 3 changed, 1 as they were\n exploding  moved")
+    assert "+0.5 decades" in words
+    many = replace(change, findings=change.findings * 5)
+    assert "and 5 more" in changes(Path("b.json"), many)
+
+
+def test_a_case_that_becomes_ill_conditioned_is_written_anew() -> None:
+    marked = judged_by_slope(a_case(), moved(1.0), TOLERANCE)
+    assert merge({"a": a_case()}, {"a": marked}, TOLERANCE)[0] == {"a": marked}
+
+
+def a_verdict(*findings: Finding, compared: int = 3, **fields: Any) -> Verdict:
+    names = tuple(f"case {number}" for number in range(compared))
+    return Verdict("demo", TOLERANCE, names, 0, findings, **fields)
+
+
+FAILED = a_verdict(
+    Finding("case 1", "vanishing", "at lag 9: -1.0 in the baseline, -1.5 now", -0.5, 9, -1.0, -1.5),
+    Finding("case 100% <&]]>\x00", "class", "now nan", measured=math.nan),
+)
+WORDS: dict[str, Any] = {"config": "a,b:c.yaml", "accept": "gradflow baseline a,b:c.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [
+        (a_verdict(), 0),
+        (FAILED, 1),
+        (a_verdict(compared=0), 4),
+        (replace(a_verdict(compared=0), asserted=2), 0),
+        (a_verdict(*FAILED.findings, errors=(Failure(None, "crash"),)), 3),  # type: ignore[arg-type]
+        (a_verdict(*FAILED.findings, errors=(Failure(None, "NaN", numerical=True),)), 1),  # type: ignore[arg-type]
+    ],
+)
+def test_a_verdict_has_an_exit_code(verdict: Verdict, code: int) -> None:
+    assert verdict.exit_code == code
+
+
+def test_text_shows_case_lag_values_and_the_command() -> None:
+    text = write(FAILED, "text", **WORDS)
+    assert "demo: FAILED in 2 cases" in text
+    assert "vanishing  case 1\n" in text
+    assert "at lag 9: -1.0 in the baseline, -1.5 now (-0.5 decades)" in text
+    assert text.endswith("accept it with:\n  gradflow baseline a,b:c.yaml\n")
+    assert write(a_verdict(), "text", **WORDS).startswith("demo: passed, 3 cases compared")
+    assert "nothing was compared" in write(a_verdict(compared=0), "text", **WORDS)
+    many = replace(FAILED, findings=FAILED.findings * 10)
+    assert "and 10 more" in write(many, "text", **WORDS)
+
+
+def test_no_baseline_helps_against_an_assertion() -> None:
+    text = write(a_verdict(Finding("a", "invariant", "flat", 2.0)), "text", **WORDS)
+    assert "baseline a,b" not in text
+
+
+def test_json_is_strict_and_complete() -> None:
+    def fail(constant: str) -> None:
+        pytest.fail(constant)
+
+    content = json.loads(write(FAILED, "json", **WORDS), parse_constant=fail)
+    assert content["exit_code"] == 1
+    assert content["passed"] is False
+    assert content["accept"] == WORDS["accept"]
+    worst, other = content["findings"]
+    assert worst == {
+        "case": "case 1", "kind": "vanishing", "difference": -0.5, "lag": 9, "expected": -1.0,
+        "measured": -1.5, "reason": "at lag 9: -1.0 in the baseline, -1.5 now",
+    }  # fmt: skip
+    assert (other["difference"], other["measured"]) == ("inf", "nan")
+
+
+def test_junit_lists_every_case() -> None:
+    suite = ElementTree.fromstring(write(FAILED, "junit", **WORDS))
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "2")
+    names = [case.get("name") for case in suite]
+    assert names == ["case 1", "case 100% <&]]>?", "case 0", "case 2"]
+    failure = suite[0].find("failure")
+    assert failure is not None
+    assert failure.get("type") == "vanishing"
+    assert "gradflow baseline" in (failure.text or "")
+
+
+def test_github_annotations_are_escaped() -> None:
+    first, second = write(FAILED, "github", **WORDS).splitlines()
+    assert first.startswith(
+        "::error file=a%2Cb%3Ac.yaml,title=gradflow demo%3A vanishing::case 1%0A"
+    )
+    assert "case 100%25" in second
+    assert write(a_verdict(), "github", **WORDS).startswith("::notice title=gradflow::demo: passed")
+    assert "::demo: nothing" in write(a_verdict(compared=0), "github", **WORDS)
+
+
+def test_formats_are_known() -> None:
+    assert known("junit") == "junit"
+    with pytest.raises(UserError, match="there is text, json, junit, github"):
+        known("xml")

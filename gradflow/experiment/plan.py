@@ -18,8 +18,6 @@ from gradflow.experiment.nodes import wrap
 
 __all__ = ["Bundle", "Point", "bundle", "plan"]
 
-STATES = ("h", "c", "s", "x")
-
 
 @dataclass(frozen=True)
 class Point:
@@ -145,8 +143,6 @@ class _Digest:
             for key in ("weights", "path"):
                 if data.get(key):
                     data[key] = self._file(data[key])
-            if "states" in data:
-                data["states"] = sorted(data["states"], key=STATES.index)
             # The section is kept with its text: its id is its own only as long as it lives.
             known = self._texts[id(section)] = section, canonical(data)
         return known[1]

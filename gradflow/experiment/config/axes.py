@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from pydantic import BaseModel
 
 from gradflow.experiment.config import cells
 from gradflow.experiment.config.cells import CellConfig
-from gradflow.experiment.config.checks import check, check_field, keys, unknown
+from gradflow.experiment.config.checks import check, check_field, keys, kind_of_inputs, unknown
 from gradflow.experiment.config.fields import Mistake, got, nearest
 from gradflow.experiment.config.inputs import INPUTS
 from gradflow.experiment.config.models import Experiment
@@ -21,6 +22,7 @@ from gradflow.experiment.nodes import Node, Place
 __all__ = ["MAX_POINTS", "Axis", "canonical", "labels", "read_axes", "sections", "writable"]
 
 MAX_POINTS = 100_000
+SOME = ["length", "model.cell", "model.hidden", "init.recurrent_gain", "inputs.scale"]
 FIXED = ("name", "sweep", "record", "check")
 PATHS = (("model", "weights"), ("inputs", "path"))
 
@@ -89,17 +91,15 @@ def read_axes(sweep: Node) -> tuple[Axis, ...]:
         Axis(tuple(key.split(".")), _values(key, node), sweep.keys[key])
         for key, node in sweep.value.items()
     )
-    for axis in axes:
-        _check_axis(axis)
-    size = 1
-    for axis in axes:
-        size *= len(axis.values)
+    size = prod(len(axis.values) for axis in axes)
     if size > MAX_POINTS:
         raise Mistake(
             f"the sweep has {size:,} points",
             f"at most {MAX_POINTS:,}",
             "shorten an axis, or split the sweep into several experiments",
         )
+    for axis in axes:
+        _check_axis(axis)
     return axes
 
 
@@ -112,8 +112,8 @@ def _values(key: str, node: Node) -> tuple[Node, ...]:
             raise Mistake(f"{number} seeds", expected, "write for instance seed: 5", (key,))
         return tuple(Node(seed, node.place) for seed in range(number))
     if not isinstance(number, tuple):
-        value = "..." if isinstance(number, dict) else node.plain
-        fix = f"write [{value}]" if number is not None else "remove the axis"
+        fix = "write the values in brackets" if isinstance(number, dict) else f"write [{number}]"
+        fix = fix if number is not None else "write values in brackets, or remove the axis"
         raise Mistake(f"{got(node.plain)} where a list belongs", "a list of values", fix, (key,))
     if not number:
         raise Mistake("this axis is empty", "at least one value", "remove the axis", (key,))
@@ -150,36 +150,65 @@ def _finder(axis: Axis) -> Any:
     inside = sections()
     known = writable()
     if first in FIXED:
-        raise _lost(axis, f"{first} is the same at every point of a sweep", known)
+        raise _lost(
+            axis, f"{first} is the same at every point of a sweep", known, "remove the axis"
+        )
     if first in inside and not rest:
-        raise _lost(axis, f"{first} is a section: an axis varies one value in it", known)
+        example = f"write for instance {next(p for p in known if p.startswith(first))}"
+        raise _lost(axis, f"{first} is a section: an axis varies one value in it", known, example)
     if axis.path[:2] == ("model", "cell") and len(axis.path) == 3:
         return _cell_option(axis)
     if axis.path[:2] == ("init", "bias") and len(axis.path) == 3:
-        return lambda value: check("init", {"bias": {rest[1]: value}}).bias[rest[1]]
+        return _bias(axis, rest[1])
     if axis.key not in known:
         near = unknown(axis.key, known)
         raise _lost(axis, f"there is nothing at '{axis.key}'", known, near.fix)
     if not rest:
         return lambda value: check(first, value)
-    owner = next(model for model in inside[first] if rest[0] in keys(model))
-    return lambda value: check_field(owner, rest[0], value)
+    if axis.path == ("inputs", "kind"):
+        return lambda value: kind_of_inputs(value) and value
+    owners = [model for model in inside[first] if rest[0] in keys(model)]
+    return lambda value: _first_of(owners, rest[0], value)
+
+
+def _first_of(owners: list[type[BaseModel]], name: str, value: Any) -> Any:
+    """Check a value of which it is not known yet in which of several sections it will be."""
+    mistakes = []
+    for owner in owners:
+        try:
+            return check_field(owner, name, value)
+        except Mistake as mistake:
+            mistakes.append(mistake)
+    raise mistakes[0]
 
 
 def _lost(axis: Axis, problem: str, known: list[str], fix: str = "") -> Mistake:
-    below = [path for path in known if path.startswith(f"{axis.path[0]}.")]
-    offer = below or known
-    expected = f"the path of a value: {', '.join(offer)}"
-    if not fix or fix == "remove it":
-        fix = f"write for instance {offer[0]}"
+    offer = [path for path in known if path.startswith(f"{axis.path[0]}.")] or SOME
+    expected = f"the path of a single value, such as {', '.join(offer)}"
     return Mistake(problem, expected, fix, (axis.key,), on_key=True)
+
+
+def _bias(axis: Axis, gate: str) -> Any:
+    def find(value: Any) -> Any:
+        try:
+            return check("init", {"bias": {gate: value}}).bias[gate]
+        except Mistake as mistake:
+            raise Mistake(mistake.problem, mistake.expected, mistake.fix) from None
+
+    try:
+        find(0.0)
+    except Mistake as mistake:
+        raise Mistake(
+            mistake.problem, mistake.expected, mistake.fix, (axis.key,), on_key=True
+        ) from None
+    return find
 
 
 def _cell_option(axis: Axis) -> Any:
     name = axis.path[2]
     known = cells.all_options()
     if name == "kind":
-        raise _lost(axis, "a cell's kind cannot vary alone", ["model.cell"], "sweep model.cell")
+        raise _lost(axis, "a cell's kind cannot vary alone", writable(), "sweep model.cell instead")
     if name not in known:
         near = nearest(name, known)
         raise Mistake(

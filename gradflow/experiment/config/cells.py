@@ -5,14 +5,16 @@ Nothing here names a cell: what may be written follows from the registered datac
 
 from __future__ import annotations
 
+import re
 from dataclasses import Field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
-from gradflow.experiment.config.fields import Mistake, got, nearest
-from gradflow.experiment.config.words import choices, describe
+from gradflow.experiment.config.complaints import Spot, complain
+from gradflow.experiment.config.fields import Mistake, got, nearest, quote
+from gradflow.experiment.config.words import choices
 
 if TYPE_CHECKING:
     from gradflow.core.cells import Cell
@@ -104,16 +106,21 @@ def check_option(kind: str, name: str, value: Any) -> Any:
     try:
         return _option(kind, _registry()[kind], name, value)
     except Mistake as mistake:
-        raise Mistake(mistake.problem, mistake.expected, mistake.fix) from None
+        at = mistake.at[1:]
+        raise Mistake(mistake.problem, mistake.expected, mistake.fix, at) from None
 
 
 def _checked(value: Any) -> dict[str, Any]:
     known = tuple(_registry())
+    at: tuple[str, ...] = ("kind",)
     if isinstance(value, str):
-        value = {"kind": value}
+        value, at = {"kind": value}, ()
     if not isinstance(value, dict):
+        fix = f"write {known[0]}"
+        if isinstance(value, tuple):
+            fix = "several cells go under sweep, as model.cell: [rnn, lstm]"
         expected = f"a cell ({choices(known)}), or a mapping with its kind and options"
-        raise Mistake(f"{got(value)} where a cell belongs", expected, f"write {known[0]}")
+        raise Mistake(f"{got(value)} where a cell belongs", expected, fix)
     if "kind" not in value:
         near = nearest("kind", value)
         fix = f"rename '{near}' to kind" if near else f"add for instance kind: {known[0]}"
@@ -122,7 +129,7 @@ def _checked(value: Any) -> dict[str, Any]:
     if kind not in known:
         near = nearest(kind, known) if isinstance(kind, str) else ""
         fix = f"did you mean {near}?" if near else "`gradflow schema` lists the cells and options"
-        raise Mistake(f"unknown cell {got(kind)}", choices(known), fix, ("kind",))
+        raise Mistake(f"unknown cell {quote(kind)}", choices(known), fix, at)
     cell = _registry()[kind]
     options = {
         name: _option(kind, cell, name, given) for name, given in value.items() if name != "kind"
@@ -130,7 +137,8 @@ def _checked(value: Any) -> dict[str, Any]:
     try:
         cell(hidden=1, **options)
     except ValueError as error:
-        blame = next((name for name in reversed(options) if name in str(error)), "")
+        words = re.findall(r"\w+", str(error))
+        blame = next((word for word in words if word in options), "")
         fix = f"change or remove {blame}" if blame else ""
         raise Mistake(str(error), fix=fix, at=(blame,) if blame else ()) from None
     default = {name: field.default for name, (field, _) in _fields(cell).items()}
@@ -154,14 +162,12 @@ def _option(kind: str, cell: type[Cell], name: str, value: Any) -> Any:
     annotation = own[name][1]
     try:
         checked = TypeAdapter(annotation).validate_python(value, strict=True)
-    except ValidationError:
-        near = nearest(value, _literals(annotation)) if isinstance(value, str) else ""
-        fix = f"did you mean {near}?" if near else ""
-        if isinstance(value, str) and get_origin(annotation) is tuple and near == value:
-            fix = f"write [{value}]"
-        raise Mistake(
-            f"{got(value)} is no {name} that {kind} knows", describe(annotation), fix, (name,)
-        ) from None
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        inside = bool(detail["loc"]) and get_origin(annotation) is tuple
+        part = get_args(annotation)[0] if inside else annotation
+        spot = Spot(name, part, [], None if inside else own[name][0].default)
+        raise complain(detail, spot).under(name, *(detail["loc"] if inside else ())) from None
     order = _literals(annotation)
     return (
         tuple(sorted(checked, key=order.index)) if order and isinstance(checked, tuple) else checked

@@ -75,9 +75,22 @@ class Composer:
         try:
             return _section(name, self.base)
         except Mistake as mistake:
-            if any(self.base.at(self.axes[i].path) is None for i in self._own[name]):
+            if any(self._completes(self.axes[i]) for i in self._own[name]):
                 return self.section(name, (0,) * len(self.axes))
             raise self._located(mistake.under(name), self.base, ()) from None
+
+    def _completes(self, axis: Axis) -> bool:
+        """Whether the axis gives a value where the base has none, nor anything in its way."""
+        cell = self.base.at(("model", "cell"))
+        above = [self.base.at(axis.path[:k]) for k in range(1, len(axis.path))]
+        free = all(
+            node is None
+            or node.value is None
+            or isinstance(node.value, dict)
+            or (node is cell and isinstance(node.value, str))
+            for node in above
+        )
+        return free and self.base.at(axis.path) is None
 
     def section(self, name: str, choice: Choice) -> Any:
         """A section at one point, with what the files it names say."""
@@ -133,10 +146,11 @@ class Composer:
     def _located(self, mistake: Mistake, tree: Node, choice: Choice) -> ConfigError:
         """Say where the value stands: under an axis, if that is where it came from."""
         path: Path = mistake.at
-        for i, taken in enumerate(choice):
+        for i in reversed(self._order if choice else ()):
             axis = self.axes[i]
             if path[: len(axis.path)] == axis.path:
-                path = ("sweep", axis.key, taken, *path[len(axis.path) :])
+                path = ("sweep", axis.key, choice[i], *path[len(axis.path) :])
+                break
         return tree.locate(mistake.at, key=mistake.on_key).error(
             mistake.problem, key=spell(path), expected=mistake.expected, fix=mistake.fix
         )

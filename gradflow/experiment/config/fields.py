@@ -22,6 +22,7 @@ __all__ = [
     "Slope",
     "got",
     "nearest",
+    "quote",
 ]
 
 
@@ -78,6 +79,11 @@ def got(value: Any) -> str:
     return "a list" if isinstance(value, tuple) else f"{value}"
 
 
+def quote(value: Any) -> str:
+    """Say what was chosen where a name belongs: ``'lstn'``."""
+    return got(value).removeprefix("the text ")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the known name that `word` was probably meant to be, else ''."""
     plain = {_plain(name): name for name in known}
@@ -117,12 +123,18 @@ def _forget_bias(value: Any) -> float | Chrono | None:
         steps = value["chrono"]
         if is_step(steps) and 2 <= steps <= 10**9:
             return Chrono(chrono=steps)
+        if isinstance(steps, int) and not isinstance(steps, bool):
+            problem = f"a longest memory of {steps} is too {'large' if steps > 1 else 'small'}"
+        else:
+            problem = f"{got(steps)} where the longest memory in steps belongs"
         raise Mistake(
-            f"{got(steps)} where the longest memory in steps belongs",
+            problem,
             "a whole number from 2 to 1000000000",
             "write {chrono: 100}",
             ("chrono",),
         )
+    if is_number(value):
+        raise Mistake(f"{got(value)} is not a finite number", BIAS, "write 1.0 or {chrono: 100}")
     if value == "chrono":
         raise Mistake("chrono needs its longest memory", BIAS, "write {chrono: 100}")
     raise Mistake(f"{got(value)} where a bias belongs", BIAS, "write 1.0 or {chrono: 100}")
@@ -131,6 +143,7 @@ def _forget_bias(value: Any) -> float | Chrono | None:
 ForgetBias = Annotated[
     float | Chrono | None,
     PlainValidator(_forget_bias, json_schema_input_type=float | Chrono | None),
+    PlainSerializer(lambda bias: bias.model_dump() if isinstance(bias, Chrono) else bias),
 ]
 
 AT = "last, all, or a list of steps counted from 1"
@@ -166,7 +179,7 @@ EVERY = "a whole number of at least 1, or log"
 def _every(value: Any) -> int | Literal["log"]:
     if value == "log" or is_step(value):
         return value  # type: ignore[no-any-return]  # one of the two that were just tested
-    raise Mistake(f"{got(value)} where the distance of steps belongs", EVERY, "write 1 or log")
+    raise Mistake(f"{quote(value)} is no distance between recorded steps", EVERY, "write 1 or log")
 
 
 Every = Annotated[

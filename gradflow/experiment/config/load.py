@@ -13,7 +13,7 @@ from gradflow.experiment.config.axes import PATHS, normal, read_axes, sections
 from gradflow.experiment.config.checks import check, keys, unknown
 from gradflow.experiment.config.compose import FIELDS, Composer, put
 from gradflow.experiment.config.fields import Mistake, got, nearest
-from gradflow.experiment.config.models import Experiment
+from gradflow.experiment.config.models import ORDER, Experiment
 from gradflow.experiment.config.words import choices
 from gradflow.experiment.nodes import Node, Place, spell, wrap
 
@@ -105,7 +105,7 @@ def _unknown_section(key: str) -> Mistake:
         if any(key in keys(model) for model in models)
     ]
     fix = f"it belongs to {choices(homes)}" if homes else ""
-    return unknown(key, list(Experiment.model_fields), fix).under(key)
+    return unknown(key, list(ORDER), fix).under(key)
 
 
 def _check_name(name: Any) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import Field, PrivateAttr, SerializeAsAny, model_validator
+from pydantic import Field, PrivateAttr, SerializeAsAny, field_validator, model_validator
 
 from gradflow.experiment.config.cells import CellConfig, gates
 from gradflow.experiment.config.fields import (
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gradflow.experiment.weights import Imported
 
 __all__ = [
+    "ORDER",
     "AssertConfig",
     "CheckConfig",
     "Experiment",
@@ -36,6 +37,12 @@ __all__ = [
     "RecordConfig",
     "State",
 ]
+
+ORDER = (
+    "name", "model", "inputs", "init", "loss", "sweep", "length", "seed", "dtype", "memory",
+    "record", "check",
+)  # fmt: skip
+"""The keys of a file in the order in which they are written and named."""
 
 Scheme: TypeAlias = Literal["normal", "uniform", "glorot", "orthogonal", "identity"]
 State: TypeAlias = Literal["h", "c", "s", "x"]
@@ -126,12 +133,13 @@ class RecordConfig(Section):
     states: tuple[State, ...] = Field(("h", "c", "s"), min_length=1)
     every: Every = Field(1, description="keep each n-th step, or about evenly on a log scale")
 
-    @model_validator(mode="after")
-    def _each_once(self) -> RecordConfig:
-        for i, state in enumerate(self.states):
-            if state in self.states[:i]:
-                raise Mistake(f"{state} is given twice", fix="remove one", at=("states", i))
-        return self
+    @field_validator("states")
+    @classmethod
+    def _each_once(cls, states: tuple[State, ...]) -> tuple[State, ...]:
+        for i, state in enumerate(states):
+            if state in states[:i]:
+                raise Mistake(f"{state} is given twice", fix="remove one", at=(i,))
+        return tuple(sorted(states, key=get_args(State).index))
 
 
 class AssertConfig(Section):

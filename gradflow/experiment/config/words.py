@@ -66,12 +66,18 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
+def _size(number: Any) -> str:
+    if number == 2**63 - 1:
+        return "2^63 - 1"
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
+
+
 def _range(bounds: Sequence[Any]) -> str:
     least = next((bound.ge for bound in bounds if isinstance(bound, Ge)), None)
     most = next((bound.le for bound in bounds if isinstance(bound, Le)), None)
     above = next((bound.gt for bound in bounds if isinstance(bound, Gt)), None)
     if least is not None and most is not None:
-        return f" from {least} to {most}"
+        return f" from {least} to {_size(most)}"
     if above is not None:
         return f" above {above}" + (f", at most {most}" if most is not None else "")
     return f" of at least {least}" if least is not None else ""

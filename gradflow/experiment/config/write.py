@@ -8,15 +8,10 @@ import yaml
 
 from gradflow.experiment.config import cells
 from gradflow.experiment.config.axes import writable
-from gradflow.experiment.config.models import Experiment
+from gradflow.experiment.config.models import ORDER, Experiment
 from gradflow.experiment.yaml import resolve
 
 __all__ = ["dump", "schema", "settings"]
-
-ORDER = (
-    "name", "model", "inputs", "init", "loss", "sweep", "length", "seed", "dtype", "memory",
-    "record", "check",
-)  # fmt: skip
 
 
 def settings(experiment: Experiment, *, resolved: bool = True) -> dict[str, Any]:

@@ -1,0 +1,437 @@
+"""Good experiments: what is accepted, resolved, overridden, written and planned."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradflow.core import cells, inputs
+from gradflow.core.initialise import Chrono, Init
+from gradflow.errors import ConfigError
+from gradflow.experiment import sources
+from gradflow.experiment.config import (
+    INPUTS,
+    CellConfig,
+    Experiment,
+    dump,
+    load_config,
+    parse,
+    schema,
+)
+from gradflow.experiment.plan import plan
+from gradflow.experiment.starter import STARTER
+from gradflow.experiment.yaml import MAX_BYTES
+
+GOOD: dict[str, Any] = {"model": {"cell": "lstm"}, "inputs": {"kind": "noise"}, "length": 20}
+
+
+def refused(text: str | bytes, path: Path, *overrides: str) -> ConfigError:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    return caught.value
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "my Run.yaml"
+
+
+def test_the_starter_is_a_valid_experiment_with_all_its_comments(file: Path) -> None:
+    file.write_text(STARTER, encoding="utf-8")
+    experiment = load_config(file)
+    assert experiment.name == "quickstart"
+    assert len(plan(experiment)) == 3 * 4 * 3
+    assert all(len(line) <= 100 for line in STARTER.splitlines())
+
+
+def test_defaults_are_filled_in_and_the_name_is_the_files(file: Path) -> None:
+    file.write_text("model: {cell: lstm}\ninputs: {kind: noise}\nlength: 3\ninit:\n")
+    experiment = load_config(file)
+    assert experiment.name == "my-run"
+    assert experiment.model.hidden == 32
+    assert experiment.init.forget_bias == 1.0
+    assert experiment.record.states == ("h", "c", "s")
+    assert experiment.memory == 2 << 30
+    (point,) = plan(experiment)
+    assert (point.config.length, point.config.seed, dict(point.axes)) == (3, 0, {})
+
+
+def test_numbers_and_words_are_what_they_look_like(file: Path) -> None:
+    file.write_text(
+        "name: no\nmodel: {cell: {kind: lstm, coupled: True}}\ninputs: {kind: noise, scale: .5}\n"
+        "length: 1_000\ncheck: {tolerance: 1e-3}\nmemory: 1.5 GiB\n"
+        "init: {input_gain: 2, forget_bias: {chrono: 10}, bias: {i: -1}}\n"
+    )
+    experiment = load_config(file)
+    assert experiment.name == "no"
+    assert experiment.check.tolerance == 1e-3
+    assert experiment.inputs.options == {"features": 1, "scale": 0.5}
+    assert experiment.length == 1000
+    assert experiment.memory == 3 << 29
+    assert experiment.model.cell_label == "lstm(coupled)"
+    assert experiment.init.build() == Init(input_gain=2.0, forget_bias=Chrono(10), bias={"i": -1.0})
+
+
+def test_a_name_that_says_nothing_gives_way() -> None:
+    assert parse(GOOD).name == "experiment"
+
+
+@pytest.mark.parametrize("amount", ["512MiB", "512 mib", 512 << 20, "0.5GiB"])
+def test_memory_in_several_spellings(amount: object) -> None:
+    assert parse(GOOD | {"memory": amount}).memory == 512 << 20
+
+
+def test_states_that_a_cell_has_not_are_no_mistake() -> None:
+    sweep = {"model.cell": ["rnn", "lstm"]}
+    experiment = parse(GOOD | {"record": {"states": ["c"]}, "sweep": sweep})
+    assert len(plan(experiment)) == 2
+
+
+def test_python_values_are_taken_for_what_they_hold(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 30, 3)))
+    experiment = parse(
+        {
+            "model": {"cell": "gru", "hidden": np.int64(5)},
+            "inputs": {"kind": "file", "path": tmp_path / "x.npy"},
+            "sweep": {"length": range(1, 4), "init.recurrent_gain": np.array([0.5, 1.5])},
+        }
+    )
+    assert experiment.sweep == {"length": (1, 2, 3), "init.recurrent_gain": (0.5, 1.5)}
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [({"model": object()}, "a object has no place"), ({"length": 2**70}, "out of range")],
+)
+def test_python_values_that_no_file_could_hold(value: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        parse(GOOD | value)
+
+
+def test_a_mistake_in_a_mapping_names_the_key() -> None:
+    with pytest.raises(ConfigError, match=r"model\.hiden: unknown key") as caught:
+        parse({"model": {"cell": "lstm", "hiden": 3}})
+    assert caught.value.key == "model.hiden"
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such file"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_a_directory(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="this is a directory"):
+        load_config(tmp_path)
+
+
+def test_a_path_through_a_file(file: Path) -> None:
+    file.write_text("x")
+    with pytest.raises(ConfigError, match="the file cannot be read"):
+        load_config(file / "below.yaml")
+
+
+def test_an_empty_file(file: Path) -> None:
+    error = refused(" \n\n", file)
+    assert (error.line, error.column) == (1, 1)
+    assert "empty" in error.problem
+    assert "gradflow init" in error.fix
+
+
+def test_an_oversize_file(file: Path) -> None:
+    assert "too large" in refused(b"#" * (MAX_BYTES + 1), file).problem
+
+
+def test_a_file_in_another_encoding(file: Path) -> None:
+    error = refused("model: {}\nname: é".encode("latin-1"), file)
+    assert (error.line, error.column) == (2, 7)
+    assert "0xe9 is not UTF-8" in error.problem
+
+
+def test_a_byte_order_mark_is_no_mistake(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfmodel: {cell: rnn}\ninputs: {kind: noise}\nlength: 3\n")
+    assert load_config(file).model.cell.kind == "rnn"
+
+
+@pytest.mark.parametrize("name", ["absent.npy", "folder.npy", "data.xls"])
+def test_inputs_that_are_not_there(name: str, file: Path) -> None:
+    (file.parent / "folder.npy").mkdir()
+    (file.parent / "data.xls").write_text("1")
+    error = refused(f"model: {{cell: rnn}}\ninputs: {{kind: file, path: {name}}}\n", file)
+    assert (error.line, error.column, error.key) == (2, 28, "inputs.path")
+    assert name in error.problem
+    assert ".npy" in error.expected
+
+
+def test_inputs_of_a_bad_shape(file: Path) -> None:
+    np.save(file.parent / "x.npy", np.zeros(7))
+    error = refused("model: {cell: rnn}\ninputs: {kind: file, path: x.npy}\n", file)
+    assert (error.line, error.column, error.key) == (2, 28, "inputs.path")
+    assert "shaped (7,)" in error.problem
+    assert "(sequences, steps, features)" in error.expected
+    assert error.fix
+
+
+def test_the_length_of_a_file_is_found_out(file: Path) -> None:
+    np.save(file.parent / "x.npy", np.zeros((2, 30, 3)))
+    file.write_text("model: {cell: rnn}\ninputs: {kind: file, path: x.npy}\n")
+    (point,) = plan(load_config(file))
+    assert point.config.length == 30
+    assert point.config.inputs.sequences == 2
+    assert point.config.inputs.features == 3
+
+
+def test_all_the_digits_are_the_default_length() -> None:
+    (point,) = plan(parse({"model": {"cell": "rnn"}, "inputs": {"kind": "digits"}}))
+    assert point.config.length == sources.digits(None, 1, 0).x.shape[0]
+
+
+def test_more_steps_than_the_file_has(file: Path) -> None:
+    np.save(file.parent / "x.npy", np.zeros((2, 30, 3)))
+    text = "model: {cell: rnn}\ninputs: {kind: file, path: x.npy}\nsweep: {length: [30, 31]}\n"
+    assert "30 steps" in refused(text, file).problem
+
+
+def test_nothing_follows_the_last_step_of_a_file(file: Path) -> None:
+    np.save(file.parent / "x.npy", np.zeros((2, 30, 3)))
+    text = "model: {cell: rnn}\ninputs: {kind: file, path: x.npy}\nloss: {kind: mse}\n"
+    assert "nothing to predict" in refused(text, file).problem
+    file.write_text(text + "length: 29\n")
+    load_config(file)
+
+
+def save_weights(path: Path, hidden: int = 4, features: int = 3) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(
+        path,
+        weight_ih_l0=rng.standard_normal((4 * hidden, features)),
+        weight_hh_l0=rng.standard_normal((4 * hidden, hidden)),
+    )
+
+
+WEIGHED = "model: {{cell: {0}, weights: w.npz}}\ninputs: {{kind: noise, features: 3}}\nlength: 5\n"
+
+
+def test_sizes_follow_from_the_weights(file: Path) -> None:
+    save_weights(file.parent / "w.npz")
+    file.write_text(WEIGHED.format("lstm"))
+    experiment = load_config(file)
+    (point,) = plan(experiment)
+    assert point.config.model.hidden == 4
+    copy = file.parent / "deeper" / "copy.yaml"
+    copy.parent.mkdir()
+    copy.write_text(dump(experiment))
+    assert [p.hash for p in plan(load_config(copy))] == [point.hash]
+
+
+def test_other_weights_are_another_point(file: Path) -> None:
+    save_weights(file.parent / "w.npz")
+    file.write_text(WEIGHED.format("lstm"))
+    experiment = load_config(file)
+    (before,) = plan(experiment)
+    save_weights(file.parent / "w.npz", hidden=5)
+    (after,) = plan(experiment)
+    assert before.hash != after.hash
+
+
+def test_weights_may_be_swept(file: Path) -> None:
+    for hidden in (4, 5):
+        save_weights(file.parent / f"w{hidden}.npz", hidden)
+    file.write_text(
+        "model: {cell: lstm}\ninputs: {kind: noise, features: 3}\nlength: 5\n"
+        "sweep: {model.weights: [w4.npz, w5.npz]}\n"
+    )
+    experiment = load_config(file)
+    points = plan(experiment)
+    assert [p.axes["model.weights"] for p in points] == ["w4.npz", "w5.npz"]
+    assert [p.config.model.hidden for p in points] == [4, 5]
+    file.write_text(dump(experiment))
+    assert plan(load_config(file)) == points
+
+
+@pytest.mark.parametrize(
+    ("cell", "weights", "features", "spot", "key", "problem"),
+    [
+        ("gru", "w.npz", 3, "w.npz", "model.weights", "of kind lstm, not gru"),
+        ("lstm", "v.npz", 3, "v.npz", "model.weights", "there is no file"),
+        ("lstm", "w.pt", 3, "w.pt", "model.weights", "of no format"),
+        ("lstm, hidden: 5", "w.npz", 3, "5", "model.hidden", "5, but the weights have 4"),
+        ("lstm", "w.npz", 2, "w.npz", "model.weights", "read 3 features, noise has 2"),
+        ("{kind: lstm, coupled: true}", "w.npz", 3, "w.npz", "model.weights", "no such thing"),
+    ],
+)
+def test_weights_that_do_not_fit(
+    cell: str, weights: str, features: int, spot: str, key: str, problem: str, file: Path
+) -> None:
+    save_weights(file.parent / "w.npz")
+    (file.parent / "w.pt").write_text("")
+    first = f"model: {{cell: {cell}, weights: {weights}}}"
+    rest = f"\ninputs: {{kind: noise, features: {features}}}\nlength: 5\n"
+    error = refused(first + rest, file)
+    assert (error.line, error.column, error.key) == (1, first.index(spot) + 1, key)
+    assert problem in error.problem
+    assert error.fix or error.expected
+
+
+# --- overrides -----------------------------------------------------------------------------------
+
+
+def overridden(*overrides: str, **more: Any) -> Experiment:
+    return parse(GOOD | more, overrides)
+
+
+def test_overrides_take_the_paths_of_the_file() -> None:
+    experiment = overridden(
+        "model.hidden=64",
+        "model.cell.peephole=diagonal",
+        "init.forget_bias={chrono: 9}",
+        "sweep.length=[8, 16]",
+        "check.tolerance=1e-3",
+        "name=other",
+    )
+    assert experiment.model.hidden == 64
+    assert experiment.model.cell_label == "lstm(peephole=diagonal)"
+    assert experiment.sweep == {"length": (8, 16)}
+    assert experiment.name == "other"
+    assert experiment.check.tolerance == 1e-3
+
+
+def test_an_override_fixes_what_the_sweep_varies() -> None:
+    sweep = {"length": [8, 16], "seed": 3}
+    experiment = overridden("length=100", sweep=sweep)
+    assert experiment.length == 100
+    assert experiment.sweep == {"seed": (0, 1, 2)}
+
+
+def test_paths_in_overrides_start_here(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    save_weights(tmp_path / "here" / "w.npz")
+    file.write_text("model: {cell: lstm}\ninputs: {kind: noise, features: 3}\nlength: 5\n")
+    monkeypatch.chdir(tmp_path / "here")
+    experiment = load_config(file, ["model.weights=w.npz"])
+    assert experiment.model.weights == str(tmp_path / "here" / "w.npz")
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "key", "problem"),
+    [
+        ("model.hidden=abc", 14, "model.hidden", "'abc' where a whole number"),
+        ("model.hiden=3", 1, "model.hiden", "unknown key"),
+        ("modl.hidden=3", 1, "modl", "unknown key 'modl'"),
+        ("length=[1, 2]", 8, "length", "a list where"),
+        ("length.x=1", 10, "length", "a mapping where"),
+        ("sweep.length=8", 14, "sweep.length", "8 where a list"),
+        ("sweep.length=[8, 0]", 18, "sweep.length[1]", "0 is too small"),
+        ("sweep.lenth=[8]", 1, "sweep.lenth", "nothing at 'lenth'"),
+        ("length=", 8, "length", "length is missing"),
+        ("length", 1, "", "not key=value"),
+        ("=3", 1, "", "not key=value"),
+        (" .a=3", 2, "", "not key=value"),
+        ("name=[1", 6, "", "never closed"),
+        ("model.cell.peephole=full", 1, "model.cell.peephole", "would be lost"),
+    ],
+)
+def test_a_wrong_override_is_named_as_the_place(
+    text: str, column: int, key: str, problem: str
+) -> None:
+    sweep = {"model.cell": ["lstm", "gru"]}
+    with pytest.raises(ConfigError) as caught:
+        overridden(text, sweep=sweep)
+    error = caught.value
+    assert problem in error.problem
+    assert error.key == key
+    if "missing" not in problem:
+        assert (error.file, error.line, error.column) == (f"override {text}", 1, column)
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_resolved_and_runs_again(file: Path) -> None:
+    experiment = parse(
+        GOOD
+        | {
+            "name": "1e3x",
+            "sweep": {
+                "model.cell": ["rnn", {"kind": "lstm", "peephole": "full"}],
+                "init.forget_bias": [{"chrono": 10}, None, 1],
+                "loss.at": ["last", [3, 1]],
+                "seed": 2,
+            },
+            "check": {"assert": [{"cell": "rnn", "slope": [-2, 1e-9]}]},
+            "memory": 1 << 30,
+        }
+    )
+    text = dump(experiment)
+    assert "memory: 1GiB" in text
+    assert "&" not in text
+    file.write_text(text)
+    again = load_config(file)
+    assert again.sweep == experiment.sweep
+    assert again == experiment
+    assert dump(again) == text
+    assert plan(again) == plan(experiment)
+
+
+@pytest.mark.parametrize("name", ["1e3", "no", "true", "nan", "12"])
+def test_a_name_that_looks_like_something_else_stays_a_name(name: str, file: Path) -> None:
+    file.write_text(dump(parse(GOOD | {"name": name})))
+    assert load_config(file).name == name
+
+
+def test_the_schema_knows_every_cell_with_its_options() -> None:
+    text = json.dumps(schema())
+    whole = json.loads(text)
+    kinds, *each = whole["$defs"]["CellConfig"]["anyOf"]
+    assert kinds["enum"] == list(cells.names())
+    found = {one["properties"]["kind"]["const"]: set(one["properties"]) for one in each}
+    assert found.keys() == set(cells.names())
+    assert found["lstm"] >= {"peephole", "coupled", "forget_gate"}
+    assert whole["additionalProperties"] is False
+    assert "model.cell.peephole" in whole["properties"]["sweep"]["properties"]
+    assert "name" not in whole["required"]
+
+
+def test_the_kinds_of_inputs_are_those_that_there_are() -> None:
+    assert set(INPUTS) == set(sources.names())
+    for kind in inputs.names():
+        declared = {
+            name: field.default
+            for name, field in INPUTS[kind].model_fields.items()
+            if name not in ("kind", "sequences", "seed")
+        }
+        assert declared == inputs.get(kind).options
+
+
+def test_every_registered_cell_can_be_asked_for() -> None:
+    for kind in cells.names():
+        experiment = parse(GOOD | {"model": {"cell": kind, "hidden": 3}})
+        assert experiment.model.build_cell() == cells.get(kind)(hidden=3)
+
+
+def test_equal_cells_are_one() -> None:
+    one = CellConfig.model_validate({"kind": "lstm", "peephole": "none"})
+    assert one == CellConfig.model_validate("lstm")
+    assert len({one, CellConfig.model_validate("lstm"), CellConfig.model_validate("gru")}) == 2
+
+
+def test_experiments_cross_process_boundaries() -> None:
+    experiment = parse(GOOD | {"sweep": {"model.cell": ["lstm", {"kind": "gru", "bias": False}]}})
+    assert pickle.loads(pickle.dumps(experiment)) == experiment
+
+
+def test_importing_the_models_does_not_import_numpy() -> None:
+    code = "import sys, gradflow.experiment.config; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

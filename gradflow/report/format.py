@@ -76,8 +76,11 @@ def plus_minus(value: float, spread: float | None = None) -> str:
         return number(value)
     if spread < 1e-12 * abs(value):  # rounding
         spread = 0.0
-    if value == 0 or abs(value) < 1e-3:
-        return f"{number(value)} ± {number(spread, 1)}"
+    if value == 0:
+        return f"0 ± {number(spread, 1)}"
+    if max(abs(value), spread) < 1e-3:
+        exponent = math.floor(math.log10(abs(value)))
+        return f"({plus_minus(value / 10.0**exponent, spread / 10.0**exponent)})e{exponent}"
     most = 3 - math.floor(math.log10(abs(value)))
     if spread == 0 or spread < 0.5 * 10.0**-most:
         return f"{number(value, 4)} ± {number(spread, 1)}"

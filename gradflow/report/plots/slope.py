@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gradflow.report.plots.data import HIGH, LOW, Band
 from gradflow.report.plots.frame import figure
@@ -74,11 +75,13 @@ def _by_row(ax: Axes, bands: Sequence[Band], axis: Hue) -> list[str]:
         colour = axis.line(axis.key(band))["color"]
         low, median, high = (float(quantile(band.slopes, q)) for q in (LOW, 0.5, HIGH))
         ax.plot([low, high], [row, row], color=colour, linewidth=2.4, alpha=0.35)
-        ax.plot(band.slopes, np.full(band.slopes.size, row), "o", ms=2, color=colour, alpha=0.5)
+        rows = np.full(band.slopes.size, row)
+        ax.plot(band.slopes, rows, "o", ms=3, mew=0, color=colour, alpha=0.6)
         ax.plot(median, row, "|", ms=8, mew=1.6, color=colour)
         several |= band.slopes.size > 1
     ax.set_yticks(range(len(keys)), [literal(key) for key in keys])
     ax.set_ylim(len(keys) - 0.5, -0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel(LABEL)
     return ["each seed, their median and 10–90 %"] if several else []

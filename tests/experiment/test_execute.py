@@ -10,7 +10,7 @@ import pytest
 import threadpoolctl
 
 from gradflow.errors import UserError
-from gradflow.experiment import cost
+from gradflow.experiment import cost, pool
 from gradflow.experiment.execute import Executor, Outcome, Serial
 from gradflow.experiment.measure import measure
 from gradflow.experiment.npz import encode
@@ -102,14 +102,22 @@ def test_no_process_is_left_when_the_caller_stops(error: type[BaseException]) ->
     assert not multiprocessing.active_children()
 
 
+def test_a_worker_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "PATIENCE", 0.0)
+    assert len(digest(collect(Pool(1, measure)))) == 12
+    assert not multiprocessing.active_children()
+
+
 def test_nothing_to_do_starts_nothing() -> None:
     assert collect(Pool(2, measures.process), ()) == []
 
 
-def test_workers_are_chosen_by_number() -> None:
+def test_workers_are_chosen_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(workers(1)(measure), Serial)
     assert workers(3)(measure) == Pool(3, measure)
     assert isinstance(workers(0)(measure), Serial if processors() == 1 else Pool)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert processors() >= 1
     with pytest.raises(UserError, match="exclude each other"):
         workers(2, dask="tcp://nowhere:1")
 

@@ -177,7 +177,7 @@ def test_a_preview_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_preview_tells_what_does_not_fit() -> None:
-    seen = preview(an_experiment("memory=1MiB", "inputs.sequences=10000"))
+    seen = preview(an_experiment("memory=1MiB", "model.hidden=400"))
     assert all("needs" in planned.problem for planned in seen.bundles)
 
 

@@ -1,0 +1,60 @@
+"""The command line: parse, call, print, exit code; no logic.
+
+Nothing heavy is imported here or by the modules of this package: each command imports what it
+needs when it is called, so that ``--help`` and ``--version`` answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gradflow._version import __version__
+from gradflow.cli.gate import baseline, check
+from gradflow.cli.guard import guarded
+from gradflow.cli.look import export, ls, plot, show
+from gradflow.cli.run import run
+from gradflow.cli.write import init, schema, validate
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # nothing that a user writes is markup
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gradflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def gradflow(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Measure how error flows back through recurrent networks.
+
+    Exit codes: 0 fine, 1 the gate found a regression, 2 the input is wrong, 3 a point failed or an
+    internal error, 4 no baseline or nothing compared, 130 interrupted.
+    """
+
+
+for command in (run, plot, ls, show, export, baseline, check, validate, schema, init):
+    app.command()(guarded(command))
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a name in another script is no reason to stop
+    app(prog_name="gradflow")

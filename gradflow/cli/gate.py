@@ -1,0 +1,94 @@
+"""``gradflow baseline`` and ``check``: the regression gate."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gradflow.cli.guard import tracing
+from gradflow.cli.options import Config, Jobs, Out, Overrides, Quiet
+from gradflow.cli.progress import bar
+from gradflow.cli.screen import emit, say
+from gradflow.errors import NoBaselineError, UserError
+
+__all__ = ["baseline", "check"]
+
+
+def baseline(
+    config: Config,
+    overrides: Overrides = None,
+    jobs: Jobs = 1,
+    out: Out = Path("results"),
+    force: Annotated[bool, typer.Option("--force", help="Write it in CI, too.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the values that `check` expects from now on, and print what changed."""
+    if os.environ.get("CI", "").lower() in ("true", "1") and not force:
+        raise UserError(
+            "a baseline that CI writes accepts every change (CI is set)\n"
+            "  fix: write it where you work and commit it, or say --force"
+        )
+    from gradflow.experiment.config import load_config
+    from gradflow.experiment.workers import workers
+    from gradflow.report.check import make_baseline
+    from gradflow.report.verdicts import changes
+
+    experiment = load_config(config, overrides or ())
+    with bar(experiment.name, quiet=quiet) as on_progress:
+        path, change = make_baseline(
+            experiment, out=out, workers=workers(jobs), on_progress=on_progress
+        )
+    if not quiet:
+        emit(changes(path, change))
+
+
+def check(
+    config: Config,
+    overrides: Overrides = None,
+    jobs: Jobs = 1,
+    out: Out = Path("results"),
+    format: Annotated[
+        str, typer.Option("--format", metavar="text|json|junit|github", help="Form of the verdict.")
+    ] = "text",
+    assert_only: Annotated[
+        bool, typer.Option("--assert-only", help="Judge the assertions alone, without a baseline.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare with the baseline and the assertions: exit code 1 if a case fails."""
+    from gradflow.experiment.config import load_config
+    from gradflow.experiment.workers import workers
+    from gradflow.report import check as gate
+    from gradflow.report.verdicts import known, write
+
+    form = known(format)
+    words = ["gradflow", "baseline", str(config), *(overrides or ())]
+    accept = shlex.join([*words, *([] if out == Path("results") else ["--out", str(out)])])
+    experiment = load_config(config, overrides or ())
+    try:
+        with bar(experiment.name, quiet=quiet) as on_progress:
+            verdict = gate.check(
+                experiment,
+                out=out,
+                assert_only=assert_only,
+                workers=workers(jobs),
+                on_progress=on_progress,
+            )
+    except NoBaselineError as error:
+        only = (
+            "; --assert-only judges its assertions without one" if experiment.check.asserts else ""
+        )
+        raise NoBaselineError(
+            f"{error}\n  fix: {accept} writes it, then commit it{only}"
+        ) from error
+    if not quiet or form != "text" or verdict.exit_code:
+        emit(write(verdict, form, config=str(config), accept=accept))
+    for failure in verdict.errors:
+        if tracing():
+            say(failure.traceback.rstrip())
+    if verdict.exit_code:
+        raise typer.Exit(verdict.exit_code)

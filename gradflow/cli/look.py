@@ -1,0 +1,127 @@
+"""``gradflow plot``, ``ls``, ``show`` and ``export``: what is stored, seen from several sides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gradflow.cli.options import Json, Results, RunName
+from gradflow.cli.screen import emit_json, grid, piped, say, show_rows
+
+if TYPE_CHECKING:
+    from gradflow.experiment.store import Run
+
+__all__ = ["export", "ls", "plot", "show"]
+
+
+def plot(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's name or folder; default: the latest run.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="What to draw: curves, length, slope or heatmap.")
+    ] = "curves",
+    x: Annotated[str, typer.Option(metavar="lag|step", help="The curves' axis.")] = "lag",
+    state: Annotated[str | None, typer.Option(help="One state; default: all of them.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", metavar="png,svg,pdf", help="Kinds of file to write.")
+    ] = "png,svg",
+    out: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Folder or file; default: the run's plots/.")
+    ] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Draw a run and print the names of the files."""
+    from gradflow.report.plots import plot as draw
+
+    stored = _open(run, results)
+    written = draw(stored, kind, x, state, [one.strip() for one in formats.split(",")], out)
+    for path in written:
+        typer.echo(path)
+
+
+def ls(results: Results = Path("results"), as_json: Json = False) -> None:
+    """List the runs."""
+    from gradflow.experiment.store import list_runs
+
+    runs = list_runs(results)
+    if as_json:
+        emit_json([vars(one) for one in runs])
+        return
+    if not runs:
+        say(f"no runs in {results}; gradflow run CONFIG makes one")
+        return
+    grid(
+        ("run", "points", "seconds", "updated"),
+        [
+            (one.name, "damaged", "", "")
+            if one.damaged
+            else (one.name, str(one.points), f"{one.seconds:.1f}", one.updated)
+            for one in runs
+        ],
+    )
+
+
+def show(
+    run: RunName,
+    state: Annotated[str | None, typer.Option(help="Which norm: h, c, s, x.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every length, not the greatest alone.")] = (
+        False
+    ),
+    results: Results = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Show one run: its table, and what it was computed with."""
+    from gradflow.report.rows import rows
+    from gradflow.report.table import records
+
+    stored = _open(run, results)
+    found = rows(stored, state, every=every)
+    environments = stored.manifest.get("environments", {})
+    if as_json:
+        emit_json(
+            {
+                "name": stored.name,
+                "path": str(stored.path),
+                "points": len(stored.points),
+                "missing": len(stored.missing),
+                "created": stored.manifest.get("created"),
+                "updated": stored.manifest.get("updated"),
+                "environments": environments,
+                "rows": records(found),
+            }
+        )
+        return
+    show_rows(found, stored.name)
+    missing = f", {len(stored.missing)} missing" if stored.missing else ""
+    say(f"{stored.path}: {len(stored.points)} points{missing}")
+    say(f"  created {stored.manifest['created']}, updated {stored.manifest['updated']}")
+    for environment in environments.values():
+        say("  " + ", ".join(f"{key} {_words(value)}" for key, value in environment.items()))
+
+
+def export(
+    run: RunName,
+    to: Annotated[str, typer.Option(metavar="csv|parquet", help="Format.")] = "csv",
+    out: Annotated[str, typer.Option(metavar="FILE", help="Where to; - is stdout.")] = "-",
+    results: Results = Path("results"),
+) -> None:
+    """Write a run as tidy rows, one for each norm."""
+    from gradflow.report.export import export as write
+
+    with piped():
+        count = write(_open(run, results), to, out)
+    if out != "-":
+        say(f"{out}: {count} rows")
+
+
+def _open(run: str | None, results: Path) -> Run:
+    from gradflow.experiment.store import latest, open_run
+
+    return latest(results) if run is None else open_run(run, results)
+
+
+def _words(value: object) -> str:
+    return "; ".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,35 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+__all__ = ["Config", "Jobs", "Json", "Out", "Overrides", "Quiet", "Results", "RunName"]
+
+Config: TypeAlias = Annotated[Path, typer.Argument(help="Experiment file.", show_default=False)]
+Overrides: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Changes to it, e.g. model.hidden=64.", show_default=False
+    ),
+]
+RunName: TypeAlias = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's name or folder.", show_default=False)
+]
+Out: TypeAlias = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where runs and baselines are kept.")
+]
+Results: TypeAlias = Annotated[
+    Path, typer.Option("--results", metavar="DIR", help="Where runs are kept.")
+]
+Jobs: TypeAlias = Annotated[
+    int,
+    typer.Option("-j", "--jobs", min=0, metavar="N", help="Processes; 0: one for each processor."),
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("-q", "--quiet", help="Say nothing but what went wrong.")
+]

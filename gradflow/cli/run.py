@@ -1,0 +1,177 @@
+"""``gradflow run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gradflow.cli.guard import tracing
+from gradflow.cli.options import Config, Jobs, Json, Out, Overrides, Quiet
+from gradflow.cli.progress import bar
+from gradflow.cli.screen import emit_json, grid, say, show_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gradflow.experiment.execute import Failure
+    from gradflow.experiment.run import Finished, Preview
+
+__all__ = ["run", "say_failures"]
+
+SHOWN = 5
+"""How many failures are printed in full."""
+
+
+def run(
+    config: Config,
+    overrides: Overrides = None,
+    jobs: Jobs = 1,
+    out: Out = Path("results"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure stored points again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; do nothing.")] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first point that fails.")
+    ] = False,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory of one process, e.g. 2GiB.")
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Do part I of N; all parts share one folder.")
+    ] = "1/1",
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Work on this Dask scheduler.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run what is not there yet and show a table of verdicts."""
+    from gradflow.experiment import run as running
+    from gradflow.experiment.config import load_config
+    from gradflow.experiment.measure import measure
+    from gradflow.experiment.workers import workers
+
+    changes = [*(overrides or ()), *([f"memory={memory}"] if memory else ())]
+    experiment = load_config(config, changes)
+    part = running.Shard.parse(shard)
+    if dry_run:
+        _show_plan(running.preview(experiment, out=out, fresh=fresh, shard=part), as_json)
+        return
+    executor = workers(jobs, dask)(measure)
+    with bar(experiment.name, quiet=quiet) as on_progress:
+        finished = running.run(
+            experiment,
+            out=out,
+            executor=executor,
+            fresh=fresh,
+            fail_fast=fail_fast,
+            shard=part,
+            on_progress=on_progress,
+        )
+    _show(finished, as_json, quiet)
+    if finished.failures:
+        say_failures(finished.failures)
+        raise typer.Exit(max(failure.exit_code for failure in finished.failures))
+
+
+def say_failures(failures: Sequence[Failure]) -> None:
+    """Say which points failed, and why."""
+    say(f"gradflow: {len(failures)} points failed")
+    for failure in failures[:SHOWN]:
+        axes = ", ".join(f"{key}={value}" for key, value in failure.point.axes.items())
+        say(f"  {axes or 'the only point'}: {failure.reason}")
+        if tracing() and failure.traceback:
+            say(failure.traceback.rstrip())
+    if len(failures) > SHOWN:
+        say(f"  … and {len(failures) - SHOWN} more")
+
+
+def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
+    from gradflow.report.rows import rows
+    from gradflow.report.table import records
+
+    stored = finished.run
+    found = rows(stored) if stored.points else []
+    if as_json:
+        failures = [
+            {"axes": dict(failure.point.axes), "hash": failure.point.hash, "reason": failure.reason}
+            for failure in finished.failures
+        ]
+        emit_json(
+            {
+                "name": stored.name,
+                "path": str(stored.path),
+                "computed": finished.computed,
+                "reused": finished.reused,
+                "missing": len(stored.missing),
+                "seconds": round(finished.seconds, 3),
+                "failures": failures,
+                "rows": records(found),
+            }
+        )
+        return
+    if quiet:
+        return
+    if found:
+        show_rows(found, stored.name)
+    missing = f", {len(stored.missing)} missing" if stored.missing else ""
+    say(
+        f"{stored.path}: {finished.computed} points measured in {finished.seconds:.1f} s,"
+        f" {finished.reused} there already{missing}"
+    )
+
+
+def _show_plan(preview: Preview, as_json: bool) -> None:
+    todo = preview.bundles
+    if as_json:
+        bundles = [
+            {
+                "cell": planned.bundle.points[0].config.model.cell_label,
+                "lengths": planned.bundle.lengths,
+                "seeds": planned.bundle.seeds,
+                "points": [point.hash for point in planned.bundle.points],
+                "seconds": planned.seconds,
+                "bytes": planned.bytes,
+                "problem": planned.problem,
+            }
+            for planned in todo
+        ]
+        emit_json(
+            {
+                "name": preview.name,
+                "points": preview.points,
+                "stored": preview.stored,
+                "bundles": bundles,
+            }
+        )
+        return
+    grid(
+        ("cell", "lengths", "seeds", "points", "seconds", "memory"),
+        [
+            (
+                planned.bundle.points[0].config.model.cell_label,
+                _range(planned.bundle.lengths),
+                _range(planned.bundle.seeds),
+                str(len(planned.bundle.points)),
+                f"{planned.seconds:.1f}",
+                "too much" if planned.problem else f"{planned.bytes / 2**20:,.1f} MiB",
+            )
+            for planned in todo
+        ],
+    )
+    seconds = sum(planned.seconds for planned in todo)
+    peak = max((planned.bytes for planned in todo), default=0)
+    say(
+        f"{preview.name}: {preview.points} points, {preview.stored} there already;"
+        f" {len(todo)} bundles to run, about {seconds:.0f} s on one core,"
+        f" at most {peak / 2**20:,.1f} MiB in each process"
+    )
+    for problem in dict.fromkeys(planned.problem for planned in todo if planned.problem):
+        say(f"gradflow: {problem}")
+
+
+def _range(values: Sequence[int]) -> str:
+    if len(values) == 1:
+        return str(values[0])
+    return f"{values[0]}…{values[-1]} ({len(values)})"

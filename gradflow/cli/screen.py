@@ -1,0 +1,76 @@
+"""What is printed: tables and JSON on stdout, words on stderr, each quiet about broken pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gradflow.report.rows import Row
+
+__all__ = ["emit", "emit_json", "grid", "piped", "say", "show_rows"]
+
+WIDE = 160
+"""Columns of a table that goes into a file or a pipe."""
+
+
+def say(text: str) -> None:
+    """Write words to stderr."""
+    typer.echo(text, err=True)
+
+
+def emit(text: str) -> None:
+    """Write data to stdout, as it is."""
+    with piped():
+        sys.stdout.write(text)
+
+
+def emit_json(value: Any) -> None:
+    """Write strict JSON to stdout."""
+    emit(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+
+
+def grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Write a plain table to stdout; nothing in it is taken for markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name in header:
+        table.add_column(Text(name))
+    for line in lines:
+        table.add_row(*map(Text, line))
+    with piped():
+        _console().print(table)
+
+
+def show_rows(rows: Sequence[Row], title: str) -> None:
+    """Write the table of verdicts to stdout."""
+    from gradflow.report.table import print_table
+
+    with piped():
+        print_table(rows, _console(), title=title)
+
+
+@contextmanager
+def piped() -> Iterator[None]:
+    """Let stdout's reader go away early: the rest of what is printed goes nowhere."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # it stays open as long as the process
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)

@@ -29,15 +29,19 @@ class Place(NamedTuple):
         self, problem: str, *, key: str = "", expected: str = "", fix: str = ""
     ) -> ConfigError:
         """Return the error that points here."""
+        words = {"key": key, "expected": expected, "fix": fix}
         return ConfigError(
-            problem,
-            file=self.file,
+            visible(problem),
+            file=visible(self.file),
             line=self.line,
             column=self.column,
-            key=key,
-            expected=expected,
-            fix=fix,
+            **{name: visible(word) for name, word in words.items()},
         )
+
+
+def visible(text: str) -> str:
+    """Escape what would not show, or would break a message's line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 NOWHERE = Place()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from gradflow.core import ENGINE
-from gradflow.errors import UserError
 from gradflow.experiment.config import Experiment, PointConfig
 from gradflow.experiment.config.axes import canonical, labels, read_axes
 from gradflow.experiment.config.compose import Composer
@@ -149,11 +148,8 @@ class _Digest:
 
     def _file(self, path: str) -> str:
         if path not in self._files:
-            try:
-                with Path(path).open("rb") as stream:
-                    self._files[path] = hashlib.file_digest(stream, "sha256").hexdigest()
-            except OSError as error:
-                raise UserError(f"{path}: {error.strerror}") from None
+            with Path(path).open("rb") as stream:
+                self._files[path] = hashlib.file_digest(stream, "sha256").hexdigest()
         return self._files[path]
 
 

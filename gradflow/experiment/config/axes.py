@@ -11,19 +11,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gradflow.experiment.config import cells
 from gradflow.experiment.config.cells import CellConfig
-from gradflow.experiment.config.checks import check, check_field, keys, kind_of_inputs, unknown
-from gradflow.experiment.config.fields import Mistake, got, nearest
-from gradflow.experiment.config.inputs import INPUTS
-from gradflow.experiment.config.models import Experiment
+from gradflow.experiment.config.mistakes import Mistake, got, inside
+from gradflow.experiment.config.paths import checker
 from gradflow.experiment.nodes import Node, Place
 
-__all__ = ["MAX_POINTS", "Axis", "canonical", "labels", "read_axes", "sections", "writable"]
+__all__ = ["MAX_POINTS", "PATHS", "Axis", "canonical", "labels", "normal", "read_axes"]
 
 MAX_POINTS = 100_000
-SOME = ["length", "model.cell", "model.hidden", "init.recurrent_gain", "inputs.scale"]
-FIXED = ("name", "sweep", "record", "check")
 PATHS = (("model", "weights"), ("inputs", "path"))
 
 
@@ -49,26 +44,6 @@ class Axis:
     def key(self) -> str:
         """The path as it is written."""
         return ".".join(self.path)
-
-
-def sections() -> dict[str, list[type[BaseModel]]]:
-    """The top-level sections, each with the models that it may be."""
-    found: dict[str, list[type[BaseModel]]] = {"inputs": list(INPUTS.values())}
-    for name, field in Experiment.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found[name] = [field.annotation]
-    return found
-
-
-def writable() -> list[str]:
-    """Every path that an axis may have, but for the options of cells and the biases by gate."""
-    top = [name for name in Experiment.model_fields if name not in FIXED]
-    inside = sections()
-    paths = [name for name in top if name not in inside]
-    for name in top:
-        names = [key for model in inside.get(name, []) for key in keys(model)]
-        paths += [f"{name}.{key}" for key in dict.fromkeys(names)]
-    return paths
 
 
 def read_axes(sweep: Node) -> tuple[Axis, ...]:
@@ -122,12 +97,10 @@ def _values(key: str, node: Node) -> tuple[Node, ...]:
 
 def _check_axis(axis: Axis) -> None:
     seen: dict[str, int] = {}
-    find = _finder(axis)
+    find = checker(axis.key)
     for i, node in enumerate(axis.values):
-        try:
+        with inside(axis.key, i):
             value = find(node.plain)
-        except Mistake as mistake:
-            raise mistake.under(axis.key, i) from None
         first = seen.setdefault(canonical(value), i)
         if first != i:
             problem = f"this is the same as value {first + 1} of the axis"
@@ -136,89 +109,12 @@ def _check_axis(axis: Axis) -> None:
 
 def normal(axis: Axis, node: Node) -> Any:
     """Return a value of an axis in its normal form, as plain data."""
-    value = _finder(axis)(node.plain)
+    value = checker(axis.key)(node.plain)
     if isinstance(value, CellConfig):
         return value.written
     if axis.path in PATHS and value is not None:
         return value
     return value.model_dump() if isinstance(value, BaseModel) else value
-
-
-def _finder(axis: Axis) -> Any:
-    """Return the check of a single value at the axis' path."""
-    first, *rest = axis.path
-    inside = sections()
-    known = writable()
-    if first in FIXED:
-        raise _lost(
-            axis, f"{first} is the same at every point of a sweep", known, "remove the axis"
-        )
-    if first in inside and not rest:
-        example = f"write for instance {next(p for p in known if p.startswith(first))}"
-        raise _lost(axis, f"{first} is a section: an axis varies one value in it", known, example)
-    if axis.path[:2] == ("model", "cell") and len(axis.path) == 3:
-        return _cell_option(axis)
-    if axis.path[:2] == ("init", "bias") and len(axis.path) == 3:
-        return _bias(axis, rest[1])
-    if axis.key not in known:
-        near = unknown(axis.key, known)
-        raise _lost(axis, f"there is nothing at '{axis.key}'", known, near.fix)
-    if not rest:
-        return lambda value: check(first, value)
-    if axis.path == ("inputs", "kind"):
-        return lambda value: kind_of_inputs(value) and value
-    owners = [model for model in inside[first] if rest[0] in keys(model)]
-    return lambda value: _first_of(owners, rest[0], value)
-
-
-def _first_of(owners: list[type[BaseModel]], name: str, value: Any) -> Any:
-    """Check a value of which it is not known yet in which of several sections it will be."""
-    mistakes = []
-    for owner in owners:
-        try:
-            return check_field(owner, name, value)
-        except Mistake as mistake:
-            mistakes.append(mistake)
-    raise mistakes[0]
-
-
-def _lost(axis: Axis, problem: str, known: list[str], fix: str = "") -> Mistake:
-    offer = [path for path in known if path.startswith(f"{axis.path[0]}.")] or SOME
-    expected = f"the path of a single value, such as {', '.join(offer)}"
-    return Mistake(problem, expected, fix, (axis.key,), on_key=True)
-
-
-def _bias(axis: Axis, gate: str) -> Any:
-    def find(value: Any) -> Any:
-        try:
-            return check("init", {"bias": {gate: value}}).bias[gate]
-        except Mistake as mistake:
-            raise Mistake(mistake.problem, mistake.expected, mistake.fix) from None
-
-    try:
-        find(0.0)
-    except Mistake as mistake:
-        raise Mistake(
-            mistake.problem, mistake.expected, mistake.fix, (axis.key,), on_key=True
-        ) from None
-    return find
-
-
-def _cell_option(axis: Axis) -> Any:
-    name = axis.path[2]
-    known = cells.all_options()
-    if name == "kind":
-        raise _lost(axis, "a cell's kind cannot vary alone", writable(), "sweep model.cell instead")
-    if name not in known:
-        near = nearest(name, known)
-        raise Mistake(
-            f"no cell has an option '{name}'",
-            f"one of {', '.join(known)}",
-            f"did you mean {near}?" if near else "`gradflow schema` lists the cells and options",
-            (axis.key,),
-            on_key=True,
-        )
-    return lambda value: cells.check_option(known[name][0], name, value)
 
 
 def canonical(value: Any) -> str:

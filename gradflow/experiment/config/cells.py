@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from gradflow.experiment.config.complaints import Spot, complain
-from gradflow.experiment.config.fields import Mistake, got, nearest, quote
+from gradflow.experiment.config.mistakes import Mistake, got, nearest, quote
 from gradflow.experiment.config.words import choices
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def check_option(kind: str, name: str, value: Any) -> Any:
     try:
         return _option(kind, _registry()[kind], name, value)
     except Mistake as mistake:
-        at = mistake.at[1:]
-        raise Mistake(mistake.problem, mistake.expected, mistake.fix, at) from None
+        raise mistake.moved(*mistake.at[1:]) from None
 
 
 def _checked(value: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from gradflow.experiment.config.complaints import Spot, complain, missing
-from gradflow.experiment.config.fields import Mistake, got, nearest, quote
 from gradflow.experiment.config.inputs import INPUTS, Inputs
+from gradflow.experiment.config.mistakes import Mistake, got, inside, nearest, quote
 from gradflow.experiment.config.models import Experiment
 from gradflow.experiment.config.words import bare, choices, describe
 from gradflow.experiment.nodes import Path
@@ -84,10 +84,8 @@ def _kind_of_inputs(value: Any) -> type[BaseModel]:
         near = nearest("kind", value)
         fix = f"rename {near} to kind" if near else "add for instance kind: noise"
         raise Mistake("kind is missing", choices(INPUTS), fix, (near or "kind",), on_key=bool(near))
-    try:
+    with inside("kind"):
         return kind_of_inputs(value["kind"])
-    except Mistake as mistake:
-        raise mistake.under("kind") from None
 
 
 def kind_of_inputs(kind: Any) -> type[Inputs]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-from gradflow.experiment.config.fields import Mistake, got, is_number, nearest, quote
+from gradflow.experiment.config.mistakes import Mistake, got, is_number, nearest, quote
 from gradflow.experiment.config.words import describe, noun
 
 __all__ = ["Spot", "complain", "missing"]
@@ -29,6 +29,8 @@ EXAMPLES = {
     "assert": "[{state: s, flat: 1e-9}]",
     "bias": "{f: 1.0}",
 }
+PLAIN = {int: 1, float: 1.0, bool: True}
+EXPECTED = {"path": "the path of a .npy, .npz, .csv or .txt file"}
 
 
 class Spot(NamedTuple):
@@ -43,7 +45,7 @@ class Spot(NamedTuple):
 def complain(detail: ErrorDetails, spot: Spot) -> Mistake:
     """Turn one of pydantic's complaints about the value at `spot` into a mistake there."""
     value, kind = detail["input"], detail["type"]
-    expected = describe(spot.annotation, spot.bounds)
+    expected = EXPECTED.get(spot.name) or describe(spot.annotation, spot.bounds)
     if kind == "finite_number":
         return Mistake(f"{got(value)} is not a finite number", expected, example(spot))
     if kind in BOUNDS:
@@ -53,7 +55,7 @@ def complain(detail: ErrorDetails, spot: Spot) -> Mistake:
     if kind == "literal_error":
         words = [str(word) for word in get_args(spot.annotation)]
         near = nearest(value, words) if isinstance(value, str) else ""
-        fix = f"did you mean {near}?" if near else example(spot)
+        fix = f"did you mean {near}?" if near else example(spot) or f"write for instance {words[0]}"
         return Mistake(f"{quote(value)} is not among the choices", expected, fix)
     problem = f"{got(value)} where {noun(spot.annotation)} belongs"
     return Mistake(problem, expected, _mend(value, spot))
@@ -61,6 +63,7 @@ def complain(detail: ErrorDetails, spot: Spot) -> Mistake:
 
 def missing(name: str, expected: str) -> Mistake:
     """Say that a key is not there."""
+    expected = EXPECTED.get(name, expected)
     return Mistake(f"{name} is missing", expected, f"add {name}: {EXAMPLES.get(name, '...')}")
 
 
@@ -68,10 +71,11 @@ def example(spot: Spot) -> str:
     """Give something right to write."""
     if isinstance(spot.annotation, type) and issubclass(spot.annotation, BaseModel):
         name, field = next(iter(spot.annotation.model_fields.items()))
-        return f"write for instance {{{name}: {EXAMPLES.get(name, field.default)}}}"
+        given = EXAMPLES.get(name) if field.is_required() else field.default
+        return f"write for instance {{{name}: {given}}}"
     default = spot.default
     if default in (PydanticUndefined, None, {}, ()):
-        default = EXAMPLES.get(spot.name)
+        default = EXAMPLES.get(spot.name, PLAIN.get(spot.annotation))
     if default is None:
         return ""
     if isinstance(default, tuple):

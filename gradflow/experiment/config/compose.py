@@ -12,8 +12,8 @@ from gradflow.errors import ConfigError
 from gradflow.experiment.config import fit
 from gradflow.experiment.config.axes import Axis
 from gradflow.experiment.config.checks import check
-from gradflow.experiment.config.fields import Mistake
 from gradflow.experiment.config.inputs import FileInputs
+from gradflow.experiment.config.mistakes import Mistake
 from gradflow.experiment.config.models import PointConfig
 from gradflow.experiment.nodes import Node, Path, Place, spell
 

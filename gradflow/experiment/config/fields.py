@@ -2,60 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
-from gradflow.experiment.nodes import Path
+from gradflow.experiment.config.mistakes import Mistake, got, is_number, is_step, nearest, quote
 
-__all__ = [
-    "At",
-    "Every",
-    "ForgetBias",
-    "Memory",
-    "Mistake",
-    "Section",
-    "Sequences",
-    "Slope",
-    "got",
-    "nearest",
-    "quote",
-]
-
-
-class Mistake(ValueError):
-    """A wrong value, in our words, before it is known where it stands.
-
-    Parameters
-    ----------
-    problem, expected, fix : str
-        As in `gradflow.errors.ConfigError`.
-    at : tuple
-        The way from the value under validation to the offending part.
-    on_key : bool
-        Whether the key itself is wrong, not its value.
-    """
-
-    def __init__(
-        self,
-        problem: str,
-        expected: str = "",
-        fix: str = "",
-        at: Path = (),
-        *,
-        on_key: bool = False,
-    ) -> None:
-        super().__init__(problem)
-        self.problem, self.expected, self.fix = problem, expected, fix
-        self.at, self.on_key = at, on_key
-
-    def under(self, *path: str | int) -> Mistake:
-        """Return the same mistake as seen from further out."""
-        at = (*path, *self.at)
-        return Mistake(self.problem, self.expected, self.fix, at, on_key=self.on_key)
+__all__ = ["At", "Chrono", "Every", "ForgetBias", "Memory", "Section", "Sequences", "Slope"]
 
 
 class Section(BaseModel):
@@ -64,45 +18,6 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_by_name=True
     )
-
-
-def got(value: Any) -> str:
-    """Say what was found: ``the text 'abc'``, ``a list``, ``true``, ``64.0``."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return f"the text '{value if len(value) <= 40 else value[:37] + '...'}'"
-    if isinstance(value, dict):
-        return "a mapping"
-    return "a list" if isinstance(value, tuple) else f"{value}"
-
-
-def quote(value: Any) -> str:
-    """Say what was chosen where a name belongs: ``'lstn'``."""
-    return got(value).removeprefix("the text ")
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known name that `word` was probably meant to be, else ''."""
-    plain = {_plain(name): name for name in known}
-    close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)
-    return plain[close[0]] if close else ""
-
-
-def _plain(word: str) -> str:
-    return word.lower().replace("-", "_")
-
-
-def is_number(value: object) -> bool:
-    """Whether a value is an int or a float and nothing else."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def is_step(value: object) -> bool:
-    """Whether a value is a whole number of at least 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 class Chrono(Section):
@@ -129,7 +44,7 @@ def _forget_bias(value: Any) -> float | Chrono | None:
             problem = f"{got(steps)} where the longest memory in steps belongs"
         raise Mistake(
             problem,
-            "a whole number from 2 to 1000000000",
+            "a whole number from 2 to 1,000,000,000",
             "write {chrono: 100}",
             ("chrono",),
         )
@@ -187,7 +102,7 @@ Every = Annotated[
     PlainValidator(_every, json_schema_input_type=int | Literal["log"]),
 ]
 
-SEQUENCES = "a whole number from 1 to 1000000, or null for all"
+SEQUENCES = "a whole number from 1 to 1,000,000, or null for all"
 
 
 def _sequences(value: Any) -> int | None:

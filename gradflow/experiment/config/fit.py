@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gradflow.errors import UserError
-from gradflow.experiment.config.fields import Mistake, got
 from gradflow.experiment.config.inputs import AnyInputs, FileInputs
+from gradflow.experiment.config.mistakes import Mistake, got
 from gradflow.experiment.config.models import InitConfig, LossConfig, ModelConfig
 
 __all__ = [
@@ -195,7 +195,7 @@ def check_init(init: InitConfig, model: ModelConfig) -> None:
     if model.weights is not None or init.peephole in DIAGONAL:
         return
     parameters = model.build_cell().parameters(1).values()
-    if any(part.role == "peephole" and part.cols == 1 for part in parameters) and model.hidden > 1:
+    if any(part.role == "peephole" and part.cols == 1 for part in parameters):
         raise Mistake(
             f"{init.peephole} means nothing for a diagonal peephole",
             f"one of {', '.join(DIAGONAL)}",

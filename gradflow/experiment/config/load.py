@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradflow.experiment import yaml
-from gradflow.experiment.config.axes import PATHS, normal, read_axes, sections
+from gradflow.experiment.config.axes import PATHS, normal, read_axes
 from gradflow.experiment.config.checks import check, keys, unknown
 from gradflow.experiment.config.compose import FIELDS, Composer, put
-from gradflow.experiment.config.fields import Mistake, got, nearest
-from gradflow.experiment.config.models import ORDER, Experiment
+from gradflow.experiment.config.mistakes import Mistake, got, inside, nearest
+from gradflow.experiment.config.models import ORDER, CheckConfig, Experiment
+from gradflow.experiment.config.paths import sections
 from gradflow.experiment.config.words import choices
 from gradflow.experiment.nodes import Node, Place, spell, wrap
 
-__all__ = ["load_config", "parse"]
+__all__ = ["load_config", "parse", "resolve"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 EXPECTED_NAME = "1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or a digit"
@@ -44,7 +45,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     tree = _absolute(yaml.read(path), path.parent)
     for text in overrides:
         tree = _override(tree, text)
-    return _experiment(tree, _name_from(path.stem))
+    return resolve(tree, _name_from(path.stem))
 
 
 def parse(mapping: Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:
@@ -58,7 +59,7 @@ def parse(mapping: Mapping[str, Any], overrides: Sequence[str] = ()) -> Experime
     tree = _absolute(wrap(mapping), Path())
     for text in overrides:
         tree = _override(tree, text)
-    return _experiment(tree, "experiment")
+    return resolve(tree, "experiment")
 
 
 def _name_from(stem: str) -> str:
@@ -66,7 +67,14 @@ def _name_from(stem: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).lstrip("._-")[:64] or "experiment"
 
 
-def _experiment(tree: Node, name: str) -> Experiment:
+def resolve(tree: Node, name: str) -> Experiment:
+    """Validate an experiment; `name` is its name unless the tree has one.
+
+    Raises
+    ------
+    ConfigError
+        With the place of the first mistake.
+    """
     if not isinstance(tree.value, dict):
         raise tree.place.error(
             f"{got(tree.plain)} where an experiment belongs",
@@ -78,10 +86,11 @@ def _experiment(tree: Node, name: str) -> Experiment:
             if key not in Experiment.model_fields:
                 raise _unknown_section(key)
         values: dict[str, Any] = {"name": _check_name(tree.value.get("name", Node(name)).value)}
-        axes = _under("sweep", read_axes, tree.value.get("sweep", Node({})))
-        gate = tree.value.get("check", Node(None))
-        if gate.value is not None:
-            values["check"] = _under("check", check, "check", gate.plain)
+        with inside("sweep"):
+            axes = read_axes(tree.value.get("sweep", Node({})))
+        gate = tree.value.get("check", Node(None)).plain
+        with inside("check"):
+            values["check"] = CheckConfig() if gate is None else check("check", gate)
     except Mistake as mistake:
         raise tree.locate(mistake.at, key=mistake.on_key).error(
             mistake.problem, key=spell(mistake.at), expected=mistake.expected, fix=mistake.fix
@@ -115,13 +124,6 @@ def _check_name(name: Any) -> str:
     if name is not None and not isinstance(name, str):
         fix = f'put it in quotes: "{got(name)}"'
     raise Mistake(f"{got(name)} cannot name an experiment", EXPECTED_NAME, fix, ("name",))
-
-
-def _under(name: str, call: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return call(*arguments)
-    except Mistake as mistake:
-        raise mistake.under(name) from None
 
 
 def _check_asserts(experiment: Experiment, tree: Node, composer: Composer) -> None:

@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import Field, PrivateAttr, SerializeAsAny, field_validator, model_validator
 
 from gradflow.experiment.config.cells import CellConfig, gates
-from gradflow.experiment.config.fields import (
-    At,
-    Chrono,
-    Every,
-    ForgetBias,
-    Memory,
-    Mistake,
-    Section,
-    Slope,
-    nearest,
-)
+from gradflow.experiment.config.fields import At, Chrono, Every, ForgetBias, Memory, Section, Slope
 from gradflow.experiment.config.inputs import AnyInputs
+from gradflow.experiment.config.mistakes import Mistake, nearest
 
 if TYPE_CHECKING:
     from gradflow.core.cells import Cell

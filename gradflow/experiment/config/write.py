@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from gradflow.experiment.config import cells
-from gradflow.experiment.config.axes import writable
 from gradflow.experiment.config.models import ORDER, Experiment
+from gradflow.experiment.config.paths import writable
 from gradflow.experiment.yaml import resolve
 
 __all__ = ["dump", "schema", "settings"]

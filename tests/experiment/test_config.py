@@ -359,6 +359,10 @@ def test_a_wrong_override_is_named_as_the_place(
 # --- writing -------------------------------------------------------------------------------------
 
 
+def test_memory_that_is_no_round_number_is_written_in_bytes() -> None:
+    assert f"memory: {(1 << 20) + 1}\n" in dump(parse(GOOD | {"memory": (1 << 20) + 1}))
+
+
 def test_what_is_written_is_resolved_and_runs_again(file: Path) -> None:
     experiment = parse(
         GOOD

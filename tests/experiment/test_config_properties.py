@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gradflow.errors import ConfigError
 from gradflow.experiment import yaml
 from gradflow.experiment.config import dump, parse
-from gradflow.experiment.config.load import _experiment
+from gradflow.experiment.config.load import resolve
 from gradflow.experiment.plan import plan
 from tests.experiment.wrong import MARK, WRONG
 
@@ -61,13 +61,13 @@ def experiments(draw: st.DrawFn) -> dict[str, Any]:
 @given(experiments())
 def test_what_is_written_gives_the_same_points(mapping: dict[str, Any]) -> None:
     experiment = parse(mapping)
-    again = _experiment(yaml.load(dump(experiment), "again.yaml"), "again")
+    again = resolve(yaml.load(dump(experiment), "again.yaml"), "again")
     assert plan(again) == plan(experiment)
 
 
 def read(text: str) -> None:
     with contextlib.suppress(ConfigError):
-        _experiment(yaml.load(text, "any.yaml"), "any")
+        resolve(yaml.load(text, "any.yaml"), "any")
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,0 +1,57 @@
+# make run    the quickstart: measure, table, figures
+# make test   the tests with coverage, then the regression gate
+# make check  lint, format, types
+# make bench  the benchmarks, with their peers in an environment of their own
+#
+# make run PYTHON=python3.12   chooses the interpreter
+
+.POSIX:
+.SUFFIXES:
+
+PYTHON = python3
+VENV = .venv
+BENCH = .venv-bench
+PYTEST_FLAGS = -n auto
+BENCH_FLAGS =
+
+PIP = bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES = pyproject.toml constraints.txt
+
+.PHONY: run test check bench clean
+
+run: $(VENV)/.run
+	$(VENV)/bin/gradflow run configs/quickstart.yaml
+	$(VENV)/bin/gradflow plot quickstart
+
+test: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest --cov --cov-report=term $(PYTEST_FLAGS)
+	$(VENV)/bin/gradflow check configs/regression.yaml
+
+check: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(BENCH)/.bench
+	$(BENCH)/bin/python -m benchmarks $(BENCH_FLAGS)
+
+clean:
+	rm -rf $(VENV) $(BENCH) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(BENCH)/bin/python:
+	$(PYTHON) -m venv $(BENCH)
+
+$(VENV)/.run: $(SOURCES) $(VENV)/bin/python
+	$(VENV)/$(PIP) -e .
+	touch $@
+
+$(VENV)/.dev: $(SOURCES) $(VENV)/.run
+	$(VENV)/$(PIP) -e '.[dev,parquet,dask]'
+	touch $@
+
+$(BENCH)/.bench: $(SOURCES) $(BENCH)/bin/python
+	$(BENCH)/$(PIP) -e '.[bench]'
+	touch $@

@@ -66,11 +66,14 @@ class Folder:
         with locked(self._lock):
             write_atomic(self.path / "config.yaml", text.encode())
 
-    def sound(self, points: Iterable[Point]) -> set[str]:
-        """Return the hashes of the points that are stored and undamaged."""
+    def sound(self, points: Iterable[Point], *, strict: bool = False) -> set[str]:
+        """Return the hashes of the points that are stored and undamaged.
+
+        With `strict`, only of those that were computed in an environment like ours.
+        """
         with locked(self._lock):
             self._refresh()
-            return {point.hash for point in points if self._is_sound(point)}
+            return {point.hash for point in points if self._is_sound(point, strict)}
 
     def put(
         self, results: Collection[tuple[Point, Result]], seconds: float, *, replace: bool = False
@@ -98,8 +101,10 @@ class Folder:
             self._refresh()
             self._write()
 
-    def _is_sound(self, point: Point) -> bool:
+    def _is_sound(self, point: Point, strict: bool = False) -> bool:
         entry = self._manifest["points"].get(point.hash)
+        if strict and (entry is None or entry["environment"] != self._key):
+            return False
         try:
             data = (self.path / _file(point)).read_bytes()
         except OSError:

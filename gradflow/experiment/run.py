@@ -93,6 +93,7 @@ def run(
     out: Path = RESULTS,
     executor: Executor | None = None,
     fresh: bool = False,
+    strict: bool = False,
     fail_fast: bool = False,
     shard: Shard = Shard(),
     on_progress: OnProgress | None = None,
@@ -109,6 +110,8 @@ def run(
         Where the work is done; by default in this process.
     fresh : bool
         Measure again what is stored already.
+    strict : bool
+        Measure again what was measured in another environment: by other code, on another machine.
     fail_fast : bool
         Stop at the first point that fails, not at the end.
     shard : Shard
@@ -127,14 +130,14 @@ def run(
     points = plan(experiment)
     folder = Folder(out / experiment.name, environment())
     folder.configure(dump(experiment))
-    stored = set() if fresh else folder.sound(points)
+    stored = set() if fresh else folder.sound(points, strict=strict)
     todo = work(pieces(bundle(points)), stored, shard)
     failures: list[Failure] = []
     track = _Track(todo, on_progress)
 
     def on_done(outcome: Outcome) -> None:
         if outcome.results:
-            folder.put(outcome.results, outcome.seconds, replace=fresh)
+            folder.put(outcome.results, outcome.seconds, replace=fresh or strict)
         failures.extend(outcome.failures)
         track.add(outcome)
         if failures and fail_fast:

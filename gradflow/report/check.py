@@ -13,7 +13,7 @@ from gradflow.experiment.cost import pieces
 from gradflow.experiment.execute import Executor, Failure, Outcome, Serial
 from gradflow.experiment.measure import measure
 from gradflow.experiment.plan import bundle
-from gradflow.experiment.run import OnProgress, run
+from gradflow.experiment.run import Finished, OnProgress, run
 from gradflow.experiment.store import RESULTS, Run
 from gradflow.experiment.workers import Workers
 from gradflow.report.baseline import Change, baseline_path, merge, read_baseline, write_baseline
@@ -45,7 +45,7 @@ def check(
 ) -> Verdict:
     """Compare an experiment with its baseline and with what it asserts.
 
-    Points that are stored are not measured again.
+    Points that this code has measured on this machine are not measured again.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def check(
         If there is no baseline, before anything is measured.
     """
     expected = {} if assert_only else read_baseline(baseline_path(experiment.name, out))
-    finished = run(experiment, out=out, executor=workers(measure), on_progress=on_progress)
+    finished = _run(experiment, out, workers, on_progress)
     seen = _look(finished.run)
     findings = seen.findings
     if not assert_only:
@@ -103,7 +103,7 @@ def make_baseline(
     GradflowError
         If a point fails.
     """
-    finished = run(experiment, out=out, executor=workers(measure), on_progress=on_progress)
+    finished = _run(experiment, out, workers, on_progress)
     _refuse(finished.failures)
     cases = _look(finished.run).cases
     probed = _probe(finished.run, workers(functools.partial(measure, input_noise=NOISE)))
@@ -114,6 +114,14 @@ def make_baseline(
     merged, change = merge(old, cases, tolerance)
     write_baseline(path, merged)
     return path, change
+
+
+def _run(
+    experiment: Experiment, out: Path, workers: Workers, on_progress: OnProgress | None
+) -> Finished:
+    """Run what is missing; what other code has measured says nothing about this code."""
+    executor = workers(measure)
+    return run(experiment, out=out, executor=executor, strict=True, on_progress=on_progress)
 
 
 def _look(stored: Run) -> _Seen:

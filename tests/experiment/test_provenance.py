@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from gradflow.core import ENGINE
-from gradflow.experiment import provenance
 from gradflow.experiment.provenance import environment
 
 ME = ("-c", "user.name=me", "-c", "user.email=me@example.org")
@@ -41,7 +40,7 @@ def test_no_git_and_no_description_of_the_processor(monkeypatch: pytest.MonkeyPa
         raise OSError
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    monkeypatch.setattr(provenance.subprocess, "run", refuse)
+    monkeypatch.setattr(subprocess, "run", refuse)
     found = environment()
     assert found["cpu"]
     assert found["commit"] is None

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gradflow.errors import UserError
+from gradflow.experiment import provenance
 from gradflow.experiment.config import load_config
 from gradflow.experiment.execute import Serial
 from gradflow.experiment.folder import DamagedError
@@ -54,6 +55,17 @@ def test_a_sweep_that_grows_measures_what_is_new(tmp_path: Path) -> None:
 def test_fresh_measures_again(tmp_path: Path) -> None:
     run(an_experiment(), out=tmp_path)
     assert run(an_experiment(), out=tmp_path, fresh=True).computed == 12
+
+
+def test_strict_measures_again_what_other_code_has_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(an_experiment(), out=tmp_path)
+    assert run(an_experiment(), out=tmp_path, strict=True).computed == 0
+    monkeypatch.setattr(provenance, "_code", lambda: "other")
+    assert run(an_experiment(), out=tmp_path).computed == 0
+    assert run(an_experiment(), out=tmp_path, strict=True).computed == 12
+    assert run(an_experiment(), out=tmp_path, strict=True).computed == 0
 
 
 def test_a_damaged_point_is_refused_and_then_measured_again(tmp_path: Path) -> None:

@@ -2,44 +2,22 @@
 
 `unroll` takes a state forward through a block of steps of one cell; `pull_back` takes an adjoint
 back through them. Both know one cell and one block; layers, directions and the order of blocks are
-the driver's.
+the driver's. `pull_joint` takes adjoints of a whole stack's state back, for products of Jacobians;
+`pass_on` takes a vector back unit by unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from gradflow.core.cells import Cell, State
 from gradflow.core.scaled import SMALL, Scaled, in_range, square_norms
+from gradflow.core.tape import Swept, Tape
 from gradflow.core.typing import Array, Params
 
-__all__ = ["Swept", "Tape", "pull_back", "unroll"]
-
-
-@dataclass
-class Tape:
-    """What a block of steps leaves behind for the way back.
-
-    Parameters
-    ----------
-    x : array
-        The block's inputs, ``(steps, nets, inputs, columns)``.
-    caches : list
-        One cache for each step.
-    states : list of State
-        The state before the block and after each step; only the first where none were asked for.
-    """
-
-    x: Array
-    caches: list[tuple[Array, ...]] = field(default_factory=list)
-    states: list[State] = field(default_factory=list)
-
-    def outputs(self) -> Array:
-        """h after each step, ``(steps, nets, hidden, columns)``."""
-        return np.stack([state[0] for state in self.states[1:]])
+__all__ = ["Swept", "Tape", "linearised", "pass_on", "pull_back", "pull_joint", "unroll"]
 
 
 def unroll(cell: Cell, p: Params, x: Array, state: State, *, keep: bool) -> tuple[Tape, State]:
@@ -66,38 +44,6 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, *, keep: bool) -> tupl
     return tape, state
 
 
-@dataclass(frozen=True)
-class Swept:
-    """A backward pass over consecutive steps at one exponent; lists run forward in time.
-
-    Parameters
-    ----------
-    dstates : list of State
-        ∂L/∂ of the state after each step, its parts as free inputs of what follows; injections
-        included.
-    totals : list of State
-        The total derivatives of the parts after ``h`` (see `Cell.step_vjp`).
-    da : list of array
-        ∂L/∂u of each step.
-    squares : tuple of array
-        Σ m² of each part of `dstates`, ``(steps, ..., nets, columns)``.
-    start : int
-        Index of the first step in its block.
-    exponent : array
-        The one exponent of all these arrays.
-    before : State
-        ∂L/∂ of the state before the first step.
-    """
-
-    dstates: list[State]
-    totals: list[State]
-    da: list[Array]
-    squares: tuple[Array, ...]
-    start: int
-    exponent: Array
-    before: State
-
-
 def pull_back(
     cell: Cell, p: Params, tape: Tape, adjoint: Scaled, inject: Scaled | None
 ) -> Iterator[Swept]:
@@ -120,16 +66,22 @@ def pull_back(
     while todo:
         first, last = todo.pop()
         joining = None if inject is None else _slice(inject, first, last)
-        adjoint = adjoint.normalised(None if joining is None else _at_end(joining))
-        joined = None if joining is None else joining.at(adjoint.exponent).parts[0]
+        home = 0 if last - first == 1 else None  # one step may take all of the range
+        adjoint = adjoint.normalised(None if joining is None else _at_end(joining), home=home)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            swept = _sweep(cell, p, tape, (first, last), adjoint, joined)
-        if last - first > 1 and not in_range(np.sum(swept.squares, axis=0), adjoint.dtype):
+            swept = _sweep(cell, p, tape, (first, last), adjoint, joining)
+        if last - first > 1 and not in_range(_all_squares(swept), adjoint.dtype):
             middle = (first + last) // 2
             todo += [(first, middle), (middle, last)]
             continue
         adjoint = Scaled(swept.before, adjoint.exponent)
         yield swept
+
+
+def _all_squares(swept: Swept) -> Array:
+    """Σ m² over all parts, before the first step and after each."""
+    origin = sum(square_norms([part]) for part in swept.before)
+    return np.concatenate([np.asarray(origin), np.sum(swept.squares, axis=0)])
 
 
 def _sweep(
@@ -138,13 +90,14 @@ def _sweep(
     tape: Tape,
     steps: tuple[int, int],
     adjoint: Scaled,
-    inject: Array | None,
+    joining: Scaled | None,
 ) -> Swept:
     """Go back over `steps` at the adjoint's exponent, whatever happens to its range."""
     dstates: list[State] = []
     totals: list[State] = []
     das: list[Array] = []
     dstate = adjoint.parts
+    inject = None if joining is None else joining.at(adjoint.exponent).parts[0]
     local = linearised(cell, p, tape.caches[slice(*steps)])
     for t in range(len(local) - 1, -1, -1):
         if inject is not None:
@@ -156,7 +109,87 @@ def _sweep(
     for each in (dstates, totals, das):
         each.reverse()
     squares = tuple(square_norms(list(part)) for part in zip(*dstates, strict=True))
-    return Swept(dstates, totals, das, squares, steps[0], adjoint.exponent, dstate)
+    return Swept(dstates, totals, das, squares, steps[0], adjoint.exponent, dstate, joining)
+
+
+def pull_joint(
+    cell: Cell,
+    layers: Sequence[tuple[Params, Tape]],
+    adjoints: list[State],
+    visit: Callable[[list[State]], list[State]],
+) -> list[State]:
+    """Take adjoints of a stack's joint state back through a block: (∂S_t/∂S_{t−1})ᵀ at each step.
+
+    S_t holds the states of all layers after step t, as free inputs of step t + 1; an upper layer
+    sees the h_t that the lower one has just made.
+
+    Parameters
+    ----------
+    cell : Cell
+        The cell of all layers.
+    layers : sequence of (Params, Tape)
+        Parameters and tape of each layer, bottom up.
+    adjoints : list of State
+        Adjoints of S after the block, by layer; any number of them on a leading axis.
+    visit : callable
+        Is given the adjoints of S_{t−1} after each step, latest first, and returns what goes on.
+    """
+    local = [linearised(cell, p, tape.caches) for p, tape in layers]
+    for t in range(len(local[0]) - 1, -1, -1):
+        before: list[State] = []
+        dh: Array | None = None
+        for layer in range(len(layers) - 1, -1, -1):
+            p, state = layers[layer][0], adjoints[layer]
+            if dh is not None:
+                state = (state[0] + dh, *state[1:])
+            dstate, da, _ = cell.step_vjp(p, local[layer][t], state)
+            before.append(dstate)
+            dh = cell.drive_vjp(p, da) if layer else None
+        adjoints = visit(before[::-1])
+    return adjoints
+
+
+def pass_on(keep: Sequence[Array], joining: Scaled | None, after: Scaled) -> tuple[Scaled, Scaled]:
+    """Take a vector back unit by unit: y_t = a_t + joining_t, a_{t−1} = keep_t ⊙ y_t.
+
+    Parameters
+    ----------
+    keep : sequence of array
+        The factors of each step of a block.
+    joining : Scaled or None
+        What joins after each step, ``(steps, ..., nets, hidden, columns)``.
+    after : Scaled
+        a at the block's end.
+
+    Returns
+    -------
+    each : Scaled
+        y after each step, at exponents of its own.
+    before : Scaled
+        a at the block's start.
+    """
+    found: list[Scaled] = []
+    todo = [(0, len(keep))]
+    while todo:
+        first, last = todo.pop()
+        join = None if joining is None else _slice(joining, first, last)
+        after = after.normalised(None if join is None else _at_end(join))
+        each, a = [], after.parts[0]
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            joined = None if join is None else join.at(after.exponent).parts[0]
+            for t in range(last - first - 1, -1, -1):
+                y = a if joined is None else a + joined[t]
+                each.append(y)
+                a = keep[first + t] * y
+        if last - first > 1 and not in_range(square_norms(each[::-1]), after.dtype):
+            middle = (first + last) // 2
+            todo += [(first, middle), (middle, last)]
+            continue
+        after = Scaled((a,), after.exponent)
+        found += [Scaled((y,), after.exponent) for y in each]
+    found.reverse()
+    values = np.stack([scaled.parts[0] for scaled in found])
+    return Scaled((values,), np.stack([scaled.exponent for scaled in found])), after
 
 
 def linearised(cell: Cell, p: Params, caches: list[tuple[Array, ...]]) -> list[tuple[Array, ...]]:

@@ -22,8 +22,7 @@ def main() -> None:
             report.save(RESULTS, rows, versions)
     if options.only is None or "f" in options.only:
         timings = whole(options.dtype, options.runs, options.core)
-        for t in timings:
-            print(f"(f) {t['side']}, {t['dtype']}: {sorted(t['wall'])[len(t['wall']) // 2]:.2f} s")
+        print("(f) quickstart from the shell", report.aligned(report.show_whole(timings)), sep="\n")
         report.save(RESULTS, [], {}, whole=timings)
     rows, kept = report.load(RESULTS)
     report.plot(report.HERE / "ratios.png", rows)

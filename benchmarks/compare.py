@@ -56,9 +56,13 @@ class Measured:
         return float(low), float(high)
 
     @property
+    def cpu_median(self) -> float:
+        return float(np.median(self.cpu))
+
+    @property
     def busy(self) -> bool:
         """Whether something else had the core for more than a twentieth of the time."""
-        return self.median > 1.05 * float(np.median(self.cpu))
+        return self.median > 1.05 * self.cpu_median
 
 
 def compare(

@@ -44,8 +44,20 @@ def grouped(rows: Iterable[Measured]) -> dict[tuple[str, str], list[Measured]]:
 
 def table(rows: Sequence[Measured]) -> list[list[str]]:
     """Header and cells of one workload's table."""
-    out = [["", "median s", "quartiles s", "/ gradflow", "goal", "peak MiB", "prepare s", "apart"]]
-    ours = next(row.median for row in rows if row.side == "gradflow")
+    out = [
+        [
+            "",
+            "median s",
+            "quartiles s",
+            "/ gradflow",
+            "CPU",
+            "goal",
+            "peak MiB",
+            "prepare s",
+            "apart",
+        ]
+    ]
+    ours = next(row for row in rows if row.side == "gradflow")
     for row in rows:
         low, high = row.spread
         wanted = goal(row.workload, row.dtype, row.side)
@@ -54,7 +66,8 @@ def table(rows: Sequence[Measured]) -> list[list[str]]:
                 SIDES[row.side].title + " *" * row.busy,
                 f"{row.median:.3f}",
                 f"{low:.3f}–{high:.3f}",
-                f"{row.median / ours:.2f}",
+                f"{row.median / ours.median:.2f}",
+                f"{row.cpu_median / ours.cpu_median:.2f}",
                 "" if wanted is None else f"≥ {wanted:g}",
                 f"{row.peak / MIB:.0f} ({(row.peak - row.idle) / MIB:+.0f})",
                 f"{row.prepare:.1f}",
@@ -65,14 +78,8 @@ def table(rows: Sequence[Measured]) -> list[list[str]]:
 
 
 def show(rows: Sequence[Measured]) -> str:
-    """Plain text, columns aligned."""
-    cells = table(rows)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
-        for line in cells
-    ]
-    return "\n".join([title(rows), *lines, ""])
+    """One workload on the screen."""
+    return "\n".join([title(rows), aligned(table(rows)), ""])
 
 
 def title(rows: Sequence[Measured]) -> str:
@@ -121,28 +128,61 @@ def markdown(rows: Sequence[Measured], kept: dict[str, Any]) -> str:
     lines = ["", ", ".join(f"{name} {value}" for name, value in about.items()) + ".", ""]
     lines += ["![Times as multiples of gradflow's](ratios.png)", ""]
     for group in grouped(rows).values():
-        header, *body = table(group)
-        lines += [f"**{title(group)}**", "", "| " + " | ".join(header) + " |"]
-        lines += ["|---|" + "---:|" * (len(header) - 1)]
-        lines += ["| " + " | ".join(line) + " |" for line in body] + [""]
+        lines += [f"**{title(group)}**", "", *rows_of(table(group))]
     if "whole" in kept:
         lines += _whole(kept["whole"])
     return "\n".join(lines)
 
 
+def show_whole(timings: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Header and cells of workload (f)."""
+    out = [["", "type", "median s", "quartiles s", "/ gradflow", "CPU", "peak MiB"]]
+    for dtype in dict.fromkeys(t["dtype"] for t in timings):
+        group = [t for t in timings if t["dtype"] == dtype]
+        for t in group:
+            low, high = np.quantile(t["wall"], (0.25, 0.75))
+            ratios = [np.median(t[k]) / np.median(group[0][k]) for k in ("wall", "cpu")]
+            out.append(
+                [
+                    t["side"],
+                    dtype,
+                    f"{np.median(t['wall']):.2f}",
+                    f"{low:.2f}–{high:.2f}",
+                    *(f"{ratio:.2f}" for ratio in ratios),
+                    f"{t['peak'] / MIB:.0f}",
+                ]
+            )
+    return out
+
+
 def _whole(timings: Sequence[dict[str, Any]]) -> list[str]:
-    lines = ["**(f) whole process: the quickstart from the shell**", ""]
-    lines += ["| | float64 s | float32 s | peak MiB |", "|---|---:|---:|---:|"]
-    for side in dict.fromkeys(t["side"] for t in timings):
-        own = {t["dtype"]: t for t in timings if t["side"] == side}
-        seconds = [f"{np.median(own[d]['wall']):.2f}" for d in ("float64", "float32")]
-        lines.append(f"| {side} | {' | '.join(seconds)} | {own['float64']['peak'] / MIB:.0f} |")
-    return [*lines, ""]
+    return [
+        "**(f) whole process: the quickstart from the shell**",
+        "",
+        *rows_of(show_whole(timings)),
+    ]
 
 
-def write(path: Path, section: str) -> None:
+def rows_of(cells: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table's lines, numbers to the right."""
+    header, *body = cells
+    rule = "|---|" + "---:|" * (len(header) - 1)
+    lines = ["| " + " | ".join(line) + " |" for line in (header, *body)]
+    return [lines[0], rule, *lines[1:], ""]
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """The same as plain text."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+        for line in cells
+    )
+
+
+def write(path: Path, section: str, mark: str = "measured") -> None:
     """Put a section between the marks of a Markdown file."""
-    begin, end = "<!-- measured -->", "<!-- /measured -->"
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     text = path.read_text()
     before, rest = text.split(begin, 1)
     path.write_text(before + begin + section + end + rest.split(end, 1)[1])

@@ -16,11 +16,12 @@ GATES = {
     "lstm": ("f", "i", "o", "g"),
     "coupled": ("f", "o", "g"),
     "peephole": ("f", "i", "o", "g"),
+    "lstm1997": ("i", "o", "g"),
     "gru": ("z", "r", "g"),
     "rnn": ("g",),
     "cec": ("g",),
 }
-STATES = {cell: ("h", "c") if "f" in gates else ("h",) for cell, gates in GATES.items()}
+STATES = {cell: ("h", "c") if "o" in gates else ("h",) for cell, gates in GATES.items()}
 
 
 @dataclass(frozen=True)

@@ -65,10 +65,10 @@ def peephole(p: Params, s: State, u: jax.Array, e: State) -> State:
     h, c = s
     n = h.shape[-1]
     f, i, o, g = jnp.split(u + h @ p["W"], 4, axis=-1)
-    f = sigmoid(f + p["P"][:n] * c)
-    i = sigmoid(i + p["P"][n : 2 * n] * c)
+    f = sigmoid(f + p["P"][..., :n] * c)
+    i = sigmoid(i + p["P"][..., n : 2 * n] * c)
     c = f * c + i * jnp.tanh(g) + e[1]
-    return sigmoid(o + p["P"][2 * n :] * c) * jnp.tanh(c) + e[0], c
+    return sigmoid(o + p["P"][..., 2 * n :] * c) * jnp.tanh(c) + e[0], c
 
 
 CELLS = {f.__name__: f for f in (rnn, cec, gru, lstm, coupled, peephole)}

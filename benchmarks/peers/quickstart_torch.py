@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.peers.torch_cells import prepare
 from benchmarks.workloads import Workload, problem
 
-CELLS = ("rnn", "cec", "lstm", "peephole", "coupled", "gru")
+CELLS = ("rnn", "cec", "lstm", "peephole", "coupled", "lstm1997", "gru")
 LENGTHS = (8, 16, 32, 64, 128, 256)
 SEEDS, SEQUENCES, HIDDEN = 5, 16, 32
 DIGITS = Path(__file__).resolve().parents[2] / "gradflow" / "data" / "digits.npz"

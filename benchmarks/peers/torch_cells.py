@@ -142,7 +142,21 @@ def _peephole(p: Mapping[str, Tensor]) -> Step:
     return step
 
 
-STEPS = {"cec": _cec, "coupled": _coupled, "peephole": _peephole}
+def _lstm1997(p: Mapping[str, Tensor]) -> Step:
+    weight = p["W"]
+    hidden = weight.shape[1]
+
+    def step(u: Tensor, state: State) -> State:
+        h, c = state
+        gates, g = (u + F.linear(h, weight)).split((2 * hidden, hidden), dim=1)
+        i, o = gates.sigmoid().chunk(2, dim=1)
+        c = torch.addcmul(c, i, g.tanh())
+        return o * c.tanh(), c
+
+    return step
+
+
+STEPS = {"cec": _cec, "coupled": _coupled, "lstm1997": _lstm1997, "peephole": _peephole}
 
 
 def _module(cell: str, weights: Mapping[str, np.ndarray], net: int) -> nn.Module:

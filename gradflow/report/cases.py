@@ -102,6 +102,7 @@ class Series:
     kind: str
     state: str
     curves: Curves
+    top: bool = True
 
 
 def prefix(point: Point) -> str:
@@ -120,7 +121,8 @@ def series(point: Point, result: Result) -> Iterator[Series]:
         found = list(curves(result[state]))
         for one in found:
             part = f" layer={one.layer} {one.direction}" if len(found) > 1 else ""
-            yield Series(prefix(point) + state + part, cell, kind, state, one)
+            top = one.layer == found[-1].layer
+            yield Series(prefix(point) + state + part, cell, kind, state, one, top)
 
 
 def measure_case(one: Curves) -> Case:

@@ -137,8 +137,16 @@ def compare_case(name: str, expected: Case, measured: Case, tolerance: float) ->
 
 
 def judge(assertion: AssertConfig, one: Series) -> list[Finding] | None:
-    """Return what an assertion finds wrong with a curve; None if it is about others."""
-    if one.state != assertion.state or assertion.cell not in (None, one.cell, one.kind):
+    """Return what an assertion finds wrong with a curve; None if it is about others.
+
+    Assertions are about the top layer: what arrives in a lower one has come through the layers
+    above at every step, and its sum says nothing of the cell's own recurrence.
+    """
+    if (
+        not one.top
+        or one.state != assertion.state
+        or assertion.cell not in (None, one.cell, one.kind)
+    ):
         return None
     return list(_broken(assertion, one))
 

@@ -166,6 +166,8 @@ def test_cases_are_named_by_what_they_are() -> None:
     names = [one.name for one in series(run.points[0], {"s": stack})]
     assert names[1] == "lstm(coupled) length=9 seed=2 init.gain=0.5 s layer=0 backward"
     assert len(names) == 4
+    tops = [one.top for one in series(run.points[0], {"s": stack})]
+    assert tops == [False, False, True, True]
 
 
 def a_series(quantity: Any, cell: str = "cec") -> Series:
@@ -202,6 +204,7 @@ def test_an_assertion_concerns_its_cell_and_state() -> None:
         assert judge(asserts(flat=1.0, cell=cell), one) is not None
     assert judge(asserts(flat=1.0, cell="gru"), one) is None
     assert judge(asserts(flat=1.0, state="h"), one) is None
+    assert judge(asserts(flat=1.0), replace(one, top=False)) is None
     assert idle(asserts(flat=1.0, cell="gru")).kind == "invariant"
 
 

@@ -8,13 +8,22 @@ wherever that one stays in range. A cotangent that joins on the way joins at the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradflow.core.typing import Array
 
-__all__ = ["Scaled", "add", "in_range", "log10_norm", "square_norms", "zeros_like_columns"]
+__all__ = [
+    "Scaled",
+    "add",
+    "in_range",
+    "log10_norm",
+    "log10_norms",
+    "square_norms",
+    "zeros_like_columns",
+]
 
 LOG10_2 = float(np.log10(2.0))
 
@@ -50,7 +59,9 @@ class Scaled:
         shift = self.exponent - exponent
         if not shift.any():
             return self
-        return Scaled(tuple(np.ldexp(part, shift) for part in self.parts), self.exponent - shift)
+        with np.errstate(over="ignore", under="ignore"):  # callers check the range
+            parts = tuple(np.ldexp(part, shift) for part in self.parts)
+        return Scaled(parts, self.exponent - shift)
 
     def magnitude(self) -> Array:
         """Binary exponent of the largest element of a column, the column's exponent included."""
@@ -60,15 +71,16 @@ class Scaled:
         exponent: Array = np.where(top > 0, np.frexp(top)[1] + self.exponent, _NOTHING)
         return exponent
 
-    def normalised(self, joining: Scaled | None = None) -> Scaled:
+    def normalised(self, joining: Scaled | None = None, *, home: int | None = None) -> Scaled:
         """Bring columns whose mantissas are out of the home range back to about 1.
 
         A column in range is left as it is. `joining`, a cotangent about to be added, counts.
         """
+        home = _HOME[self.dtype.itemsize] if home is None else home
         magnitude = self.magnitude()
         if joining is not None:
             magnitude = np.maximum(magnitude, joining.magnitude())
-        astray = np.abs(magnitude - self.exponent) > _HOME[self.dtype.itemsize]
+        astray = np.abs(magnitude - self.exponent) > home
         astray &= magnitude > _NOTHING
         if not astray.any():
             return self
@@ -114,8 +126,43 @@ def in_range(squares: Array, dtype: np.dtype[np.generic]) -> bool:
 
 
 def log10_norm(squares: Array, exponent: Array) -> Array:
-    """log10 of a norm from its mantissa's square; −inf for exact zero."""
+    """log10 of a norm from its mantissa's square; −inf for exact zero.
+
+    Parameters
+    ----------
+    squares : array
+        Σ m² over features, ``(..., nets, columns)``.
+    exponent : array of int
+        Of the columns, broadcast against `squares`.
+    """
     with np.errstate(divide="ignore"):
         logs: Array = 0.5 * np.log10(squares.astype(np.float64))
     logs += exponent * LOG10_2
     return logs
+
+
+def log10_norms(squares: Array, exponent: Array, arrays: Callable[[], Sequence[Array]]) -> Array:
+    """log10 of norms as `log10_norm`, also where a square has left the range, or all but.
+
+    There the norm is taken again from the `arrays` themselves, brought to about 1 each.
+
+    Parameters
+    ----------
+    squares : array
+        ``(steps, ..., nets, columns)``.
+    exponent : array of int
+        ``([steps,] ..., nets, 1, columns)``.
+    arrays : callable
+        Makes what the norms are of, ``(..., nets, features, columns)`` for each step.
+    """
+    exponent = np.broadcast_to(exponent[..., 0, :], squares.shape)
+    logs = log10_norm(squares, exponent)
+    info = np.finfo(squares.dtype)
+    lost = ~((squares > info.tiny / info.eps**2) & (squares < info.max * info.eps))
+    if not lost.any():
+        return logs
+    stack = np.stack(arrays())
+    top = np.frexp(np.abs(stack).max(axis=-2))[1]
+    stack = np.ldexp(stack, -top[..., None, :])
+    again = np.einsum("...fc,...fc->...c", stack, stack, dtype=np.float64)
+    return np.where(lost, log10_norm(again, exponent + top), logs)

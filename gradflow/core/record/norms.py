@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,10 +12,13 @@ from gradflow.core.network import Network
 from gradflow.core.observe import Block
 from gradflow.core.quantity import SERIES, Quantity, Result
 from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
-from gradflow.core.scaled import Scaled, log10_norm, square_norms
+from gradflow.core.scaled import Scaled, log10_norms, square_norms
 from gradflow.core.typing import Array
 
 __all__ = ["Norms"]
+
+Arrays: TypeAlias = Callable[[], list[Array]]
+"""The arrays that norms are of, made only if they are needed again."""
 
 
 class Norms:
@@ -64,30 +68,19 @@ class Norms:
     def block(self, block: Block) -> None:
         """Record the states after the block's steps, and state 0 where the block starts there."""
         swept, place = block.swept, (block.layer, block.direction)
-        of_part = dict(zip(block.cell.parts, swept.squares, strict=True))
         for name in self.names:
             if name == "x":
                 continue
-            if name == "s":
-                squares = np.sum(swept.squares, axis=0)
-            elif name == "h":
-                squares = of_part["h"]
-            else:
-                which = block.cell.parts.index(name) - 1
-                squares = square_norms([total[which] for total in swept.totals])
-            self._put(name, place, block.first + 1, squares, swept.exponent)
-        if block.first == 0:
-            origin = [square_norms([part])[0] for part in swept.before]
-            at_zero = dict(zip(block.cell.parts, origin, strict=True)) | {"s": sum(origin)}
-            for name in self.names:
-                if name != "x":
-                    self._put(name, place, 0, np.asarray(at_zero[name])[None], swept.exponent)
+            squares, arrays = _series(name, block)
+            self._put(name, place, block.first + 1, squares, arrays, swept.exponent)
+            if block.first == 0:
+                self._put(name, place, 0, *_origin(name, block), swept.exponent)
 
     def inputs(self, first: int, dx: Scaled) -> None:
         """Record ∂L/∂x."""
         if self.needs_inputs:
-            squares = square_norms(list(dx.parts[0]))
-            self._put("x", (0, 0), first + 1, squares, dx.exponent)
+            each = list(dx.parts[0])
+            self._put("x", (0, 0), first + 1, square_norms(each), lambda: each, dx.exponent)
 
     def quantities(self, net: int, length: int, loss: Loss) -> Result:
         """Everything recorded of one of the nets at one of the lengths, by name."""
@@ -103,15 +96,41 @@ class Norms:
         return result
 
     def _put(
-        self, name: str, place: tuple[int, int], first: int, squares: Array, exponent: Array
+        self,
+        name: str,
+        place: tuple[int, int],
+        first: int,
+        squares: Array,
+        arrays: Arrays,
+        exponent: Array,
     ) -> None:
-        """Store squares ``(steps, [lengths,] nets, columns)`` of consecutive steps."""
+        """Store the norms of arrays ``([lengths,] nets, hidden, columns)`` of consecutive steps."""
         several = len(self.lengths) > 1
-        exponents = np.broadcast_to(exponent[..., 0, :], squares.shape)
-        for j in range(squares.shape[1] if several else 1):
+        logs = log10_norms(squares, exponent, arrays)
+        for j in range(logs.shape[1] if several else 1):
             track = self.tracks[name][j]
-            where, chosen = track.within(first, len(squares))
+            where, chosen = track.within(first, len(logs))
             if len(chosen):
                 own = (chosen, j) if several else (chosen,)
-                logs = log10_norm(squares[own], exponents[own])
-                track.values[:, place[0], place[1], :, where] = logs.transpose(1, 2, 0)
+                track.values[:, place[0], place[1], :, where] = logs[own].transpose(1, 2, 0)
+
+
+def _origin(name: str, block: Block) -> tuple[Array, Arrays]:
+    """The same of step 0, where a part's total derivative is what it carries."""
+    before = block.swept.before
+    parts = before if name == "s" else before[block.cell.parts.index(name) :][:1]
+    array = np.concatenate(parts, axis=-2)
+    return square_norms([array]), lambda: [array]
+
+
+def _series(name: str, block: Block) -> tuple[Array, Arrays]:
+    """Square norms of a quantity after each step of a block, and the arrays themselves."""
+    swept, parts = block.swept, block.cell.parts
+    if name == "s":
+        whole = np.sum(swept.squares, axis=0)
+        return whole, lambda: [np.concatenate(state, axis=-2) for state in swept.dstates]
+    which = parts.index(name)
+    if name == "h":
+        return swept.squares[which], lambda: [state[which] for state in swept.dstates]
+    totals = [total[which - 1] for total in swept.totals]
+    return square_norms(totals), lambda: totals

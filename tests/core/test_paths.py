@@ -219,7 +219,7 @@ def test_parts_hundreds_of_decades_apart():
         np.testing.assert_allclose(result["path_carrousel"][1:], wanted, rtol=1e-11)
         np.testing.assert_allclose(norms.tracks["c"][0].values[0, 0, 0, 0, 1:], whole, rtol=1e-11)
         np.testing.assert_allclose(result["path_gates"][1:-9], whole[:-9], rtol=1e-2)
-        assert result["path_share"][1] == 0
+        assert result["path_share"][1] < 1e-170
 
 
 def test_a_loss_after_a_long_silence_leaves_the_old_error_in_the_gates():

@@ -14,8 +14,9 @@ from gradflow.core.network import Network
 from gradflow.core.observe import Block
 from gradflow.core.quantity import Result
 from gradflow.core.record.series import Series
+from gradflow.core.record.sizes import Sized
 from gradflow.core.record.track import Every
-from gradflow.core.scaled import Scaled, add, log10_norm, square_norms, zeros_like_columns
+from gradflow.core.scaled import Scaled, add, zeros_like_columns
 from gradflow.core.scan import linearised, pass_on
 from gradflow.core.typing import Array
 
@@ -103,16 +104,16 @@ class Paths:
     def block(self, block: Block) -> None:
         """Record the parts after the block's steps, and those of state 0."""
         parts = self.split(block)
-        C, C2, Ce = _measured(parts.carrousel)
-        G, G2, Ge = _measured(parts.gates)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-            ratio = np.ldexp(np.sqrt(G2) / np.sqrt(C2), Ge - Ce)
-            found = {
-                "carrousel": log10_norm(C2, Ce),
-                "gates": log10_norm(G2, Ge),
-                "share": 1 / (1 + ratio),
-                "cosine": np.einsum("...fc,...fc->...c", C, G) / (np.sqrt(C2) * np.sqrt(G2)),
-            }
+        C, G = Sized.of(parts.carrousel), Sized.of(parts.gates)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            ratio = np.ldexp(G.norms / C.norms, G.exponent - C.exponent)
+            cosine = np.einsum("...fc,...fc->...c", C.values, G.values) / (C.norms * G.norms)
+        found = {
+            "carrousel": C.log10,
+            "gates": G.log10,
+            "share": 1 / (1 + ratio),
+            "cosine": cosine,
+        }
         for name, values in found.items():
             self.series[name].put((block.layer, block.direction), parts.first, values)
 
@@ -209,9 +210,3 @@ def _stacked(each: Sequence[Scaled]) -> Scaled:
 def _preceded(first: Scaled, rest: Scaled) -> Scaled:
     values = np.concatenate([first.parts[0][None], rest.parts[0]])
     return Scaled((values,), np.concatenate([first.exponent[None], rest.exponent]))
-
-
-def _measured(scaled: Scaled) -> tuple[Array, Array, Array]:
-    """Mantissas, their squares and exponents."""
-    values = scaled.parts[0]
-    return values, square_norms(list(values)), scaled.exponent[..., 0, :]

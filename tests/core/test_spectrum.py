@@ -1,0 +1,264 @@
+"""Singular values and Lyapunov exponents: closed forms, plain SVD, exact arithmetic."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradflow.core import cells
+from gradflow.core.cells import Cell
+from gradflow.core.forward import forward
+from gradflow.core.frame import Frame
+from gradflow.core.graded import Graded, log2_singular_values
+from gradflow.core.initialise import Init, draw
+from gradflow.core.network import Network, Weights
+from gradflow.core.spectrum import condition, lyapunov, participation, spectrum
+from gradflow.errors import NumericalError
+from tests import variants
+
+Array = np.ndarray[Any, Any]
+LOG10_2 = math.log10(2)
+
+
+def drawn(net: Network, init: Init, nets: int = 1) -> Weights:
+    def one(layer: int) -> dict[str, Array]:
+        each = [draw(net.parameters(layer), init, seed, layer, "forward") for seed in range(nets)]
+        return {name: np.stack([p[name] for p in each]) for name in each[0]}
+
+    return tuple((one(layer),) for layer in range(net.layers))
+
+
+def silence(steps: int, columns: int = 1) -> Array:
+    return np.zeros((steps, 1, 1, columns))
+
+
+@pytest.mark.parametrize("rho", [1e-3, 0.9, 1.0, 1.2])
+def test_scaled_orthogonal_weights_give_powers_of_the_scale(rho: float) -> None:
+    net = Network(cells.RNN(5, activation="identity"), 1)
+    found = spectrum(net, drawn(net, Init(recurrent_gain=rho)), silence(1500), [0, 700, 1500])
+    for k, logs in zip(found.steps, found.log10_singular[0, 0], strict=True):
+        np.testing.assert_allclose(logs, (1500 - k) * math.log10(rho), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found.exponents.decades, math.log10(rho), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found.exponents.nats, math.log(rho), rtol=0, atol=1e-9)
+    assert found.exponents.error.max() < 1e-12
+    np.testing.assert_allclose(condition(found.log10_singular), 0, atol=1e-9)
+    np.testing.assert_allclose(participation(found.log10_singular), 5, rtol=1e-9)
+
+
+def test_the_carrousel_without_gates_changes_nothing() -> None:
+    net = Network(cells.CEC(4), 1)
+    found = spectrum(net, drawn(net, Init()), silence(300))
+    assert np.all(found.log10_singular == 0)
+    assert np.all(found.exponents.decades == 0)
+
+
+def test_an_lstm_without_recurrent_weights_is_known_unit_by_unit() -> None:
+    """c_T = f^T c_0 and h_T = o c_T near c = 0: σ = f^T √(1 + o²), and nothing passes through h."""
+    H, T = 6, 1000
+    net = Network(cells.LSTM(H), 1)
+    weights = drawn(net, Init(recurrent_gain=0.0))
+    bias = np.array([-60.0, -3.0, -1.0, 0.0, 1.0, 4.0])  # σ(−60) is below ε beside σ(4)
+    weights[0][0]["b"][0, H : 2 * H, 0] = bias
+    found = spectrum(net, weights, silence(T), [0, 400])
+    decades = np.sort(-np.log10(1 + np.exp(-bias)))[::-1]
+    for k, logs in zip((0, 400), found.log10_singular[0, 0], strict=True):
+        wanted = (T - k) * decades + math.log10(math.sqrt(1.25))
+        np.testing.assert_allclose(logs[:H], wanted, rtol=1e-12, atol=1e-9)
+        assert np.all(logs[H:] == -np.inf)
+    np.testing.assert_allclose(found.exponents.decades[0, 0, :H], decades, rtol=1e-12, atol=1e-9)
+    assert np.all(found.exponents.decades[0, 0, H:] == -np.inf)
+    assert np.all(np.isinf(condition(found.log10_singular)))
+
+
+def jacobian(net: Network, weights: Weights, x: Array) -> Array:
+    """∂S_T/∂S_0 by the complex step, one nudged component for each column."""
+    D = net.layers * len(net.cell.parts) * net.cell.hidden
+    nudges = np.split(1e-200j * np.eye(D)[None], net.layers * len(net.cell.parts), axis=1)
+    width = len(net.cell.parts)
+    states = tuple((tuple(nudges[i : i + width]),) for i in range(0, len(nudges), width))
+    x = np.broadcast_to(x, (*x.shape[:-1], D)).astype(complex)
+    _, after = forward(net, weights, x, states, [(0, len(x))])
+    parts = [part for layer in after for state in layer for part in state]
+    return np.concatenate(parts, axis=1)[0].imag / 1e-200
+
+
+@pytest.mark.parametrize("cell", variants.every_cell(3), ids=lambda cell: cell.label)
+@pytest.mark.parametrize("layers", [1, 3])
+def test_short_chains_agree_with_the_svd(cell: Cell, layers: int) -> None:
+    rng = np.random.default_rng(5)
+    net = Network(cell, 2, layers)
+    weights = variants.draw(cell, rng, inputs=2, layers=layers)
+    x = rng.standard_normal((4, 1, 2, 1))
+    logs = spectrum(net, weights, x, settle=0).log10_singular[0, 0, 0]
+    wanted = np.linalg.svd(jacobian(net, weights, x), compute_uv=False)
+    np.testing.assert_allclose(10**logs, wanted, rtol=1e-10, atol=1e-14 * wanted[0])
+
+
+def exact(factors: list[Array], scale: list[Decimal] | None = None) -> Array:
+    """log10 of the singular values of diag(scale) times the product, in decimal arithmetic."""
+    n = len(factors[0])
+    with localcontext() as context:
+        context.prec = 800
+        columns = [[Decimal(int(i == j)) for i in range(n)] for j in range(n)]
+        for factor in factors:
+            rows = [[Decimal(float(v)) for v in row] for row in factor]
+            columns = [[dot(row, column) for row in rows] for column in columns]
+        if scale is not None:
+            columns = [[s * v for s, v in zip(scale, c, strict=True)] for c in columns]
+        for _ in range(20):
+            for i in range(n):
+                for j in range(i + 1, n):
+                    rotate(columns, i, j)
+        return np.sort([float(dot(c, c).log10()) / 2 for c in columns])[::-1]
+
+
+def dot(a: list[Decimal], b: list[Decimal]) -> Decimal:
+    return sum((x * y for x, y in zip(a, b, strict=True)), Decimal(0))
+
+
+def rotate(columns: list[list[Decimal]], i: int, j: int) -> None:
+    a, b = columns[i], columns[j]
+    cross = dot(a, b)
+    if cross == 0:
+        return
+    zeta = (dot(b, b) - dot(a, a)) / (2 * cross)
+    t = (1 if zeta >= 0 else -1) / (abs(zeta) + (1 + zeta * zeta).sqrt())
+    c = 1 / (1 + t * t).sqrt()
+    columns[i] = [c * (x - t * y) for x, y in zip(a, b, strict=True)]
+    columns[j] = [c * (t * x + y) for x, y in zip(a, b, strict=True)]
+
+
+@pytest.mark.parametrize("span", [0, 3, 40, 400])
+def test_rows_far_apart_keep_all_their_digits(span: int) -> None:
+    rng = np.random.default_rng(span)
+    rows = rng.standard_normal((5, 5))
+    exponent = -span * np.arange(5)[::-1]
+    graded = Graded(rows, exponent)
+    with localcontext() as context:
+        context.prec = 800
+        scale = [Decimal(2) ** int(e) for e in exponent]
+    wanted = exact([rows], scale)
+    np.testing.assert_allclose(log2_singular_values(graded) * LOG10_2, wanted, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("kind", "layers"), [("rnn", 1), ("lstm", 1), ("gru", 2)])
+def test_long_products_agree_with_exact_arithmetic(kind: str, layers: int) -> None:
+    rng = np.random.default_rng(3)
+    net = Network(cells.get(kind)(2), 2, layers)
+    weights = variants.draw(net.cell, rng, inputs=2, layers=layers)
+    x = 0.5 * rng.standard_normal((60, 1, 2, 1))
+    found = spectrum(net, weights, x, settle=0)
+    states = net.initial(1, 1, np.dtype(float))
+    factors = []
+    for t in range(len(x)):
+        factors.append(step_jacobian(net, weights, x[t : t + 1], states))
+        _, states = forward(net, weights, x[t : t + 1], states, [(0, 1)])
+    wanted = exact(factors)
+    assert wanted[0] - wanted[-1] > 20
+    # No algorithm can know more than the factors do: what one rounding of them moves is allowed.
+    eps = np.finfo(float).eps
+    noise = [eps * np.linalg.norm(J) * rng.standard_normal(J.shape) for J in factors]
+    rounded = exact([J + n for J, n in zip(factors, noise, strict=True)])
+    error = np.abs(found.log10_singular[0, 0, 0] - wanted)
+    assert np.all(error < 1e-9 + 10 * np.abs(rounded - wanted))
+    determinants = sum(np.linalg.slogdet(factor)[1] for factor in factors)
+    assert found.exponents.nats.sum() * len(x) == pytest.approx(determinants, rel=1e-10)
+
+
+def step_jacobian(net: Network, weights: Weights, x: Array, states: Any) -> Array:
+    """∂S_t/∂S_{t−1} at given states, by the complex step."""
+    parts = [part for layer in states for state in layer for part in state]
+    D, width = sum(part.shape[1] for part in parts), len(net.cell.parts)
+    nudged = np.concatenate(parts, axis=1) + 1e-200j * np.eye(D)[None]
+    each = np.split(nudged, len(parts), axis=1)
+    given = tuple((tuple(each[i : i + width]),) for i in range(0, len(each), width))
+    x = np.broadcast_to(x, (*x.shape[:-1], D)).astype(complex)
+    _, after = forward(net, weights, x, given, [(0, 1)])
+    ends = [part for layer in after for state in layer for part in state]
+    return np.concatenate(ends, axis=1)[0].imag / 1e-200
+
+
+def test_nets_and_sequences_side_by_side_do_not_meet() -> None:
+    rng = np.random.default_rng(4)
+    net = Network(cells.GRU(4), 2, layers=2)
+    weights = variants.draw(net.cell, rng, inputs=2, layers=2, nets=2, gain=1.5)
+    x = rng.standard_normal((30, 1, 2, 3))
+    together = spectrum(net, weights, x, [0, 20])
+    alone = tuple(({name: a[1:] for name, a in layer[0].items()},) for layer in weights)
+    single = spectrum(net, alone, x[..., 2:], [0, 20])
+    np.testing.assert_allclose(together.log10_singular[1:, 2:], single.log10_singular, rtol=1e-9)
+    np.testing.assert_allclose(together.exponents.decades[1:, 2:], single.exponents.decades)
+
+
+def test_a_part_of_the_frame_finds_the_leading_exponents() -> None:
+    rng = np.random.default_rng(6)
+    net = Network(cells.RNN(8), 1)
+    weights = drawn(net, Init(recurrent="normal", recurrent_gain=1.8), nets=2)
+    x = 0.3 * rng.standard_normal((1200, 1, 1, 1))
+    few, every = lyapunov(net, weights, x, 2), lyapunov(net, weights, x)
+    assert few.decades.shape == (2, 1, 2)
+    # The frames differ at first; the rest of time they agree, so only the ends' share is left.
+    np.testing.assert_allclose(few.decades, every.decades[..., :2], atol=0.01 * every.decades.std())
+
+
+def test_the_error_of_an_exponent_is_that_of_a_mean_over_time() -> None:
+    """One unit, its forget gate driven by noise: log f_t are independent draws."""
+    net = Network(cells.LSTM(1), 1)
+    weights = drawn(net, Init(recurrent_gain=0.0, input_gain=0.0))
+    weights[0][0]["U"][0, 1] = 1.0
+    x = np.random.default_rng(7).standard_normal((2000, 1, 1, 1))
+    found = lyapunov(net, weights, x, 1, settle=100)
+    logs = -np.log10(1 + np.exp(-1 - x[100:1900, 0, 0, 0]))
+    assert found.decades[0, 0, 0] == pytest.approx(logs.mean(), rel=1e-9)
+    # The variance of 20 batch means is known to 1/√38 of itself: three standard errors of that.
+    wanted = logs.std() / math.sqrt(len(logs))
+    assert found.error[0, 0, 0] == pytest.approx(wanted, rel=3 / math.sqrt(38))
+
+
+def test_directions_that_a_step_destroys_are_exactly_gone() -> None:
+    net = Network(cells.RNN(3, activation="relu"), 1)
+    weights = drawn(net, Init(recurrent="normal", input_gain=0.0))
+    p = weights[0][0]
+    p["W"][0] = np.abs(p["W"][0])
+    p["b"][0, :, 0] = [1.0, 1.0, -100.0]  # the third unit never fires
+    found = spectrum(net, weights, silence(50), [0, 49, 50])
+    assert np.isfinite(found.log10_singular[0, 0, :, :2]).all()
+    assert np.all(found.log10_singular[0, 0, :2, 2] == -np.inf)
+    assert np.all(found.log10_singular[0, 0, 2] == 0)
+    assert found.exponents.decades[0, 0, 2] == -np.inf
+    assert found.exponents.error[0, 0, 2] == 0
+
+
+def test_a_zero_matrix_has_no_direction() -> None:
+    logs = log2_singular_values(Graded.of(np.zeros((3, 3))))
+    assert np.all(logs == -np.inf)
+    assert participation(logs) == 0
+    assert participation(np.array([0.0, -np.inf, -np.inf])) == 1
+    assert participation(np.array([-4000.0, -4000.0, -5000.0])) == pytest.approx(2)
+
+
+def test_what_has_no_spectrum_says_why() -> None:
+    net = Network(cells.RNN(2), 1)
+    weights = drawn(net, Init())
+    both = Network(cells.RNN(2), 1, bidirectional=True)
+    with pytest.raises(ValueError, match="bidirectional: false"):
+        spectrum(both, weights, silence(3))
+    with pytest.raises(ValueError, match=r"steps must lie in 0\.\.3"):
+        spectrum(net, weights, silence(3), [4])
+    with pytest.raises(ValueError, match=r"vectors must lie in 1\.\.2"):
+        lyapunov(net, weights, silence(3), 3)
+    with pytest.raises(ValueError, match="leaves none of 3"):
+        lyapunov(net, weights, silence(3), 1, settle=2)
+    assert np.isinf(lyapunov(net, weights, silence(1), 1).error).all()
+
+
+def test_a_part_of_a_frame_has_no_product_and_infinity_no_direction() -> None:
+    frame = Frame(Network(cells.RNN(2), 1), 1, 1, vectors=1)
+    with pytest.raises(ValueError, match="its rest is missing"):
+        _ = frame.product
+    with pytest.raises(NumericalError, match="derivative of step 8 of rnn is not finite"):
+        frame.advance([(np.full((1, 1, 2, 1), np.inf),)], 7)

@@ -21,7 +21,9 @@ from gradflow.core.schedule import Work
 RECORDED = ("h", "c", "s")
 
 
-def prepare(problem: Problem) -> Callable[[], list[dict[str, np.ndarray]]]:
+def prepare(
+    problem: Problem, recorder: type[Norms] = Norms
+) -> Callable[[], list[dict[str, np.ndarray]]]:
     work = problem.work
     cell = _cell(work)
     net = Network(cell, work.inputs, work.layers, work.bidirectional)
@@ -41,7 +43,7 @@ def prepare(problem: Problem) -> Callable[[], list[dict[str, np.ndarray]]]:
     )
 
     def run() -> list[dict[str, np.ndarray]]:
-        norms = Norms(net, work.lengths, work.nets, work.sequences, RECORDED)
+        norms = recorder(net, work.lengths, work.nets, work.sequences, RECORDED)
         backpropagate(net, weights, x, loss, work.lengths, [norms], plan.schedule())
         return [
             {

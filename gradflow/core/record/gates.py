@@ -1,0 +1,92 @@
+"""How far the gates are open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradflow.core.cells.specimen import gates_of
+from gradflow.core.losses import Loss
+from gradflow.core.network import Network
+from gradflow.core.observe import Block
+from gradflow.core.quantity import Result
+from gradflow.core.record.series import Series
+from gradflow.core.record.track import Every
+from gradflow.core.scaled import Scaled
+from gradflow.core.typing import Array
+
+__all__ = ["Gates"]
+
+_SHUT, _OPEN = 0.1, 0.9
+
+
+class Gates:
+    """Mean, spread and saturated share of every gate over the units, at each recorded step.
+
+    ::
+
+        gate_mean        (1/H) Σ_j γ_j             γ one of f, i, o, z, r
+        gate_spread      √((1/H) Σ_j (γ_j − mean)²)
+        gate_saturated   share of units with γ_j < 0.1 or γ_j > 0.9
+
+    They are read from what the forward pass has left for the way back, so they stand beside the
+    norms at no cost but their own. The steps are 1..T: at step 0 no gate has opened yet.
+
+    Parameters
+    ----------
+    net : Network
+        The network that is observed.
+    lengths : sequence of int
+        All lengths that run together; they share gates as they share the forward pass.
+    nets, columns : int
+        How many independent nets and sequences there are.
+    every : int or "log"
+        Which steps.
+
+    Raises
+    ------
+    ValueError
+        If the cell has no gates.
+
+    References
+    ----------
+    A. Karpathy, J. Johnson and L. Fei-Fei, Visualizing and understanding recurrent networks, ICLR
+    2016 workshop (arXiv 2015), section 4.2: saturated is "less than 0.1 or more than 0.9".
+    """
+
+    needs_states = False
+    needs_inputs = False
+
+    def __init__(
+        self, net: Network, lengths: Sequence[int], nets: int, columns: int, every: Every = 1
+    ) -> None:
+        self.gates = gates_of(net.cell)
+        self.series = [
+            Series(name, "1", net, lengths, nets, columns, every, gates=self.gates, first=1)
+            for name in ("gate_mean", "gate_spread", "gate_saturated")
+        ]
+
+    def block(self, block: Block) -> None:
+        """Read the gates of the block's steps."""
+        start = block.swept.start
+        caches = block.tape.caches[start : start + len(block.swept.da)]
+        opened = [block.cell.open_gates(cache) for cache in caches]
+        for index, gate in enumerate(self.gates):
+            each = [_statistics(gates[gate]) for gates in opened]
+            for series, values in zip(self.series, zip(*each, strict=True), strict=True):
+                place = (block.layer, block.direction, index)
+                series.put(place, block.first + 1, np.stack(values))
+
+    def inputs(self, first: int, dx: Scaled) -> None:
+        """Gates do not depend on ∂L/∂x."""
+
+    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+        """Everything recorded of one of the nets at one of the lengths, by name."""
+        return {series.name: series.quantity(net, length, loss) for series in self.series}
+
+
+def _statistics(gate: Array) -> tuple[Array, Array, Array]:
+    """Mean, standard deviation and saturated share over units."""
+    saturated = (gate < _SHUT) | (gate > _OPEN)
+    return gate.mean(axis=-2), gate.std(axis=-2), saturated.mean(axis=-2)

@@ -1,0 +1,96 @@
+"""How far gates are open, beside the norms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradflow.core.bptt import backpropagate
+from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
+from gradflow.core.losses import Loss
+from gradflow.core.network import Network
+from gradflow.core.record.gates import Gates
+from gradflow.core.schedule import Schedule
+from tests.variants import draw, every_cell
+
+H, F, STEPS, NETS, COLUMNS = 5, 2, 9, 2, 3
+GATED = [cell for cell in every_cell(H) if cell.kind in ("lstm", "gru")]
+
+Array = np.ndarray[Any, Any]
+
+
+@pytest.mark.parametrize("cell", GATED, ids=lambda cell: cell.label)
+def test_statistics_over_the_units(cell: Cell):
+    rng = np.random.default_rng(2)
+    net = Network(cell, F)
+    weights = draw(cell, rng, inputs=F, nets=NETS, gain=3)
+    x = rng.normal(size=(STEPS, 1, F, COLUMNS))
+    loss = Loss("probe", "last", rng.normal(size=(NETS, H, COLUMNS)))
+    lengths = [STEPS, 4]
+    gates = Gates(net, lengths, NETS, COLUMNS, every=2)
+    backpropagate(net, weights, x, loss, lengths, [gates], Schedule(4, keep=False))
+
+    state = tuple(np.zeros((NETS, H, COLUMNS)) for _ in cell.parts)
+    p, opened = weights[0][0], []
+    for x_t in x:
+        state, cache = cell.step(p, state, cell.drive(p, x_t))
+        opened.append(cell.open_gates(cache))
+    for index in range(NETS):
+        for length, steps in ((STEPS, [1, 3, 5, 7, 9]), (4, [2, 4])):
+            result = gates.quantities(index, length, loss)
+            mean = result["gate_mean"]
+            assert mean.dims == ("layer", "direction", "gate", "sequence", "step")
+            assert list(mean.coords["step"]) == steps
+            assert {q.unit for q in result.values()} == {"1"}
+            for k, gate in enumerate(mean.coords["gate"]):
+                values = np.stack([opened[s - 1][gate][index] for s in steps], axis=-1)
+                np.testing.assert_allclose(mean.values[0, 0, k], values.mean(axis=0), rtol=1e-14)
+                np.testing.assert_allclose(
+                    result["gate_spread"].values[0, 0, k], values.std(axis=0), rtol=1e-10
+                )
+                np.testing.assert_array_equal(
+                    result["gate_saturated"].values[0, 0, k],
+                    (np.abs(values - 0.5) > 0.4).mean(axis=0),
+                )
+
+
+def test_both_directions_and_layers_have_gates_of_their_own_time():
+    rng = np.random.default_rng(2)
+    net = Network(LSTM(H), F, 2, True)
+    weights = draw(net.cell, rng, inputs=F, layers=2, directions=2, nets=NETS)
+    for p in weights[0]:
+        p["U"][:], p["W"][:] = 0, 0
+    weights[0][0]["b"][:, H : 2 * H] = 4.0
+    weights[0][1]["b"][:, H : 2 * H] = -4.0
+    x = rng.normal(size=(STEPS, 1, F, COLUMNS))
+    loss = Loss("probe", "last", rng.normal(size=(NETS, 2 * H, COLUMNS)))
+    gates = Gates(net, [STEPS], NETS, COLUMNS)
+    backpropagate(net, weights, x, loss, [STEPS], [gates], Schedule(4))
+    result = gates.quantities(0, STEPS, loss)
+    f = list(result["gate_mean"].coords["gate"]).index("f")
+    mean, spread, saturated = (q.values[:, :, f] for q in result.values())
+    assert mean.shape == (2, 2, COLUMNS, STEPS)
+    np.testing.assert_allclose(mean[0, 0], 1 / (1 + np.exp(-4)), rtol=1e-15)
+    np.testing.assert_allclose(mean[0, 1], 1 / (1 + np.exp(4)), rtol=1e-15)
+    assert (spread[0] < 1e-15).all()
+    assert (saturated[0] == 1).all()
+    assert not np.isnan(mean).any()
+
+
+@pytest.mark.parametrize("cell", [RNN(2), CEC(2)], ids=lambda cell: cell.label)
+def test_cells_without_gates_say_so(cell: Cell):
+    with pytest.raises(ValueError, match=f"{cell.label} has no gates"):
+        Gates(Network(cell, 1), [3], 1, 1)
+
+
+def test_a_gru_that_leaks_nothing_is_saturated():
+    net = Network(GRU(2), 1)
+    p = {k: np.zeros((1, *q.shape)) for k, q in net.cell.parameters(1).items()}
+    p["b"][:, :2] = -9
+    loss = Loss("probe", "last", np.ones((1, 2, 1)))
+    gates = Gates(net, [5], 1, 1)
+    backpropagate(net, ((p,),), np.zeros((5, 1, 1, 1)), loss, [5], [gates], Schedule(2))
+    saturated = gates.quantities(0, 5, loss)["gate_saturated"].values[0, 0]
+    np.testing.assert_array_equal(saturated[:, 0], [[1.0] * 5, [0.0] * 5])

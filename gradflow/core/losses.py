@@ -79,14 +79,30 @@ class Loss:
             raise ValueError(f"the loss {self.kind} needs a readout")
         if self.kind == "probe":
             return np.broadcast_to(self.readout, (count, *shape))
-        if self.targets is None or y is None:
-            raise ValueError(f"the loss {self.kind} needs targets and outputs")
-        target = self.targets[first - 1 : first - 1 + count]
+        if y is None:
+            raise ValueError(f"the loss {self.kind} needs outputs")
+        return pull(self.readout, self.residual(first, y))
+
+    def residual(self, first: int, y: Array) -> Array:
+        """∂ℓ_t/∂(V y_t) of mse and cross_entropy for the steps first, first + 1, … of y.
+
+        Raises
+        ------
+        ValueError
+            If the loss has no readout weights V.
+        """
+        if self.kind not in ("mse", "cross_entropy") or self.readout is None:
+            raise ValueError(
+                f"the loss {self.kind} has no readout weights: those of mse and cross_entropy are V"
+            )
+        if self.targets is None:
+            raise ValueError(f"the loss {self.kind} needs targets")
+        target = self.targets[first - 1 : first - 1 + len(y)]
         logits = self.readout @ y
-        if self.kind == "mse":
-            error = np.where(np.isnan(target), 0, logits - target)
-            return pull(self.readout, 2 / logits.shape[-2] * error)
-        return pull(self.readout, _softmax_minus_target(logits, target))
+        if self.kind == "cross_entropy":
+            return _softmax_minus_target(logits, target)
+        error: Array = 2 / logits.shape[-2] * np.where(np.isnan(target), 0, logits - target)
+        return error
 
 
 def _softmax_minus_target(logits: Array, target: Array) -> Array:

@@ -1,0 +1,160 @@
+"""What every step contributes to the weights' gradients, and whether the steps agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradflow.core.cells import Summand
+from gradflow.core.losses import Loss
+from gradflow.core.network import Network
+from gradflow.core.observe import Block
+from gradflow.core.quantity import Quantity, Result
+from gradflow.core.record.rank_ones import RankOnes
+from gradflow.core.record.series import Series
+from gradflow.core.record.sizes import Sized
+from gradflow.core.record.track import Every
+from gradflow.core.scaled import Scaled
+from gradflow.core.typing import Array
+
+__all__ = ["Contributions"]
+
+
+class Contributions:
+    """The summands of ∂L/∂U and ∂L/∂W, one for each step, and how much of them cancels.
+
+    ::
+
+        ∂L/∂U_γ = Σ_k G_k,   G_k = (∂L/∂a_γ,k) x_kᵀ          for each gate γ
+        ∂L/∂W_γ = Σ_k G_k,   G_k = (∂L/∂a_γ,k) h_{k−1}ᵀ      (what the gate reads in its place)
+        ‖G_k‖_F = ‖∂L/∂a_γ,k‖ ‖x_k‖                          rank one
+        conflict_γ = ‖Σ_k G_k‖_F / Σ_k ‖G_k‖_F               1: all steps agree, 0: they cancel
+
+    with ∂L/∂a_γ,k = Σ_t (∂L_t/∂s_t) Π_{k<m≤t} (∂s_m/∂s_{m−1}) (∂s_k/∂a_γ,k), the exact one through
+    all paths. Everything is for each sequence apart: L is one scalar per sequence. A weight whose
+    conflict is near 0 is asked by some steps for the opposite of what others ask: Hochreiter and
+    Schmidhuber's input weight conflict (U) and output weight conflict (here W, which leads h to
+    the other units; for the readout see `readout`).
+
+    Recorded: ``contribution_U``, ``contribution_W``, log10 of ‖G_k‖_F at each recorded step, and
+    ``conflict_U``, ``conflict_W`` over all steps, NaN where every summand is zero. Sums are kept at
+    one exponent for each sequence, so neither an exploding nor a vanishing flow leaves the range.
+
+    Parameters
+    ----------
+    net : Network
+        The network that is observed.
+    lengths : sequence of int
+        All lengths that run together.
+    nets, columns : int
+        How many independent nets and sequences there are.
+    every : int or "log"
+        At which steps norms are recorded; sums go over all.
+    names : sequence of str, optional
+        The parameters; default: U, and W where the cell has it.
+
+    Raises
+    ------
+    ValueError
+        If the cell has no parameter of a given name.
+
+    References
+    ----------
+    S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997),
+    section 3.2.
+    """
+
+    needs_states = True
+    needs_inputs = False
+
+    def __init__(
+        self,
+        net: Network,
+        lengths: Sequence[int],
+        nets: int,
+        columns: int,
+        every: Every = 1,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        layout = net.parameters(0)
+        self.names = [n for n in ("U", "W") if n in layout] if names is None else list(names)
+        for name in self.names:
+            if name not in layout:
+                raise ValueError(
+                    f"{net.cell.label} has no parameter {name}; it has {', '.join(layout)}"
+                )
+        self.net, self.lengths = net, sorted(lengths, reverse=True)
+        self.series = {
+            name: Series(
+                f"contribution_{name}",
+                "log10",
+                net,
+                lengths,
+                nets,
+                columns,
+                every,
+                gates=layout[name].blocks,
+                first=1,
+            )
+            for name in self.names
+        }
+        self.sums: dict[tuple[int, int, str, str], RankOnes] = {}
+
+    def block(self, block: Block) -> None:
+        """Add the block's steps."""
+        swept, tape = block.swept, block.tape
+        each: dict[tuple[str, int], list[Summand]] = {}
+        for k, da in enumerate(swept.da):
+            t = swept.start + k
+            before, after = tape.states[t : t + 2]
+            found = block.cell.summands(block.p, tape.caches[t], da, before, after, tape.x[t])
+            for name in self.names:
+                for index, summand in enumerate(found[name]):
+                    each.setdefault((name, index), []).append(summand)
+        for (name, index), summands in each.items():
+            left, right = _factors(summands, swept.exponent)
+            place = (block.layer, block.direction)
+            self.series[name].put((*place, index), block.first + 1, left.log10 + right.log10)
+            key, new = (*place, name, summands[0].gate), RankOnes.sum(left, right)
+            self.sums[key] = self.sums[key].plus(new) if key in self.sums else new
+
+    def inputs(self, first: int, dx: Scaled) -> None:
+        """Parameters do not depend on ∂L/∂x."""
+
+    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+        """Everything recorded of one of the nets at one of the lengths, by name."""
+        result: Result = {}
+        for name, series in self.series.items():
+            result[series.name] = quantity = series.quantity(net, length, loss)
+            axes = {axis: quantity.coords[axis] for axis in ("layer", "direction", "gate")}
+            values = np.stack(
+                [
+                    np.stack([self.sums[*place, name, gate].conflict() for gate in series.gates])
+                    for place in self.net.places()
+                ]
+            )
+            if len(self.lengths) > 1:
+                values = values[:, :, self.lengths.index(length)]
+            values = values[:, :, net].reshape(*(len(a) for a in axes.values()), -1)
+            dims = (*axes, "sequence")
+            result[f"conflict_{name}"] = Quantity(f"conflict_{name}", dims, values, axes, "1")
+        return result
+
+
+def _factors(summands: list[Summand], exponent: Array) -> tuple[Sized, Sized]:
+    """Left and right factors of consecutive steps, all written as outer products."""
+    lefts, rights = [], []
+    for _, form, left, right in summands:
+        if form == "outer" and right is not None:
+            lefts.append(left)
+            rights.append(right)
+        else:
+            lefts.append(left if right is None else left * right)
+            rights.append(np.ones_like(left[..., :1, :]))
+    left, right = np.stack(lefts), np.stack(rights)
+    if right.ndim < left.ndim:
+        right = right[:, None]
+    steps = np.broadcast_to(exponent, (*left.shape[:-2], 1, left.shape[-1]))
+    one = np.zeros((*right.shape[:-2], 1, right.shape[-1]), np.int32)
+    return Sized.of(Scaled((left,), steps)), Sized.of(Scaled((right,), one))

@@ -85,8 +85,8 @@ class Work:
         Numbers recorded for each net, sequence, layer and direction.
     dtype : dtype
         Of states and adjoints.
-    sees_outputs : bool
-        Whether the top layer's outputs are kept, too.
+    keeps_states : bool
+        Whether the states after every step are kept, too.
     """
 
     net: Network
@@ -95,7 +95,7 @@ class Work:
     lengths: tuple[int, ...]
     records: int
     dtype: DType
-    sees_outputs: bool = False
+    keeps_states: bool = False
 
     def schedule(self, budget: int | None = None) -> Schedule:
         """Choose blocks: tapes kept if they fit into the budget, else checkpoints.
@@ -125,7 +125,7 @@ class Work:
         )
         fixed = self.nets * weights * size + steps * net.inputs * self.columns * (size + 8)
         fixed += 2 * 8 * self.records * places * self.nets * self.columns
-        step = self._bytes(places * hidden * _units(net.cell, self.sees_outputs))
+        step = self._bytes(places * hidden * _units(net.cell, self.keeps_states))
         step += self._bytes((net.layers - 1) * net.outputs * 2)
         state = self._bytes(places * hidden * len(net.cell.parts))
         back = 2 * len(net.cell.gates) + 3 * len(net.cell.parts)

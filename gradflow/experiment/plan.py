@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gradflow.core import ENGINE
+from gradflow.experiment import extras
 from gradflow.experiment.config import Experiment, PointConfig
 from gradflow.experiment.config.axes import canonical, labels, read_axes
 from gradflow.experiment.config.compose import Composer
@@ -93,6 +94,7 @@ def plan(experiment: Experiment) -> tuple[Point, ...]:
                 ),
             )
         )
+    extras.check(experiment.record, (point.config for point in points))
     return tuple(points)
 
 

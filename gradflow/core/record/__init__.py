@@ -3,17 +3,23 @@
 Each is an `Observer`; those that fill a stored result also have ``quantities``.
 """
 
+from gradflow.core.record.contributions import Contributions
 from gradflow.core.record.flow_map import FlowMap
+from gradflow.core.record.gates import Gates
 from gradflow.core.record.gradients import Gradients
 from gradflow.core.record.norms import Norms
+from gradflow.core.record.paths import Paths
 from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
 from gradflow.core.record.vectors import Vectors
 
 __all__ = [
+    "Contributions",
     "Every",
     "FlowMap",
+    "Gates",
     "Gradients",
     "Norms",
+    "Paths",
     "Track",
     "Vectors",
     "recorded_steps",

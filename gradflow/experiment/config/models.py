@@ -123,6 +123,11 @@ class RecordConfig(Section):
 
     states: tuple[State, ...] = Field(("h", "c", "s"), min_length=1)
     every: Every = Field(1, description="keep each n-th step, or about evenly on a log scale")
+    paths: bool = Field(False, description="the carrousel's part of the flow, and the gates'")
+    contributions: bool = Field(False, description="each step's part of the weights' gradients")
+    gates: bool = Field(False, description="how far the gates are open")
+    flow_map: bool = Field(False, description="every step's loss by every step's state")
+    spectrum: bool = Field(False, description="singular values and Lyapunov exponents")
 
     @field_validator("states")
     @classmethod

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from gradflow.cli import app, main
 from gradflow.cli.progress import bar
+from gradflow.cli.screen import emit, piped
 from gradflow.errors import NumericalError
 from gradflow.experiment import measure as measuring
 from gradflow.experiment.plan import Bundle
@@ -232,6 +233,17 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert process.returncode == 0
 
 
+def test_what_is_printed_after_the_reader_is_gone_goes_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # restored at the end, whatever takes its place
+    with piped():
+        raise BrokenPipeError
+    assert sys.stdout.name == os.devnull
+    emit("more")
+    sys.stdout.close()
+
+
 def test_runs_are_listed_and_shown(here: Path) -> None:
     assert "no runs in results" in call("ls").stderr
     call("run", "small.yaml", "-q")
@@ -305,8 +317,10 @@ def test_the_command_that_accepts_names_the_folder() -> None:
 def test_failures_in_the_gate_can_be_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     call("baseline", "small.yaml", "-q", "--out", "kept")
     monkeypatch.setattr("gradflow.report.check.measure", fail)
+    words = ("check", "small.yaml", "--out", "kept", "sweep.length=[4]")
+    assert "Traceback" not in call(*words).stderr
     monkeypatch.setenv("GRADFLOW_TRACEBACK", "1")
-    done = call("check", "small.yaml", "--out", "kept", "name=small", "sweep.length=[4]")
+    done = call(*words)
     assert done.exit_code == 1
     assert "Traceback" in done.stderr
     assert "failed" in done.stdout

@@ -3,7 +3,7 @@
 `unroll` takes a state forward through a block of steps of one cell; `pull_back` takes an adjoint
 back through them. Both know one cell and one block; layers, directions and the order of blocks are
 the driver's. `pull_joint` takes adjoints of a whole stack's state back, for products of Jacobians;
-`pass_on` takes a vector back unit by unit.
+`pass_on` takes a vector back unit by unit; `advance` takes a stack forward step by step.
 """
 
 from __future__ import annotations
@@ -14,10 +14,20 @@ import numpy as np
 
 from gradflow.core.cells import Cell, State
 from gradflow.core.scaled import SMALL, Scaled, in_range, square_norms
-from gradflow.core.tape import Swept, Tape
+from gradflow.core.tape import Swept, Taken, Tape
 from gradflow.core.typing import Array, Params
 
-__all__ = ["Swept", "Tape", "linearised", "pass_on", "pull_back", "pull_joint", "unroll"]
+__all__ = [
+    "Swept",
+    "Taken",
+    "Tape",
+    "advance",
+    "linearised",
+    "pass_on",
+    "pull_back",
+    "pull_joint",
+    "unroll",
+]
 
 
 def unroll(cell: Cell, p: Params, x: Array, state: State, *, keep: bool) -> tuple[Tape, State]:
@@ -42,6 +52,33 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, *, keep: bool) -> tupl
             if keep:
                 tape.states.append(state)
     return tape, state
+
+
+def advance(
+    cell: Cell, layers: Sequence[Params], x: Array, states: list[State]
+) -> Iterator[list[Taken]]:
+    """Take a stack forward one step at a time, all layers of a step together.
+
+    Parameters
+    ----------
+    cell : Cell
+        The cell of all layers.
+    layers : sequence of Params
+        Parameters of each layer, bottom up.
+    x : array
+        Inputs, ``(steps, nets, inputs, columns)``.
+    states : list of State
+        The state of each layer before the first step.
+    """
+    for seen in x:
+        taken: list[Taken] = []
+        for p, before in zip(layers, states, strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):
+                after, cache = cell.step(p, before, cell.drive(p, seen))
+            taken.append(Taken(seen, before, after, cache))
+            seen = after[0]
+        states = [each.after for each in taken]
+        yield taken
 
 
 def pull_back(

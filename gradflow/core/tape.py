@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from gradflow.core.cells import State
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
-__all__ = ["Swept", "Tape"]
+__all__ = ["Swept", "Taken", "Tape"]
 
 
 @dataclass
@@ -34,6 +35,15 @@ class Tape:
     def outputs(self) -> Array:
         """h after each step, ``(steps, nets, hidden, columns)``."""
         return np.stack([state[0] for state in self.states[1:]])
+
+
+class Taken(NamedTuple):
+    """One step of one layer: its input, the states before and after, and the cache."""
+
+    x: Array
+    before: State
+    after: State
+    cache: tuple[Array, ...]
 
 
 @dataclass(frozen=True)

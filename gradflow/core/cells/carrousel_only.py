@@ -22,9 +22,9 @@ class CarrouselOnly(Cell):
         T_t = dc_t + e_t ⊙ dh_t
         dc_{t−1} = f_t ⊙ T_t,   dh_{t−1} = 0
 
-    with f = ∂c_t/∂c_{t−1} and e = ∂h_t/∂c_t at fixed gates. Forward it is the cell itself. Backward, what
-    reaches a pre-activation changes the weights that lead there, and goes no further back: states
-    that gates and candidate read, through W or through peepholes, count as constants.
+    with f = ∂c_t/∂c_{t−1} and e = ∂h_t/∂c_t at fixed gates. Forward it is the cell itself.
+    Backward, what reaches a pre-activation changes the weights that lead there, and goes no further
+    back: states that gates and candidate read, through W or peepholes, count as constants.
     ∂L/∂c_k is then the carrousel part of the exact one (see `Paths`).
 
     Parameters

@@ -1,0 +1,164 @@
+"""A second exact engine, forward only, agrees with backpropagation through time."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradflow.core import cells
+from gradflow.core.bptt import backpropagate
+from gradflow.core.cells import CEC, LSTM, RNN, Cell
+from gradflow.core.losses import Loss
+from gradflow.core.network import Network, Weights
+from gradflow.core.record import Gradients, Norms
+from gradflow.core.rtrl import bytes_needed, rtrl
+from gradflow.core.scaled import Scaled
+from gradflow.core.schedule import Schedule
+from gradflow.errors import NumericalError
+from tests.variants import draw, every_cell
+
+H, F, STEPS, NETS, COLUMNS = 3, 2, 6, 2, 2
+NORMS = ["h", "c", "s", "x"]
+TOLERANCE = 1e-10
+
+Array = np.ndarray[Any, Any]
+
+
+def plain(scaled: Scaled) -> Array:
+    return np.ldexp(scaled.parts[0], scaled.exponent)
+
+
+def compare(net: Network, weights: Weights, x: Array, loss: Loss, every: Any = 1) -> None:
+    length = len(x)
+    nets, columns = weights[0][0]["U"].shape[0], x.shape[-1]
+    gradients, norms = Gradients(net), Norms(net, [length], nets, columns, NORMS, every)
+    backpropagate(net, weights, x, loss, [length], [gradients, norms], Schedule(4))
+    forward = rtrl(net, weights, x, loss, length, every=every)
+    assert set(forward.gradients) == set(gradients.sums)
+    for place, total in forward.gradients.items():
+        found, wanted = plain(total), plain(gradients.sums[place])
+        error = np.linalg.norm(found - wanted, axis=(-2, -1))
+        assert (error <= TOLERANCE * np.linalg.norm(wanted, axis=(-2, -1))).all(), place
+    for index in range(nets):
+        backward = norms.quantities(index, length, loss)
+        result = forward.quantities(index, length, loss)
+        assert list(result) == list(backward)
+        for name, quantity in backward.items():
+            own = result[name]
+            assert (own.dims, own.unit) == (quantity.dims, quantity.unit)
+            np.testing.assert_allclose(own.values, quantity.values, rtol=0, atol=TOLERANCE / 2.3)
+            assert set(own.coords) == set(quantity.coords)
+            for axis, labels in quantity.coords.items():
+                np.testing.assert_array_equal(own.coords[axis], labels)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
+def test_every_cell_agrees_with_bptt(cell: Cell, layers: int):
+    rng = np.random.default_rng(layers)
+    net = Network(cell, F, layers)
+    weights = draw(cell, rng, inputs=F, layers=layers, nets=NETS)
+    v = rng.normal(size=(NETS, H, COLUMNS))
+    x = rng.normal(size=(STEPS, 1, F, COLUMNS))
+    compare(net, weights, x, Loss("probe", "all" if layers == 1 else "last", v))
+
+
+@pytest.mark.parametrize("at", ["all", (2, 5)], ids=str)
+@pytest.mark.parametrize("kind", ["sum", "mse", "cross_entropy"])
+def test_every_loss(kind: Any, at: Any):
+    rng = np.random.default_rng(3)
+    net = Network(LSTM(H, peephole="full"), F, 3)
+    weights = draw(net.cell, rng, inputs=F, layers=3, nets=NETS)
+    V = rng.normal(size=(NETS, 4, H))
+    targets: Array = rng.normal(size=(STEPS, 1, 4, COLUMNS))
+    if kind == "cross_entropy":
+        targets = rng.integers(-1, 4, size=(STEPS, 1, COLUMNS))
+    loss = Loss(kind, at, *((V, targets) if kind != "sum" else ()))
+    compare(net, weights, rng.normal(size=(STEPS, 1, F, COLUMNS)), loss, every=2)
+
+
+@pytest.mark.parametrize("kind", cells.names())
+def test_far_out_of_the_range_of_floats(kind: str):
+    """Weights so small, and inputs silent but at the far end: derivatives of 10^−1500 agree."""
+    rng = np.random.default_rng(4)
+    cell = cells.get(kind)(2)
+    net = Network(cell, 1)
+    ((p,),) = draw(cell, rng, inputs=1)
+    shut = {"f": -9.0, "z": 9.0}
+    for name in set(p) - {"U"}:
+        p[name] *= 1e-4
+    for gate, level in shut.items():
+        if gate in cell.gates:
+            at = cell.gates.index(gate) * 2
+            p["b"][:, at : at + 2] = level
+    loss = Loss("probe", "last", np.ones((1, 2, 1)))
+    x = rng.normal(size=(400, 1, 1, 1))
+    compare(net, ((p,),), x, loss, every="log")
+    found = rtrl(net, ((p,),), x, loss, 400, states=["s"], every="log", parameters=False)
+    farthest = found.quantities(0, 400, loss)["s"].values[0, 0, 0, 0]
+    assert (farthest < -1200) == (kind != "cec")
+    assert found.gradients == {}
+
+
+def test_an_exploding_net():
+    """‖∂s_T/∂s_k‖ = 30^(T−k) for the linear net at rest."""
+    net = Network(RNN(1, activation="identity", bias=False), 1)
+    weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), 30.0)},),)
+    loss = Loss("probe", "last", np.ones((1, 1, 1)))
+    found = rtrl(net, weights, np.zeros((500, 1, 1, 1)), loss, 500, every=50)
+    values = found.quantities(0, 500, loss)["s"].values[0, 0, 0]
+    np.testing.assert_allclose(values, np.arange(500, -1, -50) * np.log10(30), rtol=1e-12)
+
+
+def test_a_parameter_that_only_the_far_past_has_moved():
+    """x is 1 at the first step and 0 later: ∂L/∂U = ρ^(T−1), 10^−1999 here."""
+    net = Network(RNN(1, activation="identity", bias=False), 1)
+    weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), 0.1)},),)
+    x = np.zeros((2000, 1, 1, 1))
+    x[0] = 1
+    loss = Loss("probe", "last", np.ones((1, 1, 1)))
+    total = rtrl(net, weights, x, loss, 2000, states=()).gradients[0, 0, "U"]
+    log10 = np.log10(total.parts[0]) + total.exponent * np.log10(2)
+    np.testing.assert_allclose(log10.item(), -1999, rtol=1e-12)
+
+
+def test_what_is_not_defined_says_so():
+    net = Network(CEC(2), 1, bidirectional=True)
+    p = {"U": np.ones((1, 2, 1))}
+    with pytest.raises(ValueError, match="a backward direction reads them from the end"):
+        rtrl(net, ((p, p),), np.zeros((3, 1, 1, 1)), Loss("sum"), 3)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "message"),
+    [
+        (1.0, 1.5e308, r"the state of rnn\(.*\) \(layer 0\) overflows at step 3"),
+        (0.0, 1e308, r"a sensitivity of rnn\(.*\) \(layer 0\) is not finite at step 2"),
+    ],
+)
+def test_what_overflows_is_named_with_its_step(x: float, w: float, message: str):
+    net = Network(RNN(2, activation="identity", bias=False), 1)
+    p = {"U": np.ones((1, 2, 1)), "W": np.full((1, 2, 2), w)}
+    if x:
+        p["W"] = np.eye(2)[None] * w
+    loss = Loss("probe", "last", np.ones((1, 2, 1)))
+    with pytest.raises(NumericalError, match=message):
+        rtrl(net, ((p,),), np.full((4, 1, 1, 1), x), loss, 4)
+
+
+def test_memory_is_planned():
+    net, sizes = Network(LSTM(8), 3, 2), []
+    rng = np.random.default_rng(0)
+    weights = draw(net.cell, rng, inputs=3, layers=2)
+    x, loss = rng.normal(size=(64, 1, 3, 4)), Loss("probe", "last", rng.normal(size=(1, 8, 4)))
+    for every in (1, 16):
+        tracemalloc.start()
+        rtrl(net, weights, x, loss, 64, every=every)
+        sizes.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    for peak, recorded in zip(sizes, (65, 5), strict=True):
+        planned = bytes_needed(net, 1, 4, recorded, np.dtype(float))
+        assert 0.6 < peak / planned < 1.1, peak / planned

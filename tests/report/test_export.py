@@ -9,7 +9,8 @@ import pytest
 
 from gradflow.errors import UserError
 from gradflow.report import export as module
-from gradflow.report.export import NAMES, blocks, columns, export
+from gradflow.report.export import export
+from gradflow.report.tidy import MORE, NAMES, blocks, columns
 from tests.report.fakes import Run, line, series, walk
 
 pq = pytest.importorskip("pyarrow.parquet")
@@ -69,10 +70,49 @@ def test_a_backward_direction_is_exported_in_original_time(tmp_path, capsys):
     assert steps["backward"] == [(4, 3), (3, 2), (2, 1), (1, 0)]
 
 
-def test_quantities_that_are_not_norms_along_time_are_left_out(run):
-    count = sum(block.norm.size for block in blocks(run))
-    run.result(run.points[0])["spectrum"] = type(line(0, 3))("spectrum", ("step",), np.zeros(3))
-    assert sum(block.norm.size for block in blocks(run)) == count
+def test_what_is_not_a_norm_along_time_has_columns_of_its_own(tmp_path, capsys):
+    kind = type(line(0, 1))
+    lag = np.array([[1, 0]])
+    axes = {"layer": np.arange(1), "direction": np.array(["forward"]), "step": np.arange(2)}
+    result = {
+        "h": line(-1, 1, sequences=1, name="h"),
+        "gate_mean": kind(
+            "gate_mean",
+            ("layer", "direction", "gate", "sequence", "step"),
+            np.full((1, 1, 2, 1, 2), 0.25),
+            axes | {"gate": np.array(["f", "i"]), "lag": lag},
+            "1",
+        ),
+        "flow.h": kind(
+            "flow.h",
+            ("layer", "direction", "sequence", "loss_step", "step"),
+            np.full((1, 1, 1, 1, 2), -2.0),
+            axes | {"loss_step": np.array([1])},
+        ),
+        "lyapunov": kind("lyapunov", ("sequence", "vector"), np.zeros((1, 2)), {}, "decades/step"),
+        "singular": kind(
+            "singular",
+            ("sequence", "step", "vector"),
+            np.full((1, 2, 1), -3.0),
+            {"step": np.arange(2), "lag": lag[0]},
+        ),
+    }
+    run = Run(tmp_path).add("lstm", 1, 0, result)
+    assert export(run) == 2 + 4 + 2 + 2 + 2
+    rows = read(capsys.readouterr().out)
+    assert list(rows[0]) == [*NAMES, *MORE]
+    told = [tuple(row[n] for n in ("state", "step", "lag", "log10_norm", *MORE)) for row in rows]
+    assert told[0] == ("h", "0", "1", "-1.0", "", "", "", "")
+    assert told[2] == ("gate_mean", "0", "1", "", "f", "", "", "0.25")
+    assert told[4] == ("gate_mean", "0", "1", "", "i", "", "", "0.25")
+    assert told[6] == ("flow.h", "0", "", "-2.0", "", "1", "", "")
+    assert told[9] == ("lyapunov", "", "", "", "", "", "1", "0.0")
+    assert told[11] == ("singular", "1", "0", "-3.0", "", "", "0", "")
+    assert export(run, "parquet", tmp_path / "rows.parquet") == len(rows)
+    table = pq.read_table(tmp_path / "rows.parquet")
+    assert table.column("gate").to_pylist()[2:4] == ["f", "f"]
+    assert table.column("value").to_pylist()[9] == 0.0
+    assert table.column("layer").to_pylist()[9] is None
 
 
 def test_results_are_read_one_by_one(run):

@@ -1,7 +1,7 @@
 """JAX: a jitted `lax.scan` with a zero perturbation added to each state.
 
 The gradient with respect to the perturbation of h_k (of c_k) is the total ∂L/∂h_k (∂L/∂c_k). Input
-projections stand before the scan, nets run under `vmap`, weights are arguments and take no gradient.
+projections stand before the scan, nets run under `vmap`, weights are arguments without gradient.
 Several lengths go any of three ways, see `METHODS`; the fastest, `joined`, is the default.
 """
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.vectors import SMALL_X, Array, Onnx, both, numbers
+from gradflow.core.typing import Array
+from gradflow.testing.published.forms import SMALL_X, Onnx, both, numbers
 
-_ROWS = {  # SimpleWeightsNoBiasTwoRows: two sequences of two steps
+_ROWS: dict[str, Any] = {  # SimpleWeightsNoBiasTwoRows: two sequences of two steps
     "x": numbers(1, 2, 10, 11).reshape(2, 2, 1),
     "W": numbers(0.1, 0.2, 0.3, 0.4, 1, 2, 3, 4, 10, 11, 12, 13).reshape(1, 12, 1),
     "R": np.full((1, 12, 3), 0.1),
@@ -28,7 +29,8 @@ _ROWS_REVERSE_C = numbers(
     1.27850552, 1.46799496, 1.57641257, 1.34960834, 1.54772296, 1.65633056
 ).reshape(1, 2, 3)
 
-_SMALL = {  # LstmOpContext2x1x2x2: one sequence of two steps, peepholes on all three gates
+# LstmOpContext2x1x2x2: one sequence of two steps, peepholes on all three gates
+_SMALL: dict[str, Any] = {
     "x": SMALL_X,
     "W": numbers(
         -0.494659, 0.0453352, -0.487793, 0.417264, -0.0175329, 0.489074, -0.446013, 0.414029,

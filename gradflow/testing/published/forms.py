@@ -1,24 +1,4 @@
-"""Published outputs of recurrent cells: numbers that other projects state in their own tests.
-
-Only the numbers are taken. Arrays keep the layout of their source:
-
-- ONNX Runtime (ONNX operators LSTM, GRU, RNN): x (steps, batch, inputs), W and R
-  (directions, gates · hidden, ·), B (directions, 2 · gates · hidden: input biases, then recurrent
-  ones), P (directions, 3 · hidden), gates i,o,f,c and z,r,h, peepholes i,o,f; outputs
-  Y (steps, directions, batch, hidden).
-- Keras: x (batch, steps, inputs); every kernel is one constant, every recurrent kernel another.
-
-Sources
--------
-ONNX Runtime, https://github.com/microsoft/onnxruntime, MIT licence, files under
-onnxruntime/test/providers/cpu/rnn/: deep_cpu_lstm_op_test.cc (commit 00ca16892218),
-deep_cpu_gru_op_test.cc (commit 0291220be484), rnn_op_test.cc (commit 1164b9004066).
-
-Keras, https://github.com/keras-team/keras, Apache-2.0 licence, files under keras/src/layers/rnn/:
-lstm_test.py (commit 12ada9a35eed), gru_test.py (commit 03313da2aabb), simple_rnn_test.py (commit
-4e66d1b32a36), bidirectional_test.py (commit 17dff27bfe57), stacked_rnn_cells_test.py (commit
-51d7e77046f5).
-"""
+"""Published outputs of recurrent cells, in the layout of their sources."""
 
 from __future__ import annotations
 
@@ -28,12 +8,19 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from gradflow.core.typing import Array
+
+__all__ = ["SMALL_X", "Keras", "Onnx", "both", "numbers"]
 
 
 @dataclass(frozen=True)
 class Onnx:
-    """One case of ONNX Runtime's: an operator's attributes, its inputs, and what it must give."""
+    """One case of ONNX Runtime's: an operator's attributes, its inputs, and what it must give.
+
+    x is (steps, batch, inputs), W and R (directions, gates · hidden, ·), B (directions,
+    2 · gates · hidden: input biases, then recurrent ones), P (directions, 3 · hidden); gates are
+    i,o,f,c and z,r,h, peepholes i,o,f; Y (steps, directions, batch, hidden).
+    """
 
     test: str
     op: str
@@ -52,12 +39,16 @@ class Onnx:
 
     @property
     def directions(self) -> int:
+        """How many directions the arrays hold."""
         return 2 if self.direction == "bidirectional" else 1
 
 
 @dataclass(frozen=True)
 class Keras:
-    """One case of Keras's: constant weights, and the last output (or all of them)."""
+    """One case of Keras's: constant weights, and the last output.
+
+    x is (batch, steps, inputs); every kernel is one constant, every recurrent kernel another.
+    """
 
     test: str
     kind: str
@@ -77,10 +68,11 @@ class Keras:
 
 
 def numbers(*values: float) -> Array:
+    """Values as an array."""
     return np.array(values, dtype=float)
 
 
-def both(arrays: Mapping[str, Array]) -> dict[str, Array]:
+def both(arrays: Mapping[str, Array]) -> dict[str, Any]:
     """The same weights for both directions, as the source duplicates them."""
     return {k: v if k == "x" else np.concatenate([v, v]) for k, v in arrays.items()}
 

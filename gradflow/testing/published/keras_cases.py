@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.vectors import Array, Keras, numbers
+from gradflow.core.typing import Array
+from gradflow.testing.published.forms import Keras, numbers
 
 
 def _count(*shape: int) -> Array:

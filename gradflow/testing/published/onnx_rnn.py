@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from tests.vectors import Onnx, numbers
+from gradflow.testing.published.forms import Onnx, numbers
 
 _RNN_X = numbers(
     0.54881352, 0.71518934, 0.60276335, 0.54488319, 0.42365479, 0.64589411,
     0.4375872, 0.891773, 0.96366274, 0.38344151,
 ).reshape(5, 1, 2)  # fmt: skip
 
-_ZIGGED = {
+_ZIGGED: dict[str, Any] = {
     "W": numbers(
         0.4317745, 0.37378395, -1.0386457, -0.22681296, 0.4418987, 0.49973935,
         0.47248289, -0.63369429, 0.89542073, 0.69698066, 0.65118814, 1.0828459,

@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import fields
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 
 from gradflow.core import cells
 from gradflow.core.cells import Cell
+from gradflow.testing import variants
 
 Array = np.ndarray[Any, Any]
 
 
-def values(hint: Any) -> list[Any]:
-    """All values of an option's type, as far as it is finite: bool, Literal, tuples of Literal."""
-    if hint is bool:
-        return [False, True]
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return list(arguments)
-    if origin in (Union, UnionType):
-        return [value for argument in arguments for value in values(argument)]
-    if origin is tuple:
-        each = values(arguments[0])
-        sizes = range(len(each) + 1)
-        return [chosen for size in sizes for chosen in itertools.combinations(each, size)]
-    return []
-
-
-def combinations(kind: str, hidden: int) -> Iterator[Cell]:
-    """All cells of a kind; combinations that the cell refuses are left out."""
-    cell = cells.get(kind)
-    hints = get_type_hints(cell)
-    options = {
-        field.name: values(hints[field.name]) or [field.default]
-        for field in fields(cell)
-        if field.name != "hidden"
-    }
-    for chosen in itertools.product(*options.values()):
-        try:
-            yield cell(hidden, **dict(zip(options, chosen, strict=True)))
-        except ValueError:
-            continue
-
-
 def every_cell(hidden: int) -> list[Cell]:
-    return [cell for kind in cells.names() for cell in combinations(kind, hidden)]
+    return [cell for kind in cells.names() for cell in variants(cells.get(kind), hidden)]
 
 
 def draw(

@@ -9,7 +9,7 @@ from gradflow.core.quantity import Result
 from gradflow.core.record import Norms, recorded_steps
 from gradflow.core.schedule import Footprint, Schedule, Work
 from gradflow.errors import UserError
-from gradflow.experiment import extras, sources
+from gradflow.experiment import extras
 from gradflow.experiment.extras import Recorder
 from gradflow.experiment.plan import Bundle
 from gradflow.experiment.setting import network, prepare
@@ -70,8 +70,7 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
         If even the smallest schedule exceeds the budget; says how many bytes are needed.
     """
     config = bundle.points[0].config
-    sample = sources.load(config.inputs, min(bundle.lengths), config.inputs.seed).x
-    net, columns = network(config, sample.shape[2]), sample.shape[-1]
+    net, columns = network(config, config.inputs.features), config.inputs.sequences or 1
     record = config.record
     recorded = sum(len(recorded_steps(n, record.every)) for n in bundle.lengths)
     recorded = recorded * len(record.states) + extras.numbers(record, net, bundle.lengths)

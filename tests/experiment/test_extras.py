@@ -1,0 +1,124 @@
+"""What is recorded beyond norms arrives in the results, where it is defined."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gradflow
+from gradflow.errors import UserError
+from gradflow.experiment.measure import footprint
+from gradflow.experiment.plan import bundle, plan
+
+ALL = dict.fromkeys(("paths", "contributions", "gates", "flow_map", "spectrum"), True)
+
+
+def experiment(cells, record, **rest):
+    return gradflow.configure(
+        **{
+            "model": {"cell": "lstm", "hidden": 3},
+            "inputs": {"kind": "noise", "sequences": 2},
+            "sweep": {"model.cell": cells, "length": [6, 12], "seed": 2},
+            "record": {"states": ["h", "c", "x"], **record},
+            **rest,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def flow():
+    return gradflow.run(experiment(["lstm", "gru", "cec", "rnn"], ALL))
+
+
+EXPECTED = {
+    "path_carrousel": {"lstm", "gru", "cec"},
+    "path_gates": {"lstm", "gru", "cec"},
+    "path_share": {"lstm", "gru", "cec"},
+    "gate_mean": {"lstm", "gru"},
+    "gate_saturated": {"lstm", "gru"},
+    "contribution_U": {"lstm", "gru", "cec", "rnn"},
+    "contribution_W": {"lstm", "gru", "rnn"},
+    "conflict_U": {"lstm", "gru", "cec", "rnn"},
+    "flow.h": {"lstm", "gru", "cec", "rnn"},
+    "flow.c": {"lstm"},
+    "singular": {"lstm", "gru", "cec", "rnn"},
+    "lyapunov": {"lstm", "gru", "cec", "rnn"},
+}
+
+
+@pytest.mark.parametrize(("name", "cells"), EXPECTED.items())
+def test_each_cell_has_what_is_defined_on_it(flow, name, cells):
+    have = {p.config.model.cell_label for p in flow.points if name in flow.source.result(p)}
+    assert have == cells
+
+
+def test_asking_changes_no_norm(flow):
+    plain = gradflow.run(experiment(["lstm", "gru", "cec", "rnn"], {}))
+    for asked, alone in zip(flow.points, plain.points, strict=True):
+        for name, quantity in plain.source.result(alone).items():
+            np.testing.assert_array_equal(flow.source.result(asked)[name].values, quantity.values)
+
+
+def test_values_of_the_carrousel(flow):
+    share = flow.get("path_share", cell="cec", length=12, seed=0)
+    np.testing.assert_array_equal(share.values, 1)
+    np.testing.assert_allclose(flow.get("lyapunov", cell="cec", length=12).values, 0, atol=1e-15)
+    np.testing.assert_allclose(flow.get("singular", cell="cec", length=12).values, 0, atol=1e-14)
+
+
+def test_the_flow_maps_last_row_is_the_curve(flow):
+    for cell in ("lstm", "gru", "rnn"):
+        where = {"cell": cell, "length": 12, "seed": 1}
+        row = flow.get("flow.h", **where).values[..., 0, :]
+        np.testing.assert_allclose(row, flow.get("h", **where).values, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("record", "cells", "why"),
+    [("paths", ["rnn"], "no carrousel"), ("gates", ["rnn", "cec"], "no gates")],
+)
+def test_asking_for_what_no_cell_has_is_a_mistake(record, cells, why):
+    with pytest.raises(UserError, match=rf"(?s)record\.{record}: .*{why}.*fix:"):
+        plan(experiment(cells, {record: True}))
+
+
+def test_a_bidirectional_net_has_no_spectrum():
+    both = {"model": {"cell": "gru", "hidden": 2, "bidirectional": True}}
+    with pytest.raises(UserError, match="no state at one step decides"):
+        plan(experiment(["gru"], {"spectrum": True}, **both))
+
+
+def test_records_count_in_the_memory_that_is_planned():
+    sizes = [
+        footprint(bundle(plan(experiment(["lstm"], record)))[0])[1].peak for record in ({}, ALL)
+    ]
+    assert sizes[1] > sizes[0]
+
+
+def test_over_the_budget_is_refused_with_the_bytes():
+    tight = experiment(["lstm"], {}, model={"cell": "lstm", "hidden": 400}, memory="1MiB")
+    with pytest.raises(UserError, match=r"needs [\d,]+ bytes, the memory budget is 1,048,576"):
+        gradflow.run(tight)
+
+
+@pytest.mark.parametrize("kind", ["mse", "sum"])
+def test_checkpoints_change_no_bit(kind):
+    def at(memory):
+        return gradflow.run(
+            gradflow.configure(
+                model={"cell": "lstm", "hidden": 8, "layers": 2},
+                inputs={"kind": "digits", "sequences": 8},
+                loss={"kind": kind, "at": "all"},
+                sweep={"length": [200, 700]},
+                memory=memory,
+            )
+        )
+
+    roomy = at("1GiB")
+    needed = footprint(bundle(plan(roomy.experiment))[0])[1].peak
+    tight = at(needed // 2)
+    (piece,) = bundle(plan(tight.experiment))
+    assert not footprint(piece)[0].keep
+    for p, q in zip(roomy.points, tight.points, strict=True):
+        for name, quantity in roomy.source.result(p).items():
+            np.testing.assert_array_equal(tight.source.result(q)[name].values, quantity.values)

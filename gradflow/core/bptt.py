@@ -18,13 +18,13 @@ from gradflow.core.forward import States, Tapes, forward, outputs
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network, Weights, reads
 from gradflow.core.observe import Block, Observer
-from gradflow.core.scaled import Scaled, add, zeros_like_columns
+from gradflow.core.scaled import Scaled, add, grown, zeros_like_columns
 from gradflow.core.scan import Tape, pull_back
 from gradflow.core.schedule import Schedule
 from gradflow.core.typing import Array
 from gradflow.errors import NumericalError
 
-__all__ = ["backpropagate"]
+__all__ = ["Run", "backpropagate"]
 
 
 def backpropagate(
@@ -70,12 +70,17 @@ def backpropagate(
     longest_first = sorted(range(len(lengths)), key=lambda j: -lengths[j])
     targets = [each[j] for j in longest_first]
     lengths = [lengths[j] for j in longest_first]
-    _Run(net, weights, x, loss, lengths, targets, observers, schedule)()
+    run = Run(net, weights, x, loss, lengths, targets, observers, schedule)
+    nets = next(iter(weights[0][0].values())).shape[0]
+    run.between(0, lengths[0], net.initial(nets, x.shape[-1], x.dtype))
 
 
 @dataclass
-class _Run:
-    """One call of `backpropagate`."""
+class Run:
+    """What goes forward and back; the arguments of `backpropagate`, the longest length first.
+
+    ``targets`` are the loss steps of each length.
+    """
 
     net: Network
     weights: Weights
@@ -92,13 +97,12 @@ class _Run:
         self.wants_dx = any(o.needs_inputs for o in self.observers)
         self.wants_states = self.loss.sees_outputs or any(o.needs_states for o in self.observers)
 
-    def __call__(self) -> None:
-        total = self.lengths[0]
-        nets = next(iter(self.weights[0][0].values())).shape[0]
-        states = self.net.initial(nets, self.x.shape[-1], self.x.dtype)
-        spans = [(0, total)]
+    def between(self, first: int, last: int, states: States) -> None:
+        """Go forward from the states at step `first` to step `last`, and the adjoints back."""
+        spans = [(first, last)]
         if not self.net.bidirectional:
-            spans = self.schedule.cuts(total, self.lengths)
+            ends = [length - first for length in self.lengths]
+            spans = [(first + a, first + b) for a, b in self.schedule.cuts(last - first, ends)]
         before: list[States] = []
         tapes: list[Tapes | None] = []
         for span in spans:
@@ -204,8 +208,8 @@ class _Run:
         new = self.lengths.count(step) if len(self.lengths) > 1 else 0
         if not new:
             return adjoint
-        parts = tuple(_grown(part, new) for part in adjoint.parts)
-        return Scaled(parts, _grown(adjoint.exponent, new))
+        parts = tuple(grown(part, new) for part in adjoint.parts)
+        return Scaled(parts, grown(adjoint.exponent, new))
 
     def injection(self, span: tuple[int, int], top: list[list[Tape]]) -> Scaled | None:
         """∂L/∂y of the loss at the steps of a span, for each length that has joined."""
@@ -242,11 +246,3 @@ class _Run:
                 f"the adjoint of {where} is not finite at one of the steps {block.first + 1} to "
                 f"{last}: the derivative of a single step overflows"
             )
-
-
-def _grown(a: Array, new: int) -> Array:
-    """`a` with `new` more lengths of zeros, the axis of lengths third in memory (see `pull`)."""
-    lengths, nets, rows, columns = a.shape
-    grown = np.zeros((nets, rows, lengths + new, columns), a.dtype).transpose(2, 0, 1, 3)
-    grown[:lengths] = a
-    return grown

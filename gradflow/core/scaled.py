@@ -92,6 +92,14 @@ def zeros_like_columns(a: Array) -> Array:
     return np.zeros((*a.shape[:-2], 1, a.shape[-1]), np.int32)
 
 
+def grown(a: Array, new: int) -> Array:
+    """`a` with `new` more lengths of zeros, the axis of lengths third in memory (see `pull`)."""
+    lengths, nets, rows, columns = a.shape
+    wide = np.zeros((nets, rows, lengths + new, columns), a.dtype).transpose(2, 0, 1, 3)
+    wide[:lengths] = a
+    return wide
+
+
 def add(a: Scaled, b: Scaled) -> Scaled:
     """Return a + b, at an exponent that keeps the larger of the two in range."""
     a = a.normalised(b)

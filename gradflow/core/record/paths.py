@@ -16,7 +16,7 @@ from gradflow.core.quantity import Result
 from gradflow.core.record.series import Series
 from gradflow.core.record.sizes import Sized
 from gradflow.core.record.track import Every
-from gradflow.core.scaled import Scaled, add, zeros_like_columns
+from gradflow.core.scaled import Scaled, add, grown, zeros_like_columns
 from gradflow.core.scan import linearised, pass_on
 from gradflow.core.typing import Array
 
@@ -168,11 +168,13 @@ class _Carried:
         if not new:
             return self
 
-        def wide(a: Array) -> Array:
-            return np.concatenate([a, np.zeros((new, *a.shape[1:]), a.dtype)])
-
         each = (self.carrousel, self.gates, self.flow)
-        return _Carried(*(Scaled(tuple(map(wide, s.parts)), wide(s.exponent)) for s in each))
+        return _Carried(
+            *(
+                Scaled(tuple(grown(part, new) for part in s.parts), grown(s.exponent, new))
+                for s in each
+            )
+        )
 
 
 def _entering(inject: Scaled | None, ways: list[Carrousel]) -> Scaled | None:

@@ -13,8 +13,7 @@ from gradflow.core.forward import forward, outputs
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network, Weights
 from gradflow.core.readout import readout
-from gradflow.core.record import Gradients
-from gradflow.core.record.contributions import Contributions
+from gradflow.core.record import Contributions, Gradients
 from gradflow.core.schedule import Schedule
 from tests import plain
 from tests.variants import draw, every_cell

@@ -11,7 +11,7 @@ from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network
-from gradflow.core.record.gates import Gates
+from gradflow.core.record import Gates
 from gradflow.core.schedule import Schedule
 from tests.variants import draw, every_cell
 

@@ -3,6 +3,7 @@
 Each is an `Observer`; those that fill a stored result also have ``quantities``.
 """
 
+from gradflow.core.record.adjoints import Adjoints
 from gradflow.core.record.contributions import Contributions
 from gradflow.core.record.flow_map import FlowMap
 from gradflow.core.record.gates import Gates
@@ -13,6 +14,7 @@ from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
 from gradflow.core.record.vectors import Vectors
 
 __all__ = [
+    "Adjoints",
     "Contributions",
     "Every",
     "FlowMap",

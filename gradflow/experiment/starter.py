@@ -8,7 +8,7 @@ STARTER = """\
 # How far does error flow back?  gradflow run this-file.yaml, then gradflow plot
 # Every key but model.cell and inputs.kind has a default; `gradflow schema` describes them all.
 
-name: quickstart                      # results go to results/NAME
+# name: my-experiment                 # results go to results/NAME; default: this file's name
 
 model:
   cell: lstm                          # rnn, cec, lstm, gru, or with options:

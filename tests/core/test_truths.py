@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gradflow.core.cells import Cell
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network, Weights
 from gradflow.core.schedule import Schedule
+from gradflow.testing.closed_forms import biased, closed_forms, silence
 from tests import plain
 from tests.flow import norms, unit, vectors
 from tests.variants import draw, every_cell
@@ -23,25 +25,10 @@ def orthogonal(rng: np.random.Generator, size: int) -> Array:
     return np.linalg.qr(rng.normal(size=(size, size)))[0]
 
 
-def silence(steps: int, columns: int = 1) -> Array:
-    return np.zeros((steps, 1, 1, columns))
-
-
 def linear(W: Array) -> tuple[Network, Weights]:
     """A linear net with recurrent weights W (nets, H, H) that reads one feature."""
     net = Network(cells.get("rnn")(W.shape[-1], activation="identity", bias=False), 1)
     return net, (({"U": np.ones((len(W), W.shape[-1], 1)), "W": W},),)
-
-
-def gated(kind: str, bias: dict[str, float], **options: Any) -> tuple[Network, Weights]:
-    """A cell of two units whose weights are all 0 but for the biases of its gates."""
-    cell = cells.get(kind)(2, **options)
-    layout = cell.parameters(1)
-    p = {name: np.zeros((1, *spec.shape)) for name, spec in layout.items()}
-    for gate, level in bias.items():
-        row = layout["b"].blocks.index(gate) * cell.hidden
-        p["b"][:, row : row + cell.hidden] = level
-    return Network(cell, 1), ((p,),)
 
 
 # --- closed forms ------------------------------------------------------------------------------
@@ -89,43 +76,34 @@ def test_single_precision_reaches_as_far():
     np.testing.assert_allclose(h, exact, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("steps", [100, 1_000])
-@pytest.mark.parametrize("b", [0.0, 1.0, -3.0, 5.0])
-def test_lstm_without_weights_forgets_by_its_bias(b: float, steps: int):
-    """∂c_T/∂c_0 = σ(b_f)^T."""
-    net, weights = gated("lstm", {"f": b})
-    c = norms(net, weights, silence(steps))["c"][0, 0, 0, 0]
-    lag = steps - np.arange(steps + 1)
-    np.testing.assert_allclose(c - c[-1], -lag * np.log10(1 + np.exp(-b)), rtol=0, atol=1e-9)
-
-
 def test_lstm_without_weights_over_100_steps():
+    cell = cells.get("lstm")(2)
     for b, published in ((0.0, 7.889e-31), (1.0, 2.484e-14)):
-        c = norms(*gated("lstm", {"f": b}), silence(100))["c"][0, 0, 0, 0]
+        weights = ((biased(cell, {"f": np.array([b])}),),)
+        c = norms(Network(cell, 1), weights, silence(100))["c"][0, 0, 0, 0]
         assert 10 ** (c[0] - c[-1]) == pytest.approx(published, rel=2e-4)
 
 
-def test_lstm_of_1997_has_a_carrousel():
-    c = norms(*gated("lstm", {}, forget_gate=False), silence(1000))["c"][0, 0, 0, 0]
-    assert (c == c[0]).all()
+EVERY = every_cell(4)
+every = pytest.mark.parametrize("cell", EVERY, ids=lambda cell: cell.label)
 
 
-@pytest.mark.parametrize("span", [10, 5_000])
-def test_chrono_bias_keeps_a_third(span: int):
-    """b_f = ln(T − 1) forgets (1 − 1/T) a step: about 1/e over T steps."""
-    net, weights = gated("lstm", {"f": np.log(span - 1)})
-    c = norms(net, weights, silence(span))["c"][0, 0, 0, 0]
-    assert c[0] - c[-1] == pytest.approx(span * np.log10(1 - 1 / span), rel=1e-9)
+@every
+def test_closed_forms(cell: Cell):
+    forms = closed_forms(cell)
+    assert forms
+    assert all(form.error() < 1e-11 for form in forms)
 
 
-@pytest.mark.parametrize("b", [0.0, 2.0, -2.0])
-@pytest.mark.parametrize("reset", ["before", "after"])
-def test_gru_without_weights_leaks_by_its_bias(reset: str, b: float):
-    """∂h_t/∂h_{t−1} = 1 − z where nothing else comes in."""
-    steps = 500
-    h = norms(*gated("gru", {"z": b}, reset=reset), silence(steps))["h"][0, 0, 0, 0]
-    lag = steps - np.arange(steps + 1)
-    np.testing.assert_allclose(h, -lag * np.log10(1 + np.exp(b)), rtol=0, atol=1e-9)
+@pytest.mark.parametrize("kind", [kind for kind in cells.names() if kind != "cec"])
+def test_closed_forms_reach_below_the_smallest_float(kind: str):
+    forms = [form for cell in EVERY if cell.kind == kind for form in closed_forms(cell)]
+    assert min(form.exact.min() for form in forms) < -600
+
+
+def test_a_closed_form_is_missed_by_little_changes():
+    (form,) = closed_forms(cells.get("lstm")(2))
+    assert replace(form, decades=form.decades * (1 + 1e-12)).error() > 1e-9
 
 
 # --- bounds ------------------------------------------------------------------------------------
@@ -142,20 +120,6 @@ def test_a_step_loses_what_norm_and_slope_say(activation: str, slope: float):
     h = norms(Network(cell, 2), weights, rng.normal(size=(400, 1, 2, 5)))["h"]
     assert (np.diff(h, axis=-1) >= -np.log10(0.99) - 1e-12).all()
     assert h[..., 0].max() < 400 * np.log10(0.99)
-
-
-def test_the_sigmoid_bound_is_met():
-    """‖W‖₂ = 4 and every unit at ½, where σ′ = ¼: the curve is flat."""
-    rng = np.random.default_rng(4)
-    H, steps = 4, 200
-    cell = cells.get("rnn")(H, activation="sigmoid")
-    W = 4 * orthogonal(rng, H)
-    rest = -W.sum(axis=1, keepdims=True) / 2
-    x = silence(steps)
-    x[0] = 1
-    weights = (({"U": -rest[None], "W": W[None], "b": rest[None]},),)
-    h = norms(Network(cell, 1), weights, x)["h"][0, 0, 0, 0]
-    np.testing.assert_allclose(h, 0, atol=1e-11)
 
 
 def test_order_turns_to_chaos_at_gain_one():
@@ -186,9 +150,6 @@ def test_tied_gaussian_weights_grow_with_their_gain_at_first():
 
 
 # --- identities --------------------------------------------------------------------------------
-
-EVERY = every_cell(4)
-every = pytest.mark.parametrize("cell", EVERY, ids=lambda cell: cell.label)
 
 
 def case(cell: Cell, *, layers: int = 2, both: bool = False, steps: int = 12, nets: int = 2):

@@ -60,7 +60,7 @@ def test_without_a_carrousel_everything_goes_through_the_pre_activation():
 
 @pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
 def test_open_gates_are_those_of_the_equations(cell: Cell):
-    """Recomputed from the drive at state 0, where no recurrent weight has a say but o's peephole."""
+    """Recomputed from the drive at state 0, where of all recurrent weights only P_o has a say."""
     rng = np.random.default_rng(1)
     ((p,),) = draw(cell, rng, inputs=F, nets=NETS)
     zero = tuple(np.zeros((NETS, H, COLUMNS)) for _ in cell.parts)

@@ -1,0 +1,118 @@
+"""What the open gates alone keep of a gradient."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gradflow.core.theory.prediction import Prediction
+from gradflow.core.typing import Array
+
+__all__ = ["carrousel_rate", "chrono_decay", "chrono_rate"]
+
+
+def carrousel_rate(kept: Array) -> Prediction:
+    """Rate of Π_t mean_j f_tj (LSTM) or Π_t mean_j (1 − z_tj) (GRU): the carrousel, unit by unit.
+
+    ::
+
+        rate = (1/T) Σ_t log10 mean_j f_tj
+
+    What passes through gates and hidden state is left out: it adds or cancels.
+
+    Parameters
+    ----------
+    kept : array
+        The mean over units of f_t, or of 1 − z_t, at each step, ``(steps,)``.
+
+    Raises
+    ------
+    ValueError
+        If a mean is not within 0..1.
+
+    References
+    ----------
+    F. Gers, J. Schmidhuber and F. Cummins, Learning to forget, Neural Computation 12 (2000).
+    """
+    if kept.size == 0 or not ((kept >= 0) & (kept <= 1)).all():
+        raise ValueError("means of a gate lie in 0..1, one for each step")
+    with np.errstate(divide="ignore"):
+        rate = float(np.mean(np.log10(kept)))
+    return Prediction(
+        name="Π mean gate",
+        rate=rate,
+        kind="estimate",
+        applies=True,
+        note="the carrousel alone: paths through gates and hidden state are left out",
+        source="Gers, Schmidhuber & Cummins 2000",
+    )
+
+
+def chrono_rate(t_max: int) -> Prediction:
+    """Rate log10(1 − 1/T_max) of the slowest unit: f = σ(ln τ) = τ/(1 + τ), τ ≤ T_max − 1.
+
+    Such a unit forgets in T_max steps: (1 − 1/T)^T ≈ 1/e. Without recurrent weights it bounds the
+    others; see `chrono_decay` for all of them together.
+
+    Parameters
+    ----------
+    t_max : int
+        T_max, at least 2.
+
+    Raises
+    ------
+    ValueError
+        If T_max is smaller.
+
+    References
+    ----------
+    C. Tallec and Y. Ollivier, Can recurrent neural networks warp time?, ICLR 2018.
+    """
+    _check(t_max)
+    return Prediction(
+        name="chrono",
+        rate=math.log10(1 - 1 / t_max),
+        kind="estimate",
+        applies=True,
+        note=f"the slowest unit, of time scale {t_max}; gates at their biases",
+        source="Tallec & Ollivier 2018",
+    )
+
+
+def chrono_decay(t_max: int, lags: Array) -> Array:
+    """log10 √E[f^2k] after k steps, over τ ~ U(1, T_max − 1): the carrousels of all units together.
+
+    Not an exponential: fast units go first, and the slope flattens towards `chrono_rate`.
+
+    Parameters
+    ----------
+    t_max : int
+        T_max, at least 2.
+    lags : array
+        Steps back k.
+
+    Returns
+    -------
+    array
+        log10 of the norm's ratio to that at lag 0, expected for gates at their biases.
+
+    Raises
+    ------
+    ValueError
+        If T_max is smaller than 2.
+    """
+    _check(t_max)
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    tau = 1 + (nodes + 1) / 2 * (t_max - 2)
+    logs = -2 * np.asarray(lags, float)[..., None] * np.log1p(1 / tau)
+    top = logs.max(axis=-1, keepdims=True)
+    with np.errstate(under="ignore"):
+        mean = np.sum(np.exp(logs - top) * weights / 2, axis=-1)
+    decay: Array = (top[..., 0] + np.log(mean)) / (2 * math.log(10))
+    return decay
+
+
+def _check(t_max: int) -> None:
+    if t_max < 2:
+        raise ValueError(f"chrono needs t_max of at least 2, not {t_max}")

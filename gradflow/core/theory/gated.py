@@ -1,0 +1,129 @@
+"""Mean field of gated networks: what random recurrent weights do to gradients as N → ∞.
+
+The units of a wide network with independent Gaussian weights become independent of each other.
+Each sees, in the place of W_k y, a Gaussian field whose covariance in time is that of what all of
+them put out,
+
+::
+
+    a_{k,t} = σ_k η_{k,t} + u_{k,t}          E[η_{k,s} η_{k,t}] = E[y_s y_t]
+    ∂L/∂h_t ∋ Σ_k σ_k ζ_{k,t+1}              E[ζ_{k,s} ζ_{k,t}] = E[da_{k,s} da_{k,t}]
+
+with σ_k²/N the variance of W_k's elements, y = h (r ⊙ h for the candidate of a GRU that resets
+before), u the drive U x + b, da_k the cotangent of the pre-activation, and E the mean over units.
+The fields on the way back are independent of those on the way forward (gradient independence).
+The weights are *tied*, the same W at every step, so the fields are correlated in time, and what a
+forget gate carries along adds up in step: at rest the rate is f + i o σ (see `at_rest`) and not the
+untied √(f² + (i o σ)²).
+
+The self-consistent fields are sampled: a population of units is taken through time, and its fields
+are drawn as it goes.
+
+References
+----------
+M. Chen, J. Pennington and S. Schoenholz, Dynamical isometry and a mean field theory of RNNs: gating
+enables signal propagation, ICML 2018. D. Gilboa et al., Dynamical isometry and a mean field theory
+of LSTMs and GRUs, arXiv 2019 (untied weights). K. Krishnamurthy, T. Can and D. Schwab, Theory of
+gating in recurrent neural networks, Physical Review X 12 (2022) (tied weights, continuous time).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gradflow.core.cells import Cell, State
+from gradflow.core.random import stream
+from gradflow.core.scan import pull_joint, unroll
+from gradflow.core.theory.population import population
+from gradflow.core.theory.prediction import Prediction
+from gradflow.core.theory.weights import why_not_random
+from gradflow.core.typing import Array, Params
+
+__all__ = ["population_rate"]
+
+
+def population_rate(
+    cell: Cell,
+    p: Params,
+    x: Array,
+    *,
+    units: int = 1024,
+    populations: int = 4,
+    steps: int = 256,
+    settle: int = 64,
+) -> Prediction:
+    """Predict the rate of one layer from its gains σ_k, its drive and its inputs.
+
+    Of W only σ_k = ‖W_k‖_F/√N is used, and of U, b and diagonal peepholes each unit's own.
+
+    Parameters
+    ----------
+    cell : Cell
+        A vanilla RNN, an LSTM without full peepholes, or a GRU.
+    p : Params
+        The parameters of one net, ``(1, rows, cols)``.
+    x : array
+        One sequence ``(steps, 1, inputs, 1)``; its first `steps` steps are used.
+    units, populations : int
+        Size of a population, and how many of them; their scatter gives the error.
+    steps, settle : int
+        Steps that a population makes, and how many are left out of the rate at either end.
+
+    Raises
+    ------
+    ValueError
+        If the cell has recurrent weights that the theory does not cover, or x is too short.
+    """
+    steps = min(steps, len(x))
+    if steps < 2 * settle + 2:
+        raise ValueError(f"{steps} steps are too few: {settle} settle at either end")
+    halves = np.array(
+        [_slopes(cell, p, x[:steps], units, settle, draw) for draw in range(populations)]
+    )
+    rate, error = _mean(halves.mean(axis=1))
+    drift, uncertain = _mean(halves[:, 1] - halves[:, 0])
+    why_not = why_not_random(p["W"][0], len(cell.gates))
+    if abs(drift) > 3 * uncertain + 0.1 * abs(rate):
+        why_not.append(f"the rate still changes over {steps} steps: the state has not settled")
+    return Prediction(
+        name="mean field",
+        rate=rate,
+        kind="estimate",
+        applies=not why_not,
+        note="; ".join(why_not) or "random weights, tied in time, N → ∞",
+        source="Chen, Pennington & Schoenholz 2018; Krishnamurthy, Can & Schwab 2022",
+        error=error,
+    )
+
+
+def _mean(values: Array) -> tuple[float, float]:
+    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def _slopes(
+    cell: Cell, p: Params, x: Array, units: int, settle: int, draw: int
+) -> tuple[float, float]:
+    """Decades per step back of one population, over the later and the earlier half of time."""
+    rng = stream(draw, "population")
+    made = population(cell, p, rng, units, len(x))
+    which = np.arange(units) % cell.hidden
+    drive = cell.drive(p, x).reshape(len(x), 1, len(cell.gates), cell.hidden)[..., which]
+    zeros = np.zeros((1, 1, units))
+    tape, _ = unroll(made, {}, drive, tuple(zeros for _ in cell.parts), keep=False)
+    logs = [0.0]
+
+    def visit(adjoints: list[State]) -> list[State]:
+        size = math.sqrt(sum(float(np.mean(part**2)) for part in adjoints[0]))
+        logs.append(logs[-1] + math.log10(size))
+        return [tuple(part / size for part in adjoints[0])]
+
+    start = (rng.standard_normal(zeros.shape), *(zeros for _ in cell.parts[1:]))
+    pull_joint(made, [({}, tape)], [start], visit)
+    first, last = settle, len(logs) - 1 - settle
+    middle = (first + last) // 2
+    return (
+        (logs[middle] - logs[first]) / (middle - first),
+        (logs[last] - logs[middle]) / (last - middle),
+    )

@@ -47,7 +47,7 @@ def file(tmp_path: Path) -> Path:
 def test_the_starter_is_a_valid_experiment_with_all_its_comments(file: Path) -> None:
     file.write_text(STARTER, encoding="utf-8")
     experiment = load_config(file)
-    assert experiment.name == "quickstart"
+    assert experiment.name == "my-run"
     assert len(plan(experiment)) == 3 * 4 * 3
     assert all(len(line) <= 100 for line in STARTER.splitlines())
 

@@ -4,9 +4,9 @@
 
 s_t = tanh(W s_{t−1}), W ~ N(0, g²/N), nothing else: for N → ∞ the largest exponent is ½ ln χ
 (Sompolinsky, Crisanti & Sommers 1988). The error is that of the mean over draws of W; time alone
-does not know how much these differ. Finite nets are slower by about 1/N, so the exponents of all
-sizes are also extrapolated along 1/N. Exit code 1 if that, or the largest net, is more than three
-standard errors away from theory.
+does not know how much these differ. Finite nets are slower, by 1 to 3 % at N = 1000, which sixteen
+draws resolve; the shift shrinks faster than 1/N, so it is shown and not extrapolated. Exit code 1
+if the exponent of the largest net is more than three standard errors away from theory.
 """
 
 from __future__ import annotations
@@ -38,18 +38,11 @@ def exponent(gain: float, units: int, steps: int, seed: int) -> float:
     return float(found.nats[0, 0, 0])
 
 
-def extrapolated(units: list[int], means: list[float], errors: list[float]) -> tuple[float, float]:
-    """λ∞ of λ(N) = λ∞ + a/N by weighted least squares, and its standard error."""
-    A = np.stack([np.ones(len(units)), 1 / np.array(units)], axis=1) / np.array(errors)[:, None]
-    covariance = np.linalg.inv(A.T @ A)
-    return float((covariance @ A.T @ (np.array(means) / errors))[0]), math.sqrt(covariance[0, 0])
-
-
-def show(gain: float, units: str, mean: float, error: float, seconds: float) -> float:
+def show(gain: float, units: int, mean: float, error: float, seconds: float) -> float:
     theory = rnn_chi(gain).rate * math.log(10)
     off = (mean - theory) / error
     print(
-        f"{gain:4.1f}  {units:>5s}  {mean:.5f} ± {error:.5f}   {theory:.5f}  {off:+10.2f}"
+        f"{gain:4.1f}  {units:5d}  {mean:.5f} ± {error:.5f}   {theory:.5f}  {off:+10.2f}"
         f"  {seconds:8.1f}",
         flush=True,
     )
@@ -65,18 +58,13 @@ def main() -> int:
     worst = 0.0
     print("   g  units  largest exponent   theory   errors off   seconds")
     for gain in GAINS:
-        means, errors, off = [], [], 0.0
+        off = 0.0
         for units in sorted(chosen.units):
             start = time.perf_counter()
             each = [exponent(gain, units, chosen.steps, seed) for seed in range(chosen.draws)]
-            means.append(float(np.mean(each)))
-            errors.append(float(np.std(each, ddof=1)) / math.sqrt(len(each)))
-            seconds = time.perf_counter() - start
-            off = show(gain, str(units), means[-1], errors[-1], seconds)
+            mean, error = np.mean(each), np.std(each, ddof=1) / math.sqrt(len(each))
+            off = show(gain, units, float(mean), float(error), time.perf_counter() - start)
         worst = max(worst, off)
-        if len(means) > 1:
-            limit = extrapolated(sorted(chosen.units), means, errors)
-            worst = max(worst, show(gain, "∞", *limit, 0.0))
     return int(worst > 3)
 
 

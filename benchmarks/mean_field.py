@@ -55,7 +55,8 @@ def compare(cell: Cell, gain: float, driven: bool, draws: int) -> float:
     off = (mean - found.rate) / math.hypot(error, found.error)
     print(
         f"{cell.label:24s} {gain:4.1f}  {'noise' if driven else 'kick':5s}"
-        f"  {mean:+.4f} ± {error:.4f}   {found.rate:+.4f} ± {found.error:.4f}   {mean - found.rate:+.4f}  {off:+5.1f}",
+        f"  {mean:+.4f} ± {error:.4f}   {found.rate:+.4f} ± {found.error:.4f}"
+        f"   {mean - found.rate:+.4f}  {off:+5.1f}",
         flush=True,
     )
     return abs(mean - found.rate)

@@ -16,6 +16,7 @@ from gradflow.cli.gate import baseline, check
 from gradflow.cli.guard import guarded
 from gradflow.cli.look import export, ls, plot, show
 from gradflow.cli.run import run
+from gradflow.cli.verify import verify
 from gradflow.cli.write import init, schema, validate
 
 __all__ = ["app", "main"]
@@ -43,12 +44,12 @@ def gradflow(
 ) -> None:
     """Measure how error flows back through recurrent networks.
 
-    Exit codes: 0 fine, 1 the gate found a regression, 2 the input is wrong, 3 a point failed or an
-    internal error, 4 no baseline or nothing compared, 130 interrupted.
+    Exit codes: 0 fine, 1 the gate found a regression or a cell is not right, 2 the input is wrong,
+    3 a point failed or an internal error, 4 no baseline or nothing compared, 130 interrupted.
     """
 
 
-for command in (run, plot, ls, show, export, baseline, check, validate, schema, init):
+for command in (run, plot, ls, show, export, baseline, check, validate, schema, init, verify):
     app.command()(guarded(command))
 
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gradflow.report.rows import Row
+    from gradflow.testing.trust import Trust
 
-__all__ = ["emit", "emit_json", "grid", "piped", "say", "show_rows"]
+__all__ = ["emit", "emit_json", "grid", "piped", "say", "show_rows", "show_trust"]
 
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""
@@ -58,6 +59,22 @@ def show_rows(rows: Sequence[Row], title: str) -> None:
 
     with piped():
         print_table(rows, _console(), title=title)
+
+
+def show_trust(rows: Sequence[Trust]) -> None:
+    """Write the table of trust to stdout."""
+    from gradflow.report.trust import print_trust
+
+    with piped():
+        print_trust(rows, _console())
+
+
+def show_digest(shown: Digest, title: str) -> None:
+    """Write the table of a quantity to stdout."""
+    from gradflow.report.digest import print_digest
+
+    with piped():
+        print_digest(shown, title, _console())
 
 
 @contextmanager

@@ -12,43 +12,13 @@ is compared: an absolute tolerance would pass every wrong vanished gradient.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gradflow.core.cells import Cell
+from gradflow.testing.check import Check, failed, measured
 from gradflow.testing.trial import Trial
 from gradflow.testing.variants import variants
 
 __all__ = ["Check", "check_cell", "conformance", "variants"]
-
-TOLERANCE = 1e-10
-
-
-@dataclass(frozen=True)
-class Check:
-    """One property of one cell: its largest error, relative to the norm of what is compared.
-
-    Parameters
-    ----------
-    cell : str
-        Label of the cell.
-    name : str
-        What was compared with what.
-    error, tolerance : float
-        The largest relative error, and what it may be.
-    note : str
-        Why there is no error to measure, where the comparison itself failed.
-    """
-
-    cell: str
-    name: str
-    error: float
-    tolerance: float = TOLERANCE
-    note: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the error is within its tolerance; NaN is not."""
-        return self.error <= self.tolerance
 
 
 def check_cell(cell: Cell | type[Cell]) -> None:
@@ -65,12 +35,9 @@ def check_cell(cell: Cell | type[Cell]) -> None:
         Lists every property that fails with its error.
     """
     chosen = variants(cell) if isinstance(cell, type) else [cell]
-    failed = [check for one in chosen for check in conformance(one) if not check.passed]
-    if failed:
-        lines = [
-            f"  {c.cell}: {c.name}: {c.note or f'error {c.error:.1e} > {c.tolerance:g}'}"
-            for c in failed
-        ]
+    wrong = [check for one in chosen for check in conformance(one) if not check.passed]
+    if wrong:
+        lines = [f"  {check.cell}: {check.name}: {check.reason}" for check in wrong]
         raise AssertionError("\n".join(["the cell does not conform:", *lines]))
 
 
@@ -85,7 +52,7 @@ def conformance(cell: Cell) -> list[Check]:
     try:
         trial = Trial(cell)
     except Exception as error:
-        return [_failed(cell.label, "a step forward and back", error)]
+        return [failed(cell.label, "a step forward and back", error)]
     checks: dict[str, Callable[[], float]] = {
         "step mutates nothing and repeats itself": trial.purity,
         "∂/∂s of a step against the complex step": trial.state_vjp,
@@ -98,17 +65,4 @@ def conformance(cell: Cell) -> list[Check]:
         "∂L/∂s_k through 40 steps, however small": trial.through_time,
         "parameters' gradients against the complex step": trial.parameters,
     }
-    return [_run(cell.label, name, check) for name, check in checks.items()]
-
-
-def _run(label: str, name: str, check: Callable[[], float]) -> Check:
-    """Run a check; a claim about shapes, types or sameness that fails is an infinite error."""
-    try:
-        return Check(label, name, float(check()))
-    except Exception as error:
-        return _failed(label, name, error)
-
-
-def _failed(label: str, name: str, error: Exception) -> Check:
-    kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-    return Check(label, name, float("inf"), note=f"{kind}{error}")
+    return [measured(cell.label, name, check) for name, check in checks.items()]

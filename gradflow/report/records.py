@@ -121,8 +121,11 @@ def curves(quantity: Quantity) -> Iterator[Curves]:
 
 
 def states(result: Result) -> list[str]:
-    """Names of the norm series in a result, in the order of recording."""
-    return [name for name, quantity in result.items() if quantity.dims == SERIES]
+    """Names of the norm series in a result, in the order of recording: a part of the state, or x.
+
+    What else was recorded along time has a longer name (``path_gates``, ``flow.h``).
+    """
+    return [name for name, q in result.items() if q.dims == SERIES and name.isalpha()]
 
 
 def default_state(run: Run, state: str | None = None) -> str:

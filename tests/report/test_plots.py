@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from gradflow.errors import UserError
 from gradflow.report.plots import KINDS, Kind, draw_curves, plot, register
 from gradflow.report.plots.data import LAGS, gather
-from gradflow.report.plots.layout import hue, longest, panels
+from gradflow.report.plots.facets import facets
+from gradflow.report.plots.hues import by_cell, hue
+from gradflow.report.plots.spots import longest, words
 from gradflow.report.plots.style import literal, private_style, ramp
 from gradflow.report.records import quantile
 from tests.report.fakes import Run, line, series, sweep, walk
@@ -47,7 +49,7 @@ def axes_of(fig):
 
 
 def texts(fig):
-    return " ".join(text.get_text() for text in fig.findobj(matplotlib.text.Text))
+    return " ".join(t.get_text().replace("\n", " ") for t in fig.findobj(matplotlib.text.Text))
 
 
 def test_there_is_a_figure_for_each_state(run, tmp_path):
@@ -147,11 +149,14 @@ def test_the_line_is_the_median_over_seeds_and_sequences(run):
 def test_steps_are_drawn_in_original_time(tmp_path):
     values = walk(-1.0, 5, 0, directions=("forward", "backward"))
     fig = figure(Run(tmp_path).add("rnn", 5, 0, {"s": values}), x="step")
-    forward, backward = axes_of(fig)
-    assert forward.get_title("left") == "forward, T = 5"
-    assert sorted(forward.lines[-1].get_xdata()) == [0, 1, 2, 3, 4, 5]
-    assert sorted(backward.lines[-1].get_xdata()) == [1, 2, 3, 4, 5, 6]
-    assert backward.lines[-1].get_xdata()[0] == 1  # lag 0: the last loss it reads
+    (ax,) = axes_of(fig)
+    forward, backward = (
+        next(line for line in ax.lines if line.get_label() == way)
+        for way in ("forward", "backward")
+    )
+    assert sorted(forward.get_xdata()) == [0, 1, 2, 3, 4, 5]
+    assert sorted(backward.get_xdata()) == [1, 2, 3, 4, 5, 6]
+    assert backward.get_xdata()[0] == 1  # lag 0: the last loss it reads
 
 
 def test_exact_zeros_are_marked_and_formats_are_named(tmp_path):
@@ -192,10 +197,15 @@ def test_many_lengths_are_thinned_and_it_says_so(tmp_path):
     assert "6 of 10 lengths" in texts(fig)
 
 
-def test_a_panel_above_a_gap_keeps_its_label(tmp_path):
-    fig = figure(sweep(tmp_path, cells=2, lengths=(2, 4, 6, 8, 10), seeds=1))
-    assert [bool(ax.get_xlabel()) for ax in axes_of(fig)] == [False, False, True, True, True]
-    assert [bool(ax.get_ylabel()) for ax in axes_of(fig)] == [True, False, False, True, False]
+def test_a_panel_above_a_gap_keeps_its_ticks(tmp_path):
+    fig = figure(sweep(tmp_path, cells=2, lengths=(8,), seeds=1, layers=1), "curves")
+    assert axes_of(fig)[0].get_xlabel().startswith("lag")
+    run = gains(tmp_path, cells=("rnn", "gru", "cec", "lstm", "a"), values=(0, 1, 2, 3, 4, 5))
+    fig = figure(run)
+    written = [any(t.get_text() for t in ax.get_xticklabels()) for ax in axes_of(fig)]
+    assert written == [False, False, True, True, True]
+    assert [bool(ax.get_xlabel()) for ax in axes_of(fig)] == [False] * 5
+    assert "lag (steps back from the last loss)" in texts(fig)
 
 
 def test_a_swept_number_colours_the_curves(tmp_path):
@@ -213,12 +223,8 @@ def test_a_swept_number_colours_the_curves(tmp_path):
 
 def test_cells_get_panels_where_colour_is_taken(tmp_path):
     fig = figure(gains(tmp_path, cells=("rnn", "gru"), lengths=(8, 16)))
-    assert [ax.get_title("left") for ax in axes_of(fig)] == [
-        "rnn, T = 8",
-        "rnn, T = 16",
-        "gru, T = 8",
-        "gru, T = 16",
-    ]
+    assert [ax.get_title("left") for ax in axes_of(fig)] == ["rnn", "gru", "", ""]
+    assert [ax.get_ylabel() for ax in axes_of(fig)] == ["T = 8", "", "T = 16", ""]
 
 
 def test_two_swept_axes(tmp_path):
@@ -227,7 +233,8 @@ def test_two_swept_axes(tmp_path):
         result = {"s": walk(-0.1, 16, 3)}
         run.add("rnn", 16, 0, result, init__recurrent_gain=gain, inputs__scale=0.0)
     fig = figure(run)
-    assert [ax.get_title("left") for ax in axes_of(fig)] == ["scale 1, T = 16", "scale 0, T = 16"]
+    assert [ax.get_title("left") for ax in axes_of(fig)] == ["scale 1", "scale 0"]
+    assert "rnn, T = 16" in texts(fig)
     assert fig.legends[0].get_title().get_text() == "recurrent gain"
 
 
@@ -245,20 +252,162 @@ def test_names_are_not_taken_for_mathematics(tmp_path):
     plot(run, "slope", formats=("svg",))
 
 
+def test_what_does_not_vary_is_said_once_and_layers_are_colours(tmp_path):
+    fig = figure(sweep(tmp_path, cells=1, lengths=(8,), seeds=1, sequences=2, layers=3))
+    assert len(axes_of(fig)) == 1
+    assert "rnn, T = 8" in texts(fig)
+    assert fig.legends[0].get_title().get_text() == "layer"
+
+
 def test_too_many_panels_are_thinned(tmp_path):
     run = sweep(tmp_path, cells=1, lengths=(8,), seeds=1, sequences=2, layers=15)
-    bands = gather(run)["s"]
-    made, note = panels(bands, {"cell"})
-    assert len(made) == 12
-    assert note == "12 of 15 panels"
-    assert (made[0].title, made[-1].title) == ("layer 0, T = 8", "layer 14, T = 8")
+    grid = facets(gather(run)["s"], {"cell"})
+    assert len(grid.panels) == 12
+    assert grid.note == "12 of 15 layers"
+    assert (grid.title(grid.panels[0]), grid.title(grid.panels[-1])) == ("layer 0", "layer 14")
 
 
 def test_the_longest_only_where_places_fill_the_page(tmp_path):
     run = sweep(tmp_path, cells=1, lengths=(8, 16), seeds=1, sequences=2, layers=5)
-    made, note = panels(gather(run)["s"], {"cell"})
-    assert {panel.bands[0].length for panel in made} == {16}
-    assert note == "the longest of 2 lengths"
+    grid = facets(gather(run)["s"], {"cell"})
+    assert {panel.spots[0].length for panel in grid.panels} == {16}
+    assert grid.note == "the longest of 2 lengths"
+    assert grid.heading == "rnn, T = 16"
+
+
+def deep(path, cells=("lstm",), layers=(1, 2, 3), both=(False, True), length=12):
+    """A stack in one direction or both, as a sweep gives it."""
+    run = Run(path)
+    for cell in cells:
+        for n in layers:
+            for way in both:
+                ways = ("forward", "backward") if way else ("forward",)
+                result = {"s": walk(-0.2, length, n, layers=n, directions=ways)}
+                run.add(cell, length, 0, result, model__layers=n, model__bidirectional=way)
+    return run
+
+
+def test_rows_are_layers_and_columns_directions(tmp_path):
+    fig = figure(deep(tmp_path))
+    axes = axes_of(fig)
+    titles = ["one direction →", "both directions →", "both directions ←"]
+    assert [ax.get_title("left") for ax in axes] == titles + 6 * [""]
+    assert [ax.get_ylabel() for ax in axes[::3]] == ["layer 0", "layer 1", "layer 2"]
+    assert len({ax.get_ylim() for ax in axes}) == 1
+    assert fig.legends[0].get_title().get_text() == "layers"
+    assert "lstm, T = 12" in texts(fig)
+    assert texts(fig).count("lag (steps back") == 1
+
+
+def test_of_too_much_a_sensible_part_is_shown(tmp_path):
+    run = deep(tmp_path, [f"cell{i}" for i in range(9)], (1, 2), (False,))
+    grid = facets(gather(run)["s"], {hue(gather(run)["s"]).axis})
+    assert grid.note == "the lowest of 2 layers"
+    assert len(grid.panels) == 9
+    grid = facets(gather(run)["s"], {"length"})
+    assert grid.note == "the lowest of 2 layers; the last of 2 values of layers"
+    assert grid.heading == "T = 12, 2 layers, layer 0" or grid.heading.startswith("2 layers")
+
+
+def test_a_grid_with_many_gaps_is_laid_out_in_lines(tmp_path):
+    run = deep(tmp_path, layers=(1,))
+    grid = facets(gather(run)["s"], {"cell"})
+    titles = [grid.title(panel) for panel in grid.panels]
+    assert titles == ["one direction →", "both directions →", "both directions ←"]
+    assert not grid.rows
+
+
+def test_panels_of_one_length_share_their_scale_unless_that_presses_them_flat(tmp_path):
+    run = gains(tmp_path, cells=("rnn", "gru"), lengths=(8, 64))
+    by_length = {}
+    for ax, length in zip(axes_of(figure(run)), (8, 8, 64, 64), strict=True):
+        by_length.setdefault(length, set()).add(ax.get_ylim())
+    assert [len(ends) for ends in by_length.values()] == [1, 1]
+    assert by_length[8] != by_length[64]
+    for value in (0.5, 1.0, 2.0):
+        steep = {"s": walk(-9.0, 64, 1)}
+        run.add("steep", 64, 0, steep, init__recurrent_gain=value)
+    cells = {p.cell for p in run.points}
+    ends = {ax.get_ylim() for ax in axes_of(figure(run))}
+    assert len(cells) == 3
+    assert len(ends) > 2
+
+
+LONG = "lstm(peephole=full, peephole_gates=f+i, coupled, an_option=that_does_not_end)"
+
+
+def overlaps(fig):
+    """Texts that lie on another or leave the figure, as drawn."""
+    with private_style():
+        fig.canvas.draw()
+    legend = [text for one in fig.legends for text in (*one.get_texts(), one.get_title())]
+    shown = [*fig.texts, *legend]
+    for ax in fig.axes:
+        ticks = [t for axis in (ax.xaxis, ax.yaxis) for t in axis._update_ticks()]
+        shown += [label for t in ticks for label in (t.label1, t.label2)]
+        shown += [ax._left_title, ax.xaxis.label, ax.yaxis.label]
+    shown = [text for text in shown if text.get_visible() and text.get_text()]
+    boxes = [(t.get_text(), t.get_window_extent()) for t in shown]
+    boxes = [(text, box) for text, box in boxes if box.width and box.height]
+    found = [
+        (a, b)
+        for i, (a, one) in enumerate(boxes)
+        for b, other in boxes[i + 1 :]
+        if one.overlaps(other)
+        and min(one.x1, other.x1) - max(one.x0, other.x0) > 1
+        and min(one.y1, other.y1) - max(one.y0, other.y0) > 1
+    ]
+    left = [t for t, b in boxes if b.x0 < -1 or b.y0 < -1 or b.x1 > fig.bbox.x1 + 1]
+    return found, left + [t for t, b in boxes if b.y1 > fig.bbox.y1 + 1]
+
+
+@pytest.mark.parametrize("kind", ["curves", "slope", "length", "heatmap"])
+def test_no_text_overlaps_another_however_long(tmp_path, kind):
+    run = Run(tmp_path)
+    for cell in (LONG, LONG + LONG, LONG.replace(" ", ""), "rnn"):
+        for value in ("a", "b " * 30, 3, 4, 5):
+            for length in (8, 16):
+                run.add(cell, length, 0, {"s": walk(-0.2, length, 0)}, init__an_axis=value)
+    assert overlaps(figure(run, kind)) == ([], [])
+
+
+def test_titles_and_row_labels_are_no_wider_than_their_panels(tmp_path):
+    run = Run(tmp_path)
+    for cell in (LONG, LONG + "2"):
+        for length in (8, 16):
+            for value in range(3):
+                result = {"s": walk(-0.2, length, 0)}
+                run.add(cell, length, 0, result, init__gain=value)
+    fig = figure(run)
+    assert overlaps(fig) == ([], [])
+    for ax in axes_of(fig):
+        box, title = ax.get_window_extent(), ax._left_title.get_window_extent()
+        assert title.width <= box.width + 1
+        assert ax.yaxis.label.get_window_extent().height <= box.height + 1
+
+
+def test_a_direction_that_follows_from_the_rest_is_not_named(tmp_path):
+    run = Run(tmp_path)
+    for both, way in ((False, "forward"), (True, "both")):
+        result = {"s": walk(-0.2, 8, 0, directions=(way,))}
+        run.add("lstm", 8, 0, result, model__bidirectional=both)
+    grid = facets(gather(run)["s"], {"cell"})
+    assert [grid.title(panel) for panel in grid.panels] == ["one direction", "both directions"]
+
+
+def test_a_place_in_words():
+    assert words({"cell": "gru", "init.gain": "", "layer": 1, "direction": "backward"}) == (
+        "gru, layer 1 ←"
+    )
+    assert words({"direction": "backward"}) == "backward ←"
+    assert words({"model.layers": "1", "length": 8}) == "1 layer, T = 8"
+    assert words({"model.layers": "3", "init.forget_bias": "2"}) == "3 layers, forget bias 2"
+
+
+def test_one_cell_is_coloured_by_its_places(tmp_path):
+    bands = gather(deep(tmp_path, layers=(1,), both=(True,)))["s"]
+    assert hue(bands).axis == by_cell(bands).axis == "direction"
+    assert by_cell(bands, {"direction"}).axis == "cell"
 
 
 def test_a_long_legend_stands_beside_a_single_panel(tmp_path):
@@ -278,9 +427,7 @@ def test_the_legend_overlaps_no_panel(tmp_path, cells, lengths):
         fig.draw_without_rendering()
     box = fig.legends[0].get_window_extent()
     assert not any(ax.get_tightbbox().overlaps(box) for ax in axes_of(fig))
-    note = fig.texts[0].get_window_extent()
-    assert not note.overlaps(box)
-    assert note.x1 <= fig.bbox.x1
+    assert overlaps(fig) == ([], [])
 
 
 def test_slopes_along_a_swept_number(tmp_path):

@@ -9,9 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gradflow.errors import UserError
-from gradflow.report.plots.data import Band, finite_range, gather, statistics
+from gradflow.report.plots.data import Band, finite_range, gather
+from gradflow.report.plots.facets import Panel, common_ranges, facets
 from gradflow.report.plots.frame import figure
-from gradflow.report.plots.layout import Hue, Panel, hue, panels
+from gradflow.report.plots.hues import Hue, hue
+from gradflow.report.plots.spots import statistics
 from gradflow.report.plots.style import decade_axis, limits, norm_label, whole_axis
 from gradflow.report.records import Run, default_state
 
@@ -25,16 +27,17 @@ X = {"lag": "lag (steps back from the last loss)", "step": "step $k$"}
 
 
 def draw(bands: Sequence[Band], state: str, x: str) -> Figure:
-    """Draw the curves of one state, coloured by cell or swept axis, a panel for each length."""
+    """Draw the curves of one state: by colour what has most values, a panel for all else."""
     shown = hue(bands)
-    made, left_out = panels(bands, {shown.axis or "cell"})
+    grid = facets(bands, {shown.axis})
+    ranges = common_ranges(grid, finite_range)
 
-    def panel(ax: Axes, one: Panel) -> list[str]:
+    def panel(ax: Axes, one: Panel[Band]) -> list[str]:
         ax.set_ylabel(norm_label(state))
         ax.set_xlabel(X[x])
-        return _curves(ax, one.bands, shown, x)
+        return _curves(ax, one.spots, shown, x, ranges[one])
 
-    return figure(made, panel, shown, [statistics(bands), left_out])
+    return figure(grid, panel, shown, [statistics(bands)])
 
 
 def draw_curves(
@@ -80,14 +83,16 @@ def draw_curves(
             f"{run.name}: no curve of length {length} at layer {layer} {direction}\n"
             f"  expected: a length of {lengths}; layer and direction of {places}"
         )
-    _curves(ax, chosen, hue(chosen), x)
+    _curves(ax, chosen, hue(chosen), x, finite_range(chosen))
     ax.set_ylabel(norm_label(state))
     ax.set_xlabel(X[x])
 
 
-def _curves(ax: Axes, bands: Sequence[Band], shown: Hue, x: str) -> list[str]:
-    """Fill a panel; return the notes that it needs."""
-    low, high = finite_range(bands)
+def _curves(
+    ax: Axes, bands: Sequence[Band], shown: Hue, x: str, ends: tuple[float, float]
+) -> list[str]:
+    """Fill a panel whose curves lie between two `ends`; return the notes that it needs."""
+    low, high = ends
     decade_axis(ax, low, high)
     whole_axis(ax)
     notes = limits(ax)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from gradflow.core.quantity import Result
 from gradflow.core.typing import Array
-from gradflow.report.format import setting
+from gradflow.report.plots.spots import Place, Spot
 from gradflow.report.rates import slopes
 from gradflow.report.records import (
     Curves,
@@ -24,7 +23,7 @@ from gradflow.report.records import (
 )
 from gradflow.report.records import states as recorded
 
-__all__ = ["Band", "Place", "finite_range", "gather", "statistics"]
+__all__ = ["HIGH", "LOW", "Band", "finite_range", "gather"]
 
 LAGS = 800
 """About how many lags of a curve are drawn: more than a printed column resolves."""
@@ -32,22 +31,13 @@ LAGS = 800
 LOW, HIGH = 0.1, 0.9
 """The quantiles over seeds and sequences between which the band lies."""
 
-Place = tuple[int, str]
-"""A layer and a direction."""
-
 
 @dataclass(frozen=True)
-class Band:
+class Band(Spot):
     """The median curve of a state at one place, and its 10–90 % band.
 
     Parameters
     ----------
-    cell, length, axes
-        The point of the sweep; `axes` are the other swept axes.
-    place : tuple of int and str
-        Layer and direction.
-    seeds, sequences : int
-        How many curves it stands for.
     lag, step : array (n,)
         Ascending lags, and their steps in original time.
     low, median, high : array (n,)
@@ -56,22 +46,12 @@ class Band:
         Decades per step of each seed: the median over its sequences. A seed without is left out.
     """
 
-    cell: str
-    length: int
-    axes: Mapping[str, Any]
-    place: Place
-    seeds: int
-    sequences: int
     lag: Array
     step: Array
     low: Array
     median: Array
     high: Array
     slopes: Array
-
-    def value(self, axis: str) -> str:
-        """Write the value at a swept axis; empty where this point has none."""
-        return setting(self.axes[axis]) if axis in self.axes else ""
 
 
 def gather(run: Run, states: Collection[str] | None = None) -> dict[str, list[Band]]:
@@ -107,15 +87,6 @@ def finite_range(bands: Sequence[Band]) -> tuple[float, float]:
     every = np.concatenate([y for band in bands for y in (band.low, band.median, band.high)])
     finite = every[np.isfinite(every)]
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-
-
-def statistics(bands: Sequence[Band]) -> str:
-    """Say what lines and bands stand for."""
-    seeds, sequences = (max(getattr(b, name) for b in bands) for name in ("seeds", "sequences"))
-    if seeds * sequences == 1:
-        return ""
-    many = [f"{n} {word}" for n, word in ((seeds, "seeds"), (sequences, "sequences")) if n > 1]
-    return f"median and 10–90 % of {' × '.join(many)}"
 
 
 def _wanted(result: Result, states: Collection[str] | None) -> list[str]:

@@ -1,25 +1,29 @@
-"""The figure around the panels: its size, the legend outside of them, the small print."""
+"""The figure around the panels: its size, headings, the legend outside of them, the small print."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import textwrap
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradflow.report.plots.layout import Hue, Panel
-from gradflow.report.plots.style import GREY, literal, ramp
+from gradflow.report.plots.edges import Edges
+from gradflow.report.plots.facets import Grid, Panel
+from gradflow.report.plots.hues import Hue
+from gradflow.report.plots.neighbours import common_labels, thin_out
+from gradflow.report.plots.spots import Spot
+from gradflow.report.plots.style import literal, ramp
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-__all__ = ["figure"]
+__all__ = ["COLUMN", "PAGE", "Bar", "Key", "figure"]
 
 COLUMN = 3.45
 """Width of a paper's column, in inches."""
@@ -27,104 +31,107 @@ COLUMN = 3.45
 PAGE = 2 * COLUMN
 """Width of its page."""
 
+HEIGHTS = (2.0, 1.6, 1.4, 1.2)
+"""Height of a row of panels in inches, by how many rows there are."""
+
 BAR = 7
 """Numbers in a legend; more have a colour bar."""
 
 BELOW = 3
 """Lines of a legend below a single panel; a longer one stands beside it."""
 
+S = TypeVar("S", bound=Spot)
+Key = tuple["Artist", str]
+"""A line or patch of the legend, and its name."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A colour bar beside all panels: its colours, its label, its ends, and how it is drawn."""
+
+    colours: ScalarMappable
+    label: str
+    ends: tuple[float, float] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
 
 def figure(
-    made: Sequence[Panel],
-    draw: Callable[[Axes, Panel], Collection[str]],
-    shown: Hue | None,
-    notes: Collection[str],
-    height: float = 1.75,
+    grid: Grid[S],
+    draw: Callable[[Axes, Panel[S]], Collection[str]],
+    shown: Hue | None = None,
+    notes: Collection[str] = (),
+    height: float | None = None,
+    keys: Sequence[Key] = (),
+    bar: Bar | None = None,
 ) -> Figure:
-    """Lay out the panels, a legend outside of them, and notes below.
+    """Lay out the panels, a legend outside of them, a heading above and notes below.
 
-    One panel fills a paper's column, more than one its page's width.
+    One column of panels fills a paper's column, more than one its page's width. What neighbours
+    share, ticks, labels and the names of formats, is written once.
 
     Parameters
     ----------
-    made : sequence of Panel
-        In reading order.
+    grid : Grid
+        The panels.
     draw : callable
         Fills the axes of a panel and may return further notes.
-    shown : Hue or None
-        What the legend explains, if there is to be one.
+    shown : Hue, optional
+        What the legend explains, or a colour bar where there are many numbers.
     notes : collection of str
         Small print.
-    height : float
-        Of a panel, in inches.
+    height : float, optional
+        Of a row of panels, in inches.
+    keys : sequence of artist and str
+        Further entries of the legend.
+    bar : Bar, optional
+        A colour bar of the panels' own.
     """
-    columns = min(len(made), 2 if len(made) == 4 else 3)
-    lines = math.ceil(len(made) / columns)
-    keys = _drawn(made, shown) if shown and len(shown.numbers) <= BAR else []
+    rows, columns = grid.shape
+    entries = [*_entries(grid, shown), *keys]
     width = COLUMN if columns == 1 else PAGE
-    across = max(1, int(width / (0.5 + 0.062 * max(map(len, keys), default=1))))
-    beside = columns == 1 and math.ceil(len(keys) / across) > BELOW
-    width, across = (0.8 * PAGE, 1) if beside else (width, across)
-    below = 0 if beside or len(keys) < 2 else math.ceil(len(keys) / across)
-    tall = lines * (height if lines > 1 else max(height, 2.2)) + 0.16 * below + 0.25
-    fig = Figure(figsize=(width, max(tall, 0.16 * len(keys) + 0.3 if beside else 0)))
+    longest = max((len(name) for _, name in entries), default=1)
+    across = max(1, int((width - 0.2) / (0.5 + 0.06 * longest)))
+    beside = columns == rows == 1 and math.ceil(len(entries) / across) > BELOW
+    if beside:
+        width, across = 0.8 * PAGE, 1
+    height = height or HEIGHTS[min(rows, len(HEIGHTS)) - 1]
+    fig = Figure(figsize=(width, rows * height))
     FigureCanvasAgg(fig)
-    grid = fig.subplots(lines, columns, squeeze=False).ravel()
+    places = fig.subplots(rows, columns, squeeze=False)
     texts = dict.fromkeys(notes)
-    for i, (ax, panel) in enumerate(itertools.zip_longest(grid, made)):
-        if panel is None:
-            ax.remove()
-            continue
+    made: dict[tuple[int, int], Axes] = {}
+    for panel in grid.panels:
+        ax = made[panel.row, panel.column] = places[panel.row, panel.column]
         texts.update(dict.fromkeys(draw(ax, panel)))
-        ax.set_title(literal(panel.title), loc="left", pad=3)
-        if i % columns:
-            ax.set_ylabel("")
-        if i + columns < len(made):
-            ax.set_xlabel("")
-    bottom, right = _note(fig, "; ".join(filter(None, texts))), 1.0
-    if shown and len(keys) > 1:
-        bottom, right = _legend(fig, shown, keys, beside, across, bottom)
+    for ax in set(places.flat) - set(made.values()):
+        ax.remove()
+    along, up = common_labels(made)
+    thin_out(made)
+    edges = Edges(fig, rows * height)
+    edges.note("; ".join(filter(None, dict.fromkeys([*texts, grid.note]))))
+    if len(entries) > 1 or keys:
+        edges.legend(entries, literal(shown.title) if shown else "", across, beside)
     elif shown and len(shown.numbers) > BAR:
         colours, scale = ramp(shown.numbers)
-        bar = ScalarMappable(scale, colours)
-        fig.colorbar(bar, ax=list(fig.axes), label=literal(shown.title), aspect=30, pad=0.02)
-    space = (0.0, bottom, right, 1 - bottom)
-    fig.set_layout_engine(
-        "constrained", w_pad=0.03, h_pad=0.03, hspace=0.04, wspace=0.03, rect=space
-    )
+        bar = Bar(ScalarMappable(scale, colours), literal(shown.title), options={"aspect": 30})
+    if bar:
+        drawn = fig.colorbar(
+            bar.colours, ax=list(made.values()), label=bar.label, pad=0.02, **bar.options
+        )
+        drawn.ax.minorticks_off()
+        drawn.ax.set_ylim(bar.ends)
+    edges.labels(along, up)
+    edges.heading(grid.heading)
+    edges.panels(made, grid)
     return fig
 
 
-def _note(fig: Figure, text: str) -> float:
-    """Write small print at the bottom; return the height that it takes."""
-    width, height = fig.get_size_inches()
-    lines = textwrap.wrap(text, int(width / 0.047))
-    x, y = 0.04 / width, 0.03 / height
-    fig.text(x, y, literal("\n".join(lines)), fontsize=5.5, color=GREY, va="bottom")
-    return float((0.1 * len(lines) + 0.03) / height)
-
-
-def _legend(
-    fig: Figure, shown: Hue, keys: Sequence[str], beside: bool, across: int, bottom: float
-) -> tuple[float, float]:
-    """Name the lines below or beside the panels; return where the space left to those ends."""
-    legend = fig.legend(
-        [Line2D([], [], **shown.line(key)) for key in keys],
-        [literal(f" {key}") for key in keys],  # a label that starts with _ would be left out
-        loc="upper right" if beside else "lower center",
-        bbox_to_anchor=(1.0, 1.0) if beside else (0.5, bottom),
-        ncols=across,
-        title=literal(shown.title) or None,
-        title_fontsize=7.5,
-        handlelength=2.4,
-        columnspacing=1.4,
-        handletextpad=0.3,
-        borderaxespad=0.2,
-    )
-    box = legend.get_window_extent().transformed(fig.transFigure.inverted())
-    return (bottom, box.x0 - 0.06 / fig.get_figwidth()) if beside else (box.y1, 1.0)
-
-
-def _drawn(made: Sequence[Panel], shown: Hue) -> list[str]:
-    drawn = {shown.key(band) for panel in made for band in panel.bands}
-    return [key for key in shown.keys if key in drawn]
+def _entries(grid: Grid[S], shown: Hue | None) -> list[Key]:
+    """Name the lines that were drawn."""
+    if shown is None or len(shown.numbers) > BAR:
+        return []
+    drawn = {shown.key(spot) for panel in grid.panels for spot in panel.spots}
+    keys = [key for key in shown.keys if key in drawn]
+    if len(keys) < 2:
+        return []
+    return [(Line2D([], [], **shown.line(key)), key) for key in keys]

@@ -15,8 +15,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
 from gradflow.report.plots.data import Band, finite_range
-from gradflow.report.plots.frame import figure
-from gradflow.report.plots.layout import Panel, panels
+from gradflow.report.plots.facets import Panel, facets
+from gradflow.report.plots.frame import Bar, figure
 from gradflow.report.plots.style import norm_label, power_of_ten
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ def draw(bands: Sequence[Band], state: str, x: str) -> Figure:
             f"kind heatmap needs more than one length; this run has {lengths[0]} only\n"
             f"  fix: sweep it, for example  length: [16, 64, 256]"
         )
-    made, left_out = panels(bands, {"length"})
+    grid = facets(bands, {"length"})
     low, high = finite_range(bands)
     most = max(-low, high, 3.0)
     scale = SymLogNorm(linthresh=1, linscale=0.5, vmin=-most, vmax=most, base=10)
     colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad=ZERO)
 
-    def panel(ax: Axes, one: Panel) -> list[str]:
+    def panel(ax: Axes, one: Panel[Band]) -> list[str]:
         ax.set_facecolor(BEYOND)
         dead = False
-        for band in one.bands:
+        for band in one.spots:
             row = lengths.index(band.length)
             alive = np.isfinite(band.median)
             ax.pcolormesh(
@@ -60,22 +60,16 @@ def draw(bands: Sequence[Band], state: str, x: str) -> Figure:
         _axes(ax, lengths)
         return ["black: exactly 0"] if dead else []
 
-    rows = 0.75 + 0.12 * min(len(lengths), 12)
-    notes = ["median; blue: vanished, white: 1, red: exploded, grey: no such step", left_out]
-    fig = figure(made, panel, None, notes, height=rows)
+    rows = 0.5 + 0.12 * min(len(lengths), 12)
     ticks = [side * k for k in (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000) for side in (-1, 1)]
-    bar = fig.colorbar(
+    bar = Bar(
         ScalarMappable(scale, colours),
-        ax=list(fig.axes),
-        label=norm_label(state),
-        format=FuncFormatter(power_of_ten),
-        ticks=[0, *ticks],
-        aspect=12 * fig.get_figheight(),
-        pad=0.02,
+        norm_label(state),
+        (min(low, -1.0), max(high, 1.0)),
+        {"format": FuncFormatter(power_of_ten), "ticks": [0, *ticks], "aspect": 15 * grid.shape[0]},
     )
-    bar.ax.minorticks_off()
-    bar.ax.set_ylim(min(low, -1.0), max(high, 1.0))
-    return fig
+    notes = ["median; blue: vanished, white: 1, red: exploded, grey: no such step"]
+    return figure(grid, panel, None, notes, height=rows, bar=bar)
 
 
 def _axes(ax: Axes, lengths: Sequence[int]) -> None:

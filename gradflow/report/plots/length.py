@@ -9,9 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gradflow.errors import UserError
-from gradflow.report.plots.data import Band, statistics
+from gradflow.report.plots.data import Band
+from gradflow.report.plots.facets import Panel, common_ranges, facets
 from gradflow.report.plots.frame import figure
-from gradflow.report.plots.layout import Hue, Panel, hue, panels
+from gradflow.report.plots.hues import Hue, hue
+from gradflow.report.plots.spots import statistics
 from gradflow.report.plots.style import decade_axis, length_axis, limits, norm_label
 
 if TYPE_CHECKING:
@@ -29,21 +31,31 @@ def draw(bands: Sequence[Band], state: str, x: str) -> Figure:
             f"  fix: sweep it, for example  length: [16, 64, 256]"
         )
     shown = hue(bands)
-    made, left_out = panels(bands, {shown.axis or "cell", "length"})
+    grid = facets(bands, {shown.axis, "length"})
+    ranges = common_ranges(grid, _range)
 
-    def panel(ax: Axes, one: Panel) -> list[str]:
+    def panel(ax: Axes, one: Panel[Band]) -> list[str]:
         ax.set_ylabel(f"{norm_label(state)} at the far end")
         ax.set_xlabel("length $T$")
-        return _far_ends(ax, one.bands, shown, lengths)
+        return _far_ends(ax, one.spots, shown, lengths, ranges[one])
 
-    return figure(made, panel, shown, [statistics(bands), left_out])
+    return figure(grid, panel, shown, [statistics(bands)])
 
 
-def _far_ends(ax: Axes, bands: Sequence[Band], shown: Hue, lengths: Sequence[int]) -> list[str]:
-    ends = np.array([[b.low[-1], b.median[-1], b.high[-1]] for b in bands])
+def _range(bands: Sequence[Band]) -> tuple[float, float]:
+    ends = np.array([[0.0, b.low[-1], b.median[-1], b.high[-1]] for b in bands])
     finite = ends[np.isfinite(ends)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    low, high = min(low, 0.0), max(high, 0.0)
+    return float(finite.min()), float(finite.max())
+
+
+def _far_ends(
+    ax: Axes,
+    bands: Sequence[Band],
+    shown: Hue,
+    lengths: Sequence[int],
+    ends: tuple[float, float],
+) -> list[str]:
+    low, high = ends
     decade_axis(ax, low, high)
     length_axis(ax, lengths)
     notes = limits(ax)
@@ -63,6 +75,15 @@ def _far_ends(ax: Axes, bands: Sequence[Band], shown: Hue, lengths: Sequence[int
         )
         medians = np.array([band.median[-1] for band in mine])
         ax.plot(along, np.maximum(medians, floor), marker="o", ms=2.5, **line)
-        if not np.isfinite(medians).all():
-            notes.append("a line that leaves the picture below: exactly 0")
+        dead = [length for length, y in zip(along, medians, strict=True) if y == -np.inf]
+        if dead:
+            ax.plot(
+                dead,
+                len(dead) * [ax.get_ylim()[0]],
+                "x",
+                ms=4,
+                color=line["color"],
+                clip_on=False,
+            )
+            notes.append("×: exactly 0")
     return notes

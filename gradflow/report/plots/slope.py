@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gradflow.report.plots.data import HIGH, LOW, Band
+from gradflow.report.plots.facets import facets
 from gradflow.report.plots.frame import figure
-from gradflow.report.plots.layout import Hue, by_cell, hue, longest, panels
+from gradflow.report.plots.hues import Hue, by_cell, hue
+from gradflow.report.plots.spots import longest
 from gradflow.report.plots.style import GREY, literal
+from gradflow.report.plots.text import LINE, ruler, wrap
 from gradflow.report.records import quantile
 
 if TYPE_CHECKING:
@@ -22,48 +25,83 @@ __all__ = ["draw"]
 
 LABEL = "decades per step"
 
+SIZE = 7.0
+"""Of the names of rows, in points."""
+
+WIDEST = 1.3
+"""How wide the names of rows may be, in inches, before they are broken."""
+
+TICKS = 4
+"""Values of an axis that can all be written below it."""
+
 
 def draw(bands: Sequence[Band], state: str, x: str) -> Figure:
     """Draw the slopes of the longest sequences: against a numeric axis, or a row for each cell."""
     bands = longest(bands)
     axis = hue(bands)
-    notes = [f"slope of log10 of the norm of ∂L/∂{state} per step back", _lengths(bands)]
-    if len(axis.numbers) > 1:
-        shown = by_cell(bands)
-        made, left_out = panels(bands, {"cell", "length", axis.axis})
-        return figure(
-            made, lambda ax, one: _along(ax, one.bands, axis, shown), shown, [*notes, left_out]
-        )
-    made, left_out = panels(bands, {"length", axis.axis or "cell"})
-    rows = max(len({axis.key(band) for band in one.bands}) for one in made)
+    notes = [f"slope of log10 of the norm of ∂L/∂{state} per step back"]
+    if axis.axis != "layer" and len(axis.numbers) > 2:
+        shown = by_cell(bands, {axis.axis})
+        grid = facets(bands, {shown.axis, axis.axis, "length"})
+        ends = _reach(bands, [])
+        return figure(grid, lambda ax, one: _along(ax, one.spots, axis, shown, ends), shown, notes)
+    axis = by_cell(bands) if len({band.cell for band in bands}) > 1 else axis
+    grid = facets(bands, {"length", axis.axis})
+    rows = max(_tall({axis.key(band) for band in one.spots}) for one in grid.panels)
+    ends = _reach(bands, [float(slope) for band in bands for slope in band.slopes])
     return figure(
-        made,
-        lambda ax, one: _by_row(ax, one.bands, axis),
+        grid,
+        lambda ax, one: _by_row(ax, one.spots, axis, ends),
         None,
-        [*notes, left_out],
-        height=0.55 + 0.17 * rows,
+        notes,
+        height=0.4 + rows,
     )
 
 
-def _along(ax: Axes, bands: Sequence[Band], axis: Hue, shown: Hue) -> list[str]:
+def _broken(key: str) -> list[str]:
+    return wrap(key, WIDEST, ruler(SIZE))
+
+
+def _tall(keys: Collection[str]) -> float:
+    """Return the height in inches of rows that have these names."""
+    return len(keys) * max(0.17, *(len(_broken(key)) * SIZE * LINE for key in keys))
+
+
+def _reach(bands: Sequence[Band], more: Sequence[float]) -> tuple[float, float]:
+    """Return where all panels begin and end: around zero and what is drawn."""
+    fits = [band.slopes for band in bands if band.slopes.size]
+    drawn = [0.0, *more, *(float(quantile(one, q)) for one in fits for q in (LOW, HIGH))]
+    low, high = min(drawn), max(drawn)
+    margin = 0.06 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _along(
+    ax: Axes, bands: Sequence[Band], axis: Hue, shown: Hue, ends: tuple[float, float]
+) -> list[str]:
     """Draw slope against the value of a swept axis: median and band over seeds, by cell."""
     ax.axhline(0, color=GREY, linewidth=0.5, zorder=0.5)
     several = False
-    for cell in shown.keys:
-        mine = [b for b in bands if b.cell == cell and b.slopes.size]
+    for key in shown.keys:
+        mine = [b for b in bands if shown.key(b) == key and b.slopes.size]
         mine.sort(key=lambda band: axis.numbers[axis.keys.index(axis.key(band))])
         along = [axis.numbers[axis.keys.index(axis.key(band))] for band in mine]
         low, median, high = ([float(quantile(b.slopes, q)) for b in mine] for q in (LOW, 0.5, HIGH))
-        line = shown.line(cell)
+        line = shown.line(key)
         ax.fill_between(along, low, high, color=line["color"], alpha=0.16, linewidth=0)
         ax.plot(along, median, marker="o", ms=2.5, **line)
         several |= any(b.slopes.size > 1 for b in mine)
+    first, last = min(axis.numbers), max(axis.numbers)
+    ax.set_xlim(first - 0.04 * (last - first), last + 0.04 * (last - first))
+    if len(axis.numbers) <= TICKS:
+        ax.set_xticks(axis.numbers, [literal(key) for key in axis.keys])
+    ax.set_ylim(ends)
     ax.set_xlabel(literal(axis.title))
     ax.set_ylabel(LABEL)
     return ["median and 10–90 % of the seeds"] if several else []
 
 
-def _by_row(ax: Axes, bands: Sequence[Band], axis: Hue) -> list[str]:
+def _by_row(ax: Axes, bands: Sequence[Band], axis: Hue, ends: tuple[float, float]) -> list[str]:
     """Draw a row for each cell or setting: every seed, their median and 10–90 % range."""
     ax.axvline(0, color=GREY, linewidth=0.5, zorder=0.5)
     keys = [key for key in axis.keys if any(axis.key(band) == key for band in bands)]
@@ -79,14 +117,11 @@ def _by_row(ax: Axes, bands: Sequence[Band], axis: Hue) -> list[str]:
         ax.plot(band.slopes, rows, "o", ms=3, mew=0, color=colour, alpha=0.6)
         ax.plot(median, row, "|", ms=8, mew=1.6, color=colour)
         several |= band.slopes.size > 1
-    ax.set_yticks(range(len(keys)), [literal(key) for key in keys])
+    ax.set_yticks(range(len(keys)), [literal("\n".join(_broken(key))) for key in keys])
+    ax.set_xlim(ends)
     ax.set_ylim(len(keys) - 0.5, -0.5)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel(LABEL)
+    ax.set_ylabel(literal(axis.title))
     return ["each seed, their median and 10–90 %"] if several else []
-
-
-def _lengths(bands: Sequence[Band]) -> str:
-    lengths = sorted({band.length for band in bands})
-    return f"T = {', '.join(map(str, lengths))}"

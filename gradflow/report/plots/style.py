@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS",
     "DASHES",
+    "FORMAT",
     "GREY",
     "decade_axis",
     "length_axis",
@@ -36,11 +37,18 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """The palette of Okabe and Ito (2008), told apart by the colour-blind; without its yellow, which
 fades on paper."""
 
-DASHES: tuple[Any, ...] = ("-", (0, (4, 1.3)), (0, (1.2, 1.1)), (0, (6, 1.3, 1.2, 1.3)))
-"""Solid, dashed, dotted, dash-dotted: they tell lines apart in black and white, and let one that
-lies under another show through. With seven colours the pair repeats after 28 lines."""
+DASHES: tuple[Any, ...] = (
+    "-", (0, (4, 1.3)), (0, (1.2, 1.1)), (0, (6, 1.3, 1.2, 1.3)), (0, (9, 2.5)),
+    (0, (6, 1.3, 1.2, 1.3, 1.2, 1.3)),
+)  # fmt: skip
+"""Solid, dashed, dotted, dash-dotted, long, dash-dot-dotted: they tell lines apart in black and
+white, and let one that lies under another show through. With seven colours the pair repeats after
+42 lines."""
 
 GREY = "#707070"
+
+FORMAT = "_format"
+"""Label of the texts that `limits` writes beside the axes; the underscore hides it from legends."""
 
 _STYLE = {
     "axes.formatter.use_mathtext": True,
@@ -161,7 +169,7 @@ def limits(ax: Axes) -> list[str]:
                 marked.append(end)
                 ax.text(
                     1.01, end, name, fontsize=5.5, color=GREY, va="center",
-                    transform=ax.get_yaxis_transform(),
+                    transform=ax.get_yaxis_transform(), label=FORMAT,
                 )  # fmt: skip
     return ["dotted: beyond it the format reads 0 (or ∞)"] if marked else []
 

@@ -1,0 +1,111 @@
+"""Where a curve, a map or a bar belongs in a sweep: what panels and colours are chosen by."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gradflow.report.format import axis_names, setting
+
+__all__ = ["Place", "Spot", "combinations", "longest", "statistics", "varying", "words"]
+
+Place = tuple[int, str]
+"""A layer and a direction."""
+
+ARROWS = {"forward": "→", "backward": "←", "both": "↔"}
+
+_WORDS = {
+    ("model.bidirectional", "false"): "one direction",
+    ("model.bidirectional", "true"): "both directions",
+    ("model.layers", "1"): "1 layer",
+}
+"""Settings that read better in other words."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A point of a sweep, its seeds together, at one place of the network.
+
+    Parameters
+    ----------
+    cell, length, axes
+        The point; `axes` are the other swept axes.
+    place : tuple of int and str
+        Layer and direction.
+    seeds, sequences : int
+        How many curves it stands for.
+    """
+
+    cell: str
+    length: int
+    axes: Mapping[str, Any]
+    place: Place
+    seeds: int
+    sequences: int
+
+    def value(self, axis: str) -> str:
+        """Write the value at a swept axis; empty where this point has none."""
+        return setting(self.axes[axis]) if axis in self.axes else ""
+
+    def at(self, dim: str) -> Hashable:
+        """Return where it stands along ``cell``, ``length``, ``layer``, ``direction``, an axis."""
+        if dim in ("cell", "length"):
+            found: Hashable = getattr(self, dim)
+            return found
+        if dim in ("layer", "direction"):
+            return self.place[dim == "direction"]
+        return self.value(dim)
+
+
+def varying(spots: Sequence[Spot]) -> list[str]:
+    """Return the swept axes, other than cell and length, with more than one value."""
+    paths = dict.fromkeys(path for spot in spots for path in spot.axes)
+    return [path for path in paths if len({spot.value(path) for spot in spots}) > 1]
+
+
+def combinations(spots: Iterable[Spot], dims: Sequence[str]) -> list[tuple[Hashable, ...]]:
+    """List the combinations of values that there are, in the order of the spots."""
+    return list(dict.fromkeys(tuple(spot.at(dim) for dim in dims) for spot in spots))
+
+
+def longest(spots: Sequence[Any]) -> list[Any]:
+    """Keep, of spots equal in all but length, the one of the greatest."""
+    best: dict[object, Spot] = {}
+    for spot in spots:
+        key = (spot.cell, spot.place, *(spot.value(path) for path in spot.axes))
+        if key not in best or spot.length > best[key].length:
+            best[key] = spot
+    return list(best.values())
+
+
+def statistics(spots: Sequence[Spot], what: str = "median and 10–90 %") -> str:
+    """Say what lines and bands stand for."""
+    seeds, sequences = (max(getattr(s, name) for s in spots) for name in ("seeds", "sequences"))
+    if seeds * sequences == 1:
+        return ""
+    many = [f"{n} {word}" for n, word in ((seeds, "seeds"), (sequences, "sequences")) if n > 1]
+    return f"{what} of {' × '.join(many)}"
+
+
+def words(values: Mapping[str, Hashable]) -> str:
+    """Write where something stands along some dimensions: ``both directions, layer 1 ←``."""
+    names = axis_names(dim for dim in values if "." in dim)
+    written: list[str] = []
+    for dim, value in values.items():
+        if value == "":
+            continue
+        if dim == "direction":
+            arrow = ARROWS.get(str(value), str(value))
+            written.append(f"{written.pop()} {arrow}" if written else f"{value} {arrow}")
+        elif dim == "length":
+            written.append(f"T = {value}")
+        elif dim == "layer":
+            written.append(f"layer {value}")
+        elif dim == "model.layers":
+            written.append(_WORDS.get((dim, str(value)), f"{value} layers"))
+        elif dim == "cell":
+            written.append(str(value))
+        else:
+            written.append(_WORDS.get((dim, str(value)), f"{names.get(dim, dim)} {value}"))
+    return ", ".join(written)

@@ -34,7 +34,7 @@ def table(
 ) -> Table:
     """Lay the rows out: cell, swept axes, length, then the numbers of `gradflow.report.rates`.
 
-    What all rows share stands in the title (the length) or nowhere (layer and direction, where
+    What all rows share stands in the title (cell, length) or nowhere (layer and direction, where
     there is one). Names stand as they are: nothing in them is taken for markup.
 
     Parameters
@@ -52,9 +52,14 @@ def table(
     """
     write = plain if ascii_only else str
     columns = {name: made for name, made in _columns(rows, narrow).items() if name not in without}
-    lengths = {row.length for row in rows}
-    if len(lengths) == 1:
-        title = " · ".join(filter(None, [title, f"length {columns.pop('length')[0]}"]))
+    shared: dict[str, set[Any]] = {"length": {row.length for row in rows}}
+    if len(rows) > 1:
+        shared = {"cell": {row.cell for row in rows}, **shared}
+    for name, values in shared.items():
+        if len(values) == 1:
+            alone = columns.pop(name)[0]
+            alone = alone if name == "cell" else f"length {alone}"
+            title = " · ".join(filter(None, [title, alone]))
     made = Table(
         title=Text(write(title), style="bold") if title else None,
         title_justify="left",
@@ -63,12 +68,12 @@ def table(
         show_edge=False,
     )
     for name in columns:
-        text = name in ("cell", "verdict") or "." in name
+        text = name == "cell" or "." in name
         header = axis_names(columns)[name] if "." in name else name
         whole = [header, *columns[name]]
         made.add_column(
             Text(write(header)),
-            justify="left" if text else "right",
+            justify="left" if text or name == "verdict" else "right",
             no_wrap=not text,
             overflow="fold",
             min_width=max(map(len, " ".join(whole).split() if text else whole)),
@@ -82,12 +87,14 @@ def table(
 def print_table(rows: Sequence[Row], console: Console | None = None, *, title: str = "") -> None:
     """Print the table and a note on its columns, as the terminal's width and encoding allow.
 
-    Where the width does not do, labels break, then the half-life and float64 are left out.
+    Where the width does not do, labels break, then the half-life and the horizons are left out,
+    the widest format first: the verdict always fits.
     """
     console = console or Console()
     unbounded = console.options.update(width=10_000)
     ascii_only = not console.encoding.lower().startswith("utf")
-    for without in ((), ("half-life",), ("half-life", "float64")):
+    optional = ("half-life", *reversed(list(LIMITS)))
+    for without in (optional[:n] for n in range(len(optional) + 1)):
         for narrow in (False, True):
             made = table(rows, title, narrow=narrow, without=without, ascii_only=ascii_only)
             if Measurement.get(console, unbounded, made).minimum <= console.width:
@@ -132,7 +139,9 @@ def _columns(rows: Sequence[Row], narrow: bool) -> dict[str, list[str]]:
         columns[path] = [setting(row.axes[path]) if path in row.axes else "" for row in rows]
     columns["length"] = [str(row.length) for row in rows]
     if len({(one.layer, one.direction) for one in ones}) > 1:
-        columns["layer"] = [f"{one.layer} {_ARROWS[one.direction]}" for one in ones]
+        one_way = len({one.direction for one in ones}) == 1
+        arrows = {way: "" if one_way else f" {arrow}" for way, arrow in _ARROWS.items()}
+        columns["layer"] = [f"{one.layer}{arrows[one.direction]}" for one in ones]
     columns["decades"] = [decades(one.decades) for one in ones]
     columns["per step"] = [_slope(one) for one in ones]
     columns["half-life"] = [_half_life(one) for one in ones]

@@ -6,9 +6,10 @@ Each prediction says whether its assumptions hold (`Prediction.applies`), and if
 from gradflow.core.theory.bounds import norm_bound, radius_rate
 from gradflow.core.theory.carrousel import carrousel_rate, chrono_decay, chrono_rate
 from gradflow.core.theory.gated import population_rate
-from gradflow.core.theory.mean_field import rnn_chi
+from gradflow.core.theory.mean_field import rnn_chi, rnn_driven
 from gradflow.core.theory.prediction import Prediction
 from gradflow.core.theory.rest import at_rest
+from gradflow.core.theory.survey import predict
 
 __all__ = [
     "Prediction",
@@ -18,6 +19,8 @@ __all__ = [
     "chrono_rate",
     "norm_bound",
     "population_rate",
+    "predict",
     "radius_rate",
     "rnn_chi",
+    "rnn_driven",
 ]

@@ -52,7 +52,7 @@ def population_rate(
     units: int = 1024,
     populations: int = 4,
     steps: int = 256,
-    settle: int = 64,
+    settle: int | None = None,
 ) -> Prediction:
     """Predict the rate of one layer from its gains σ_k, its drive and its inputs.
 
@@ -69,7 +69,8 @@ def population_rate(
     units, populations : int
         Size of a population, and how many of them; their scatter gives the error.
     steps, settle : int
-        Steps that a population makes, and how many are left out of the rate at either end.
+        Steps that a population makes, and how many are left out of the rate at either end; None
+        means a quarter, which leaves a half.
 
     Raises
     ------
@@ -77,6 +78,7 @@ def population_rate(
         If the cell has recurrent weights that the theory does not cover, or x is too short.
     """
     steps = min(steps, len(x))
+    settle = steps // 4 if settle is None else settle
     if steps < 2 * settle + 2:
         raise ValueError(f"{steps} steps are too few: {settle} settle at either end")
     halves = np.array(

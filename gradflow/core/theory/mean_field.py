@@ -1,4 +1,4 @@
-"""Mean field of the vanilla RNN, in closed form for N → ∞.
+"""Mean field of the vanilla RNN for N → ∞.
 
 References
 ----------
@@ -10,6 +10,7 @@ transient chaos, NeurIPS 2016. S. Schoenholz et al., Deep information propagatio
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 
 import numpy as np
 
@@ -18,11 +19,15 @@ from gradflow.core.theory.prediction import Prediction
 from gradflow.core.theory.weights import why_not_wide
 from gradflow.core.typing import Array
 
-__all__ = ["rnn_chi"]
+__all__ = ["rnn_chi", "rnn_driven"]
 
 _Z = np.arange(-1000, 1000) * 0.01 + 0.005
 _DZ = np.exp(-(_Z**2) / 2) * 0.01 / math.sqrt(2 * math.pi)
 """∫Dz by the midpoint rule: exact to rounding for smooth functions, and no node at relu's kink."""
+
+_COARSE = np.arange(-80, 80) * 0.1 + 0.05
+_WEIGHTS = np.exp(-(_COARSE**2) / 2) * 0.1 / math.sqrt(2 * math.pi)
+"""The same, for functions that are also averaged over units."""
 
 _LARGEST = 1e12
 """Variance beyond which the state counts as growing without bound."""
@@ -62,18 +67,69 @@ def rnn_chi(
     _, slope = ACTIVATIONS[activation]
     chi = gain**2 * _mean(slope(_outputs(activation, min(q, _LARGEST))) ** 2)
     rate = 0.5 * math.log10(chi) if chi > 0 else -math.inf
-    why_not = why_not_wide(units)
+    why_not = _why_not(units, chi)
     if math.isinf(q):
         why_not.append("the state does not settle: its variance grows without bound")
-    if units is not None and chi > 1 and units < _CHAOS and not why_not:
-        why_not.append(f"chaotic, and {units} units are few: nets may cycle instead (N ≥ {_CHAOS})")
-    chaos = "; chaotic: holds for the mean slope, single values do not repeat" if chi > 1 else ""
+    return _predicted(rate, why_not, f"χ = {chi:.4g}, q = {q:.4g}")
+
+
+def rnn_driven(gain: float, drive: Array, activation: Activation = "tanh") -> Prediction:
+    """Mean-field rate under a given drive: χ_t step by step, its logarithm averaged over time.
+
+    ::
+
+        q_t = g² E_i ∫Dz f(u_{i,t−1} + √q_{t−1} z)²      variance of W s_{t−1}
+        χ_t = g² E_i ∫Dz f′(u_{i,t} + √q_t z)²           u_{i,t} of unit i as it is
+        rate = mean over t of ½ log10 χ_t
+
+    Where the drive is Gaussian over units and its variance constant, this is `rnn_chi`.
+
+    Parameters
+    ----------
+    gain : float
+        g.
+    drive : array
+        U x_t + b, ``(steps, units)``; the first tenth of the steps is left out of the mean.
+    activation : str
+        f.
+    """
+    f, slope = ACTIVATIONS[activation]
+
+    def seen(q: float, u: Array) -> Array:
+        return f(u[:, None] + math.sqrt(q) * _COARSE)
+
+    def later(q: float, u: Array) -> float:
+        return min(gain**2 * float(np.mean(seen(q, u) ** 2 @ _WEIGHTS)), _LARGEST)
+
+    with np.errstate(divide="ignore", over="ignore"):
+        *before, q = accumulate(drive, later, initial=0.0)
+        chi = [
+            gain**2 * np.mean(slope(seen(*at)) ** 2 @ _WEIGHTS)
+            for at in zip(before, drive, strict=True)
+        ]
+        logs = 0.5 * np.log10(chi)
+    rate = float(np.mean(logs[len(logs) // 10 :]))
+    why_not = _why_not(drive.shape[1], 10 ** (2 * rate))
+    if q >= _LARGEST:
+        why_not.append("the state does not settle: its variance grows without bound")
+    return _predicted(rate, why_not, f"χ = {10 ** (2 * rate):.4g} on average")
+
+
+def _why_not(units: int | None, chi: float) -> list[str]:
+    reasons = why_not_wide(units)
+    if units is not None and chi > 1 and units < _CHAOS and not reasons:
+        reasons = [f"chaotic, and {units} units are few: nets may cycle instead (N ≥ {_CHAOS})"]
+    return reasons
+
+
+def _predicted(rate: float, why_not: list[str], figures: str) -> Prediction:
+    chaos = "; chaotic: holds for the mean slope, single values do not repeat" if rate > 0 else ""
     return Prediction(
         name="mean field",
         rate=rate,
         kind="estimate",
         applies=not why_not,
-        note="; ".join(why_not) or f"random weights, N → ∞: χ = {chi:.4g}, q = {q:.4g}{chaos}",
+        note="; ".join(why_not) or f"random weights, N → ∞: {figures}{chaos}",
         source="Sompolinsky, Crisanti & Sommers 1988; Poole et al. 2016; Schoenholz et al. 2017",
     )
 

@@ -9,12 +9,12 @@ import numpy as np
 from gradflow.core.cells import GRU, LSTM, Cell, blocks, sigmoid
 from gradflow.core.theory.prediction import Prediction
 from gradflow.core.theory.weights import gains, why_not_random
-from gradflow.core.typing import Params
+from gradflow.core.typing import Array, Params
 
 __all__ = ["at_rest"]
 
 
-def at_rest(cell: Cell, p: Params) -> Prediction:
+def at_rest(cell: Cell, p: Params, x: Array | None = None) -> Prediction:
     """Rate where the state stays zero and gates are constant, W_g random.
 
     ::
@@ -33,6 +33,8 @@ def at_rest(cell: Cell, p: Params) -> Prediction:
         An LSTM or a GRU.
     p : Params
         The parameters of one net, ``(1, rows, cols)``.
+    x : array or None
+        The inputs, to judge whether this applies; None means silence.
 
     Raises
     ------
@@ -62,6 +64,8 @@ def at_rest(cell: Cell, p: Params) -> Prediction:
         write = gate["o"] * (1 - gate["f"] if cell.coupled else gate["i"])
     rate = math.log10(keep + write * sigma)
     why_not = why_not_random(p["W"][0], count)
+    if x is not None and x.any():
+        why_not.append("the input is not silent")
     if any(np.ptp(value) > 0 for value in bias.values()):
         why_not.append("biases differ from unit to unit")
     if bias["g"].any() or inner.any():

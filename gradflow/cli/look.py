@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradflow.cli.options import Json, Results, RunName
-from gradflow.cli.screen import emit_json, grid, piped, say, show_rows
+from gradflow.cli.screen import emit_json, grid, piped, say, show_digest, show_rows
 
 if TYPE_CHECKING:
     from gradflow.experiment.store import Run
@@ -70,14 +70,20 @@ def show(
     every: Annotated[bool, typer.Option("--all", help="Every length, not the greatest alone.")] = (
         False
     ),
+    quantity: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Any recorded quantity, e.g. path_share.")
+    ] = None,
     results: Results = Path("results"),
     as_json: Json = False,
 ) -> None:
-    """Show one run: its table, and what it was computed with."""
+    """Show one run: its table, and what it was computed with; or one quantity by lag or gate."""
     from gradflow.report.rows import rows
     from gradflow.report.table import records
 
     stored = _open(run, results)
+    if quantity is not None:
+        _show_quantity(stored, quantity, as_json)
+        return
     found = rows(stored, state, every=every)
     environments = stored.manifest.get("environments", {})
     if as_json:
@@ -100,6 +106,16 @@ def show(
     say(f"  created {stored.manifest['created']}, updated {stored.manifest['updated']}")
     for environment in environments.values():
         say("  " + ", ".join(f"{key} {_words(value)}" for key, value in environment.items()))
+
+
+def _show_quantity(stored: Run, name: str, as_json: bool) -> None:
+    from gradflow.report.digest import as_data, digest
+
+    found = digest(stored, name)
+    if as_json:
+        emit_json({"name": stored.name, **as_data(found)})
+    else:
+        show_digest(found, stored.name)
 
 
 def export(

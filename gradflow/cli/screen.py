@@ -14,10 +14,11 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from gradflow.report.digest import Digest
     from gradflow.report.rows import Row
     from gradflow.testing.trust import Trust
 
-__all__ = ["emit", "emit_json", "grid", "piped", "say", "show_rows", "show_trust"]
+__all__ = ["emit", "emit_json", "grid", "piped", "say", "show_digest", "show_rows", "show_trust"]
 
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""

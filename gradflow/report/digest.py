@@ -95,8 +95,6 @@ def print_digest(shown: Digest, title: str, console: Console | None = None) -> N
         return Text(plain(text) if ascii_only else text)
 
     made = Table(
-        title=write(f"{title} · {shown.quantity} by {shown.along}"),
-        title_justify="left",
         box=box.ASCII2 if ascii_only else box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
@@ -114,6 +112,7 @@ def print_digest(shown: Digest, title: str, console: Console | None = None) -> N
     for line in shown.lines:
         cells = [_cell(line.values.get(column), shown.unit) for column in columns]
         made.add_row(*(write(line.labels.get(label, "")) for label in labels), *map(write, cells))
+    console.print(write(f"{title} · {shown.quantity} by {shown.along}"), style="bold")
     console.print(made)
     unit = {"1": "", "log10": "log10; "}.get(shown.unit, f"{shown.unit}; ")
     console.print(write(f"{unit}medians over sequences, then over seeds."), style="dim")

@@ -149,7 +149,14 @@ def test_contributions_hundreds_of_decades_away(rho: float, T: int):
     x[2], x[9] = 1e-5, -1e-5
     if rho > 1:
         weights[0][0]["U"][:] = 0
-    result = run(net, weights, x, loss, [T]).quantities(0, T, loss)
+    found, gradients = run(net, weights, x, loss, [T]), Gradients(net)
+    backpropagate(net, weights, x, loss, [T], [gradients], Schedule(64))
+    result = found.quantities(0, T, loss)
+    total = gradients.sums[0, 0, "U"]
+    wanted = np.log10(1e-5 * (1 - rho**7)) if rho < 1 else np.log10(1e-5 * (1 - rho**-7))
+    log10 = np.log10(abs(total.parts[0].item())) + total.exponent.item() * np.log10(2)
+    distance = T - 10 if rho < 1 else T - 3
+    np.testing.assert_allclose(log10, wanted + distance * np.log10(rho), rtol=1e-12)
     logs = result["contribution_U"].values[0, 0, 0, 0]
     np.testing.assert_allclose(
         logs[[2, 9]], np.log10(rho) * np.array([T - 3, T - 10]) - 5, rtol=1e-12
@@ -159,6 +166,20 @@ def test_contributions_hundreds_of_decades_away(rho: float, T: int):
     np.testing.assert_allclose(
         result["conflict_U"].values.item(), (far - near) / (far + near), rtol=1e-12
     )
+
+
+def test_a_sequence_without_error_does_not_hide_the_others():
+    """The first sequence's v is 0, at exponent 0; the second's flow is 10^−1000."""
+    T = 1001
+    net = Network(RNN(1, activation="identity", bias=False), 1)
+    weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), 0.1)},),)
+    x = np.zeros((T, 1, 1, 2))
+    x[0] = 1
+    loss, gradients = Loss("probe", "last", np.array([[[0.0, 1.0]]])), Gradients(net)
+    backpropagate(net, weights, x, loss, [T], [gradients], Schedule(64))
+    total = gradients.sums[0, 0, "U"]
+    log10 = np.log10(total.parts[0].item()) + total.exponent.item() * np.log10(2)
+    np.testing.assert_allclose(log10, -1000, rtol=1e-12)
 
 
 def test_a_parameter_that_is_not_there_is_named():

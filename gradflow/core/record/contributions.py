@@ -6,17 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gradflow.core.cells import Summand
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network
 from gradflow.core.observe import Block
 from gradflow.core.quantity import Quantity, Result
-from gradflow.core.record.rank_ones import RankOnes
+from gradflow.core.record.rank_ones import RankOnes, factors, summands_of
 from gradflow.core.record.series import Series
-from gradflow.core.record.sizes import Sized
 from gradflow.core.record.track import Every
 from gradflow.core.scaled import Scaled
-from gradflow.core.typing import Array
 
 __all__ = ["Contributions"]
 
@@ -103,17 +100,10 @@ class Contributions:
 
     def block(self, block: Block) -> None:
         """Add the block's steps."""
-        swept, tape = block.swept, block.tape
-        each: dict[tuple[str, int], list[Summand]] = {}
-        for k, da in enumerate(swept.da):
-            t = swept.start + k
-            before, after = tape.states[t : t + 2]
-            found = block.cell.summands(block.p, tape.caches[t], da, before, after, tape.x[t])
-            for name in self.names:
-                for index, summand in enumerate(found[name]):
-                    each.setdefault((name, index), []).append(summand)
-        for (name, index), summands in each.items():
-            left, right = _factors(summands, swept.exponent)
+        for (name, index), summands in summands_of(block).items():
+            if name not in self.names:
+                continue
+            left, right = factors(summands, block.swept.exponent)
             place = (block.layer, block.direction)
             self.series[name].put((*place, index), block.first + 1, left.log10 + right.log10)
             key, new = (*place, name, summands[0].gate), RankOnes.sum(left, right)
@@ -140,21 +130,3 @@ class Contributions:
             dims = (*axes, "sequence")
             result[f"conflict_{name}"] = Quantity(f"conflict_{name}", dims, values, axes, "1")
         return result
-
-
-def _factors(summands: list[Summand], exponent: Array) -> tuple[Sized, Sized]:
-    """Left and right factors of consecutive steps, all written as outer products."""
-    lefts, rights = [], []
-    for _, form, left, right in summands:
-        if form == "outer" and right is not None:
-            lefts.append(left)
-            rights.append(right)
-        else:
-            lefts.append(left if right is None else left * right)
-            rights.append(np.ones_like(left[..., :1, :]))
-    left, right = np.stack(lefts), np.stack(rights)
-    if right.ndim < left.ndim:
-        right = right[:, None]
-    steps = np.broadcast_to(exponent, (*left.shape[:-2], 1, left.shape[-1]))
-    one = np.zeros((*right.shape[:-2], 1, right.shape[-1]), np.int32)
-    return Sized.of(Scaled((left,), steps)), Sized.of(Scaled((right,), one))

@@ -6,8 +6,9 @@ import numpy as np
 
 from gradflow.core.network import Network
 from gradflow.core.observe import Block
+from gradflow.core.record.rank_ones import factors, summands_of
+from gradflow.core.record.sizes import Sized
 from gradflow.core.scaled import Scaled
-from gradflow.core.typing import Array
 
 __all__ = ["Gradients"]
 
@@ -28,37 +29,38 @@ class Gradients:
 
     def block(self, block: Block) -> None:
         """Add the block's steps."""
-        swept, tape = block.swept, block.tape
-        count = len(swept.da)
-        steps = slice(swept.start, swept.start + count)
-        before, after = tape.states[steps], tape.states[steps.start + 1 : steps.stop + 1]
-        top = swept.exponent.max(axis=(-2, -1), keepdims=True)
-        for k in range(count):
-            da = np.ldexp(swept.da[k], swept.exponent - top)
-            summands = block.cell.summands(
-                block.p, tape.caches[steps][k], da, before[k], after[k], tape.x[steps][k]
-            )
-            for name, each in summands.items():
-                value = np.concatenate([_product(*s[1:]) for s in each], axis=-2)
-                self._add((block.layer, block.direction, name), Scaled((value,), top))
+        gates: dict[str, list[Scaled]] = {}
+        for (name, _), summands in summands_of(block).items():
+            left, right = factors(summands, block.swept.exponent)
+            gates.setdefault(name, []).append(_sum(left, right))
+        for name, each in gates.items():
+            top = np.max([gate.exponent for gate in each], axis=0)
+            value = np.concatenate([gate.at(top).parts[0] for gate in each], axis=-2)
+            self._add((block.layer, block.direction, name), Scaled((value,), top))
 
     def _add(self, key: tuple[int, int, str], term: Scaled) -> None:
-        if key not in self.sums:
-            self.sums[key] = term.normalised()
-            return
-        top = np.maximum(self.sums[key].exponent, term.exponent)
-        total = self.sums[key].at(top).parts[0] + term.at(top).parts[0]
-        self.sums[key] = Scaled((total,), top)
+        if key in self.sums:
+            top = np.maximum(self.sums[key].exponent, term.exponent)
+            total = self.sums[key].at(top).parts[0] + term.at(top).parts[0]
+            term = Scaled((total,), top)
+        self.sums[key] = term
 
     def inputs(self, first: int, dx: Scaled) -> None:
         """Parameters do not depend on ∂L/∂x."""
 
 
-def _product(form: str, left: Array, right: Array | None) -> Array:
-    """left ⊗ right, summed over columns: ``(nets, rows, cols)``."""
-    if right is not None and form == "outer":
-        outer: Array = left @ right.swapaxes(-1, -2)
-        return outer
-    each = left if right is None else left * right
-    total: Array = np.sum(each, axis=-1, keepdims=True)
-    return total
+def _sum(left: Sized, right: Sized) -> Scaled:
+    """Σ left rightᵀ over steps and sequences, ``(nets, rows, cols)``.
+
+    The exponent is that of the largest summand: a sequence or a step whose own is larger, but whose
+    summand is zero, has no say.
+    """
+    exponent = left.exponent + right.exponent
+    top = exponent.max(axis=(0, -1))[:, None, None]
+    with np.errstate(under="ignore"):
+        level = np.ldexp(left.values, exponent[..., None, :] - top)
+    # (steps, nets, features, columns) → (nets, features, steps · columns)
+    lefts, rights = (
+        np.moveaxis(a, 0, -2).reshape(*a.shape[1:3], -1) for a in (level, right.values)
+    )
+    return Scaled((lefts @ rights.swapaxes(-1, -2),), top)

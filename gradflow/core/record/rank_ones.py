@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradflow.core.cells import Summand
+from gradflow.core.observe import Block
 from gradflow.core.record.sizes import Sized
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
-__all__ = ["RankOnes"]
+__all__ = ["RankOnes", "factors", "summands_of"]
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,48 @@ def _plus(a: Array, a_exponent: Array, b: Array, b_exponent: Array) -> tuple[Arr
         total = np.ldexp(b, (b_exponent - top)[axes])
         total[:old] += np.ldexp(a, (a_exponent - top[:old])[axes])
     return total, top
+
+
+def summands_of(block: Block) -> dict[tuple[str, int], list[Summand]]:
+    """The block's summands, one for each step, by parameter and index of the gate's row block."""
+    swept, tape = block.swept, block.tape
+    each: dict[tuple[str, int], list[Summand]] = {}
+    for k, da in enumerate(swept.da):
+        t = swept.start + k
+        before, after = tape.states[t : t + 2]
+        found = block.cell.summands(block.p, tape.caches[t], da, before, after, tape.x[t])
+        for name, gates in found.items():
+            for index, summand in enumerate(gates):
+                each.setdefault((name, index), []).append(summand)
+    return each
+
+
+def factors(summands: list[Summand], exponent: Array) -> tuple[Sized, Sized]:
+    """Left and right factors of consecutive steps, all written as outer products.
+
+    Parameters
+    ----------
+    summands : list of Summand
+        One gate's of one parameter, one for each step.
+    exponent : array of int
+        That of the steps' cotangents, ``([lengths,] nets, 1, columns)``.
+
+    Returns
+    -------
+    left, right : Sized
+        ``(steps, [lengths,] nets, features, columns)``.
+    """
+    lefts, rights = [], []
+    for _, form, left, right in summands:
+        if form == "outer" and right is not None:
+            lefts.append(left)
+            rights.append(right)
+        else:
+            lefts.append(left if right is None else left * right)
+            rights.append(np.ones_like(left[..., :1, :]))
+    left, right = np.stack(lefts), np.stack(rights)
+    if right.ndim < left.ndim:
+        right = right[:, None]
+    steps = np.broadcast_to(exponent, (*left.shape[:-2], 1, left.shape[-1]))
+    one = np.zeros((*right.shape[:-2], 1, right.shape[-1]), np.int32)
+    return Sized.of(Scaled((left,), steps)), Sized.of(Scaled((right,), one))

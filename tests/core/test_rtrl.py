@@ -11,6 +11,7 @@ import pytest
 from gradflow.core import cells
 from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import CEC, LSTM, RNN, Cell
+from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network, Weights
 from gradflow.core.record import Gradients, Norms
@@ -64,6 +65,16 @@ def test_every_cell_agrees_with_bptt(cell: Cell, layers: int):
     v = rng.normal(size=(NETS, H, COLUMNS))
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
     compare(net, weights, x, Loss("probe", "all" if layers == 1 else "last", v))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "cec"])
+def test_the_truncated_gradient_of_1997_goes_forward_as_well(kind: str):
+    """As its authors had it: the cut makes RTRL cheap."""
+    rng = np.random.default_rng(8)
+    net = Network(CarrouselOnly.of(cells.get(kind)(H)), F)
+    weights = draw(net.cell, rng, inputs=F, nets=NETS)
+    v = rng.normal(size=(NETS, H, COLUMNS))
+    compare(net, weights, rng.normal(size=(STEPS, 1, F, COLUMNS)), Loss("probe", "all", v))
 
 
 @pytest.mark.parametrize("at", ["all", (2, 5)], ids=str)

@@ -80,7 +80,9 @@ def digest(run: Run, name: str) -> Digest:
             "  fix: ask for it under `record` and run again"
         )
     dims = [dim for dim in found.dims if dim != "sequence"]
-    along = "lag" if dims[-1] == "step" and "lag" in found.coords else dims[-1].replace("_", " ")
+    along = dims[-1] if dims else ""
+    if along == "step" and "lag" in found.coords:
+        along = "lag"
     return Digest(name, found.unit, along, tuple(lines))
 
 
@@ -112,7 +114,8 @@ def print_digest(shown: Digest, title: str, console: Console | None = None) -> N
     for line in shown.lines:
         cells = [_cell(line.values.get(column), shown.unit) for column in columns]
         made.add_row(*(write(line.labels.get(label, "")) for label in labels), *map(write, cells))
-    console.print(write(f"{title} · {shown.quantity} by {shown.along}"), style="bold")
+    by = f" by {shown.along}" if shown.along else ""
+    console.print(write(f"{title} · {shown.quantity}{by}"), style="bold")
     console.print(made)
     unit = {"1": "", "log10": "log10; "}.get(shown.unit, f"{shown.unit}; ")
     console.print(write(f"{unit}medians over sequences, then over seeds."), style="dim")
@@ -144,6 +147,8 @@ def _reduced(seeds: Sequence[Quantity]) -> list[tuple[dict[str, str], dict[str, 
     each = [q.values if where is None else _median(q.values, where) for q in seeds]
     values = _median(np.stack(each), 0)
     dims = [dim for dim in first.dims if dim != "sequence"]
+    if not dims:
+        return [({}, {"value": float(values)})]
     rows = []
     for place in np.ndindex(values.shape[:-1]):
         picked = zip(dims[:-1], place, values.shape, strict=False)

@@ -61,6 +61,14 @@ def test_undefined_numbers_are_left_out_of_a_median(tmp_path):
     json.dumps(as_data(found), allow_nan=False)
 
 
+def test_a_number_for_each_sequence_is_one_column(tmp_path):
+    quantity = Quantity("conflict_V", ("sequence",), np.array([0.25, 0.75, 0.5]), {}, "1")
+    run = Run(tmp_path).add("cec", 8, 0, {"conflict_V": quantity})
+    (row,) = digest(run, "conflict_V").lines
+    assert row.values == {"value": 0.5}
+    assert text(run, "conflict_V").startswith("fake · cec · conflict_V\n")
+
+
 def test_exact_zeros_and_infinities_stay(tmp_path):
     values = np.array([[[[-np.inf, -1.0, np.inf]] * 2]])
     run = Run(tmp_path).add("rnn", 2, 0, {"h": series(values, "h")})

@@ -136,10 +136,11 @@ def test_a_gradient_that_is_not_there():
     """Nothing goes in: every gradient is zero, and there is nothing to be relative to."""
     net = Network(CEC(2), 1)
     weights = (({"U": np.ones((1, 2, 1))},),)
-    loss = Loss("probe", "last", np.ones((1, 2, 1)))
-    (result,) = bias(net, weights, np.zeros((4, 1, 1, 1)), loss, 4, 1, [2], Schedule(4))
-    assert np.isnan(result["truncation_error"].values).all()
-    assert np.isnan(result["truncation_cosine"].values).all()
+    for at in ("last", (9,)):
+        loss = Loss("probe", at, np.ones((1, 2, 1)))
+        (result,) = bias(net, weights, np.zeros((4, 1, 1, 1)), loss, 4, 1, [2], Schedule(4))
+        assert np.isnan(result["truncation_error"].values).all()
+        assert np.isnan(result["truncation_cosine"].values).all()
 
 
 def test_both_directions_are_not_truncated():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,23 +23,25 @@ class Sized:
     ----------
     values : array
         ``(..., features, columns)``.
-    norms : array
-        Their norms, ``(..., columns)``: neither squares nor norms leave the range.
     exponent : array of int
         ``(..., columns)``; far below any other where a vector is zero.
     """
 
     values: Array
-    norms: Array
     exponent: Array
 
     @classmethod
     def of(cls, scaled: Scaled) -> Sized:
         """Bring vectors to about 1, exactly."""
         exponent = scaled.magnitude()
-        values = scaled.at(exponent).parts[0]
-        norms = np.sqrt(np.einsum("...fc,...fc->...c", values, values, dtype=np.float64))
-        return cls(values, norms, exponent[..., 0, :])
+        return cls(scaled.at(exponent).parts[0], exponent[..., 0, :])
+
+    @cached_property
+    def norms(self) -> Array:
+        """Norms of the values, ``(..., columns)``: their squares cannot leave the range."""
+        squares = np.einsum("...fc,...fc->...c", self.values, self.values, dtype=np.float64)
+        norms: Array = np.sqrt(squares)
+        return norms
 
     @property
     def log10(self) -> Array:

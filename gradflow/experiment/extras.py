@@ -10,23 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-import numpy as np
-
-from gradflow.core.bptt import backpropagate
 from gradflow.core.cells.specimen import carrousel_of, gates_of
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network
 from gradflow.core.observe import Observer
-from gradflow.core.quantity import Quantity, Result
-from gradflow.core.record import Contributions, FlowMap, Gates, Paths, recorded_steps
-from gradflow.core.schedule import Schedule
-from gradflow.core.spectrum import condition, participation, spectrum
+from gradflow.core.quantity import Result
+from gradflow.core.record import Contributions, Gates, Paths, recorded_steps
 from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.config.models import RecordConfig
-from gradflow.experiment.setting import Setting
 
-__all__ = ["Recorder", "after", "check", "numbers", "recorders"]
+__all__ = ["Recorder", "check", "lacking", "numbers", "recorders", "wanted"]
 
 
 class Recorder(Observer, Protocol):
@@ -55,19 +49,35 @@ def _one_direction(net: Network) -> None:
         )
 
 
+def _single(net: Network) -> None:
+    if net.layers > 1 or net.bidirectional:
+        raise ValueError("theory knows nets of one layer in one direction only")
+
+
+def _forward_only(net: Network) -> None:
+    if net.bidirectional:
+        raise ValueError("truncated BPTT and RTRL follow a stream forward, in one direction")
+
+
 CONDITIONS: dict[str, Callable[[Network], None]] = {
     "paths": _has_carrousel,
     "contributions": _anything,
     "gates": _has_gates,
     "flow_map": _anything,
     "spectrum": _one_direction,
+    "theory": _single,
+    "truncation": _forward_only,
 }
 """Raise ValueError where a kind of record is not defined on a network."""
 
-OBSERVERS = {"paths": Paths, "contributions": Contributions, "gates": Gates}
+METHODS: dict[str, Callable[[Network], None]] = {
+    "bptt": _anything,
+    "rtrl": _forward_only,
+    "carrousel": _has_carrousel,
+}
+"""The same for the engines."""
 
-SPECTRA = 24
-"""Steps at most whose singular values are kept, about evenly over the logarithm of the lag."""
+OBSERVERS = {"paths": Paths, "contributions": Contributions, "gates": Gates}
 
 
 def wanted(record: RecordConfig) -> list[str]:
@@ -86,17 +96,30 @@ def lacking(record: RecordConfig, net: Network) -> dict[str, str]:
     return found
 
 
-def check(record: RecordConfig, configs: Iterable[PointConfig]) -> None:
-    """Raise UserError where something is asked for that no network of an experiment has."""
-    if not wanted(record):
-        return
-    models = {config.model for config in configs}
-    nets = [Network(m.build_cell(), 1, bidirectional=m.bidirectional) for m in models]
-    reasons = [lacking(record, net) for net in nets]
-    for name in wanted(record):
-        if all(name in each for each in reasons):
+def check(configs: Iterable[PointConfig]) -> None:
+    """Raise UserError where the points of an experiment ask for what their networks do not have.
+
+    A method has to be defined on all of them; a record on at least one.
+    """
+    seen = {
+        (c.method, c.model): c.record for c in configs if c.method != "bptt" or wanted(c.record)
+    }
+    reasons: dict[str, list[str]] = {}
+    for (method, model), record in seen.items():
+        net = Network(model.build_cell(), 1, model.layers, model.bidirectional)
+        try:
+            METHODS[method](net)
+        except ValueError as error:
+            raise UserError(f"method: {method}: {error}\n  fix: method: bptt") from None
+        missing = lacking(record, net)
+        if method == "rtrl":
+            missing = dict.fromkeys(wanted(record), "RTRL has no way back on which to record it")
+        for name in missing:
+            reasons.setdefault(name, []).append(missing[name])
+    for name, each in reasons.items():
+        if len(each) == len(seen):
             raise UserError(
-                f"record.{name}: {reasons[0][name]}\n"
+                f"record.{name}: {each[0]}\n"
                 "  expected: at least one network of the experiment that it is defined on\n"
                 f"  fix: remove record.{name}, or choose another cell"
             )
@@ -123,46 +146,3 @@ def numbers(record: RecordConfig, net: Network, lengths: Sequence[int]) -> int:
     if record.flow_map:
         count += sum(n * n * len(record.states) for n in steps)
     return count
-
-
-def after(
-    record: RecordConfig, setting: Setting, length: int, nets: int, schedule: Schedule
-) -> list[Result]:
-    """Measure what needs passes of its own, for one length; a result for each net."""
-    missing = lacking(record, setting.net)
-    results: list[Result] = [{} for _ in range(nets)]
-    if record.flow_map:
-        flow = FlowMap(setting.net, length, nets, setting.x.shape[-1], record.states, record.every)
-        x, loss = setting.x[:length], setting.loss
-        backpropagate(
-            setting.net, setting.weights, x, loss, flow.lengths, [flow], schedule, at=flow.at
-        )
-        for net, result in enumerate(results):
-            result |= flow.quantities(net, length, loss)
-    if record.spectrum and "spectrum" not in missing:
-        for result, found in zip(results, _spectra(setting, length, nets), strict=True):
-            result |= found
-    return results
-
-
-def _spectra(setting: Setting, length: int, nets: int) -> list[Result]:
-    steps = recorded_steps(length, "log")
-    steps = steps[np.unique(np.linspace(0, len(steps) - 1, SPECTRA).round().astype(int))]
-    steps = steps[steps < length]
-    whole = spectrum(setting.net, setting.weights, setting.x[:length], [int(k) for k in steps])
-    at = {"step": whole.steps, "lag": length - whole.steps}
-    results = []
-    for net in range(nets):
-        logs = whole.log10_singular[net]
-        made = [
-            Quantity("singular", ("sequence", "step", "vector"), logs, at),
-            Quantity("condition", ("sequence", "step"), condition(logs), at),
-            Quantity("participation", ("sequence", "step"), participation(logs), at, "directions"),
-        ]
-        for name, values in (
-            ("lyapunov", whole.exponents.decades[net]),
-            ("lyapunov_error", whole.exponents.error[net]),
-        ):
-            made.append(Quantity(name, ("sequence", "vector"), values, {}, "decades/step"))
-        results.append({quantity.name: quantity for quantity in made})
-    return results

@@ -7,12 +7,14 @@ import numpy as np
 from gradflow.core.bptt import backpropagate
 from gradflow.core.quantity import Result
 from gradflow.core.record import Norms, recorded_steps
+from gradflow.core.rtrl import Sensitivities, bytes_needed, rtrl
 from gradflow.core.schedule import Footprint, Schedule, Work
 from gradflow.errors import UserError
 from gradflow.experiment import extras
+from gradflow.experiment.analyses import analyse
 from gradflow.experiment.extras import Recorder
 from gradflow.experiment.plan import Bundle
-from gradflow.experiment.setting import network, prepare
+from gradflow.experiment.setting import Setting, network, prepare
 
 __all__ = ["footprint", "measure"]
 
@@ -44,13 +46,15 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
     schedule, _ = footprint(bundle)
     setting = prepare(config, seeds, max(lengths), input_noise)
     record, net, loss = config.record, setting.net, setting.loss
+    if config.method == "rtrl":
+        return _forward_in_time(bundle, setting)
     sizes = (lengths, len(seeds), setting.x.shape[-1])
     observers: list[Recorder] = [
         Norms(net, *sizes, record.states, record.every),
         *extras.recorders(record, net, *sizes),
     ]
     backpropagate(net, setting.weights, setting.x, loss, lengths, observers, schedule)
-    later = {n: extras.after(record, setting, n, len(seeds), schedule) for n in lengths}
+    later = {n: analyse(record, setting, n, len(seeds), schedule) for n in lengths}
     results: list[Result] = []
     for point in bundle.points:
         seed, length = seeds.index(point.config.seed), point.config.length
@@ -59,6 +63,30 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
             result |= observer.quantities(seed, length, loss)
         results.append(result)
     return results
+
+
+def _forward_in_time(bundle: Bundle, setting: Setting) -> list[Result]:
+    """The same norms by real-time recurrent learning, length by length."""
+    record, seeds = bundle.points[0].config.record, bundle.seeds
+    each: dict[int, Sensitivities] = {
+        length: rtrl(
+            setting.net,
+            setting.weights,
+            setting.x,
+            setting.loss,
+            length,
+            states=record.states,
+            every=record.every,
+            parameters=False,
+        )
+        for length in bundle.lengths
+    }
+    return [
+        each[point.config.length].quantities(
+            seeds.index(point.config.seed), point.config.length, setting.loss
+        )
+        for point in bundle.points
+    ]
 
 
 def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
@@ -85,6 +113,10 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
     )
     schedule = work.schedule(config.memory)
     needed = work.footprint(schedule)
+    if config.method == "rtrl":
+        longest = len(recorded_steps(max(bundle.lengths), record.every))
+        sizes = (net, work.nets, columns, longest, work.dtype)
+        needed = Footprint(needed.fixed, bytes_needed(*sizes, parameters=False), 0)
     if needed.peak > config.memory:
         raise UserError(
             f"{net.cell.label} at length {max(bundle.lengths):,} needs {needed.peak:,} bytes, the "

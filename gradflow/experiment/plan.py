@@ -85,16 +85,17 @@ def plan(experiment: Experiment) -> tuple[Point, ...]:
             Point(
                 config,
                 {key: names[key][i] for key, i in zip(names, choice, strict=True)},
-                _hash(ENGINE, *slices, config.length, config.seed, config.dtype),
+                _hash(ENGINE, *slices, config.length, config.seed, config.dtype, config.method),
                 _hash(
                     *slices,
                     config.dtype,
+                    config.method,
                     config.memory,
                     None if _lengths_share(config) else config.length,
                 ),
             )
         )
-    extras.check(experiment.record, (point.config for point in points))
+    extras.check(point.config for point in points)
     return tuple(points)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.initialise import draw
 from gradflow.core.inputs import Batch
 from gradflow.core.losses import At, Loss
@@ -63,8 +64,10 @@ def prepare(
 
 def network(config: PointConfig, features: int) -> Network:
     """Make the network of a configuration for inputs of so many features."""
-    model = config.model
-    return Network(model.build_cell(), features, model.layers, model.bidirectional)
+    model, cell = config.model, config.model.build_cell()
+    if config.method == "carrousel":
+        cell = CarrouselOnly.of(cell)
+    return Network(cell, features, model.layers, model.bidirectional)
 
 
 def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DType) -> Weights:

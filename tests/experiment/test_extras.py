@@ -122,3 +122,94 @@ def test_checkpoints_change_no_bit(kind):
     for p, q in zip(roomy.points, tight.points, strict=True):
         for name, quantity in roomy.source.result(p).items():
             np.testing.assert_array_equal(tight.source.result(q)[name].values, quantity.values)
+
+
+def test_the_readouts_conflict_is_among_the_contributions_where_there_is_a_readout():
+    given = {
+        "inputs": {"kind": "distractors", "sequences": 3},
+        "loss": {"kind": "mse", "at": "all"},
+    }
+    read = gradflow.run(experiment(["cec", "lstm"], {"contributions": True}, **given))
+    conflict = read.get("conflict_V", cell="cec", length=12)
+    assert conflict.dims == ("point", "sequence")
+    assert ((conflict.values > 0) & (conflict.values <= 1)).all()
+    assert read.get("contribution_V", cell="lstm", length=6, seed=0).values.shape == (3, 6)
+    probed = gradflow.run(experiment(["cec"], {"contributions": True}))
+    assert "conflict_V" not in probed.source.result(probed.points[0])
+
+
+THEORY = {"theory": True, "truncation": {"k1": 3, "k2": [3, 12]}}
+
+
+@pytest.fixture(scope="module")
+def beside():
+    return gradflow.run(experiment(["rnn", "lstm"], THEORY))
+
+
+def test_predictions_have_their_words(beside):
+    rate = beside.get("theory_rate", cell="rnn", length=12, seed=0)
+    assert rate.dims == ("prediction",)
+    for name in ("prediction", "kind", "applies", "error", "note", "source"):
+        assert len(rate.coords[name]) == len(rate.values)
+    assert "mean field" in rate.coords["prediction"].tolist()
+
+
+def test_truncation_as_far_as_the_sequence_leaves_nothing_out(beside):
+    for cell in ("rnn", "lstm"):
+        error = beside.get("truncation_error", cell=cell, length=12, seed=0)
+        assert error.coords["k2"].tolist() == [3, 12]
+        assert error.values[1] < 1e-12
+        cosine = beside.get("truncation_cosine", cell=cell, length=12, seed=0)
+        np.testing.assert_allclose(cosine.values[1], 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cells", [["rnn", "lstm", {"kind": "gru", "reset": "after"}]])
+def test_methods_agree_where_they_should(cells):
+    made = experiment(cells, {"states": ["h", "c", "s", "x"]}, loss={"kind": "sum", "at": "all"})
+    exact = gradflow.run(made)
+    forward = gradflow.run(made.model_copy(update={"method": "rtrl"}))
+    for p, q in zip(exact.points, forward.points, strict=True):
+        assert p.hash != q.hash
+        for name, quantity in exact.source.result(p).items():
+            got = forward.source.result(q)[name].values
+            np.testing.assert_allclose(got, quantity.values, rtol=1e-9, atol=1e-10)
+
+
+def test_the_truncated_gradient_is_the_carrousels_part():
+    paths = gradflow.run(experiment(["lstm", "gru"], {"paths": True}))
+    cut = gradflow.run(experiment(["lstm", "gru"], {}, method="carrousel"))
+    for cell, state in (("lstm", "c"), ("gru", "h")):
+        where = {"cell": cell, "length": 12, "seed": 1}
+        want = paths.get("path_carrousel", **where).values
+        np.testing.assert_allclose(cut.get(state, **where).values, want, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("rest", "why"),
+    [
+        ({"method": "carrousel"}, "method: carrousel: rnn has no carrousel"),
+        (
+            {"method": "rtrl", "model": {"cell": "rnn", "hidden": 2, "bidirectional": True}},
+            "method: rtrl: .*follow a stream forward",
+        ),
+        ({"method": "rtrl", "record": {"contributions": True}}, "no way back"),
+        (
+            {"record": {"theory": True}, "model": {"cell": "rnn", "hidden": 2, "layers": 2}},
+            "one layer in one direction",
+        ),
+    ],
+)
+def test_methods_and_theory_say_where_they_are_not_defined(rest, why):
+    with pytest.raises(UserError, match=why):
+        plan(experiment(["rnn"], rest.pop("record", {}), **rest))
+
+
+def test_k2_below_k1_is_a_mistake_with_its_place():
+    with pytest.raises(gradflow.ConfigError, match=r"k2 = 2 is less than k1 = 3"):
+        experiment(["rnn"], {"truncation": {"k1": 3, "k2": [2]}})
+
+
+def test_rtrl_beyond_the_budget_is_refused():
+    wide = {"model": {"cell": "lstm", "hidden": 200}, "memory": "1MiB", "method": "rtrl"}
+    with pytest.raises(UserError, match="the memory budget is"):
+        gradflow.run(experiment(["lstm"], {}, **wide))

@@ -111,7 +111,7 @@ class Composer:
         model, inputs, init, loss = (
             self.section(name, choice) for name in ("model", "inputs", "init", "loss")
         )
-        for name in ("record", "dtype", "memory", "seed"):
+        for name in ("record", "method", "dtype", "memory", "seed"):
             self.section(name, choice)
         asked = self.section("length", choice)
         names = ("inputs", "length")

@@ -31,7 +31,7 @@ __all__ = [
 
 ORDER = (
     "name", "model", "inputs", "init", "loss", "sweep", "length", "seed", "dtype", "memory",
-    "record", "check",
+    "method", "record", "check",
 )  # fmt: skip
 """The keys of a file in the order in which they are written and named."""
 
@@ -118,6 +118,27 @@ class LossConfig(Section):
     at: At = Field("last", description="last, all, or a list of steps counted from 1")
 
 
+class Truncation(Section):
+    """Truncated BPTT: every k1 steps, k2 steps back."""
+
+    k1: int = Field(ge=1, le=10**9, description="steps between two passes back")
+    k2: tuple[Annotated[int, Field(ge=1, le=10**9)], ...] = Field(
+        min_length=1, max_length=100, description="steps that each pass goes back, all tried"
+    )
+
+    @model_validator(mode="after")
+    def _reaches(self) -> Truncation:
+        for i, k2 in enumerate(self.k2):
+            if k2 < self.k1:
+                raise Mistake(
+                    f"k2 = {k2} is less than k1 = {self.k1}",
+                    f"at least {self.k1}: else the error of some steps would go nowhere",
+                    f"write {self.k1} or more",
+                    ("k2", i),
+                )
+        return self
+
+
 class RecordConfig(Section):
     """What is kept."""
 
@@ -128,6 +149,8 @@ class RecordConfig(Section):
     gates: bool = Field(False, description="how far the gates are open")
     flow_map: bool = Field(False, description="every step's loss by every step's state")
     spectrum: bool = Field(False, description="singular values and Lyapunov exponents")
+    theory: bool = Field(False, description="predicted rates, to lay over the measured ones")
+    truncation: Truncation | None = Field(None, description="what truncated BPTT leaves out")
 
     @field_validator("states")
     @classmethod
@@ -174,6 +197,10 @@ class Settings(Section):
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of weights and probe")
     dtype: Literal["float64", "float32"] = "float64"
     memory: Memory = Field(2 << 30, description="budget, for instance 512MiB")
+    method: Literal["bptt", "rtrl", "carrousel"] = Field(
+        "bptt",
+        description="exact, back or forward in time; carrousel: the truncated gradient of 1997",
+    )
 
 
 class PointConfig(Settings):

@@ -6,6 +6,7 @@ import numpy as np
 
 from gradflow.core.bptt import backpropagate
 from gradflow.core.quantity import Quantity, Result
+from gradflow.core.readout import readout
 from gradflow.core.record import FlowMap, recorded_steps
 from gradflow.core.schedule import Schedule
 from gradflow.core.spectrum import condition, participation, spectrum

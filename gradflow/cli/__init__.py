@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from gradflow._version import __version__
+from gradflow.cli.advise import advise
 from gradflow.cli.gate import baseline, check
 from gradflow.cli.guard import guarded
 from gradflow.cli.look import export, ls, plot, show
@@ -49,7 +50,9 @@ def gradflow(
     """
 
 
-for command in (run, plot, ls, show, export, baseline, check, validate, schema, init, verify):
+for command in (
+    run, plot, ls, show, export, baseline, check, advise, verify, validate, schema, init,
+):  # fmt: skip
     app.command()(guarded(command))
 
 

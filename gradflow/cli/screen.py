@@ -14,11 +14,23 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from gradflow.experiment.config import Experiment
+    from gradflow.report.advise import Advice
     from gradflow.report.digest import Digest
     from gradflow.report.rows import Row
     from gradflow.testing.trust import Trust
 
-__all__ = ["emit", "emit_json", "grid", "piped", "say", "show_digest", "show_rows", "show_trust"]
+__all__ = [
+    "emit",
+    "emit_json",
+    "grid",
+    "piped",
+    "say",
+    "show_advice",
+    "show_digest",
+    "show_rows",
+    "show_trust",
+]
 
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""
@@ -60,6 +72,14 @@ def show_rows(rows: Sequence[Row], title: str) -> None:
 
     with piped():
         print_table(rows, _console(), title=title)
+
+
+def show_advice(advice: Sequence[Advice], experiment: Experiment) -> None:
+    """Write the table of advice to stdout."""
+    from gradflow.report.advice import print_advice
+
+    with piped():
+        print_advice(advice, experiment, _console())
 
 
 def show_trust(rows: Sequence[Trust]) -> None:

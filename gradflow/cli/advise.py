@@ -1,0 +1,45 @@
+"""``gradflow advise``: what to change so that error survives."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gradflow.cli.options import Config, Jobs, Json, Overrides
+from gradflow.cli.progress import line
+from gradflow.cli.screen import emit_json, show_advice
+
+__all__ = ["advise"]
+
+
+def advise(
+    config: Config,
+    overrides: Overrides = None,
+    jobs: Jobs = 1,
+    as_json: Json = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print the best changes alone, one a line.")
+    ] = False,
+) -> None:
+    """Find the gain or bias that keeps the far end within one decade of the loss end."""
+    from gradflow.experiment.config import load_config
+    from gradflow.experiment.workers import workers
+    from gradflow.report import advice as words
+    from gradflow.report.advise import advise as search
+
+    experiment = load_config(config, overrides or ())
+    with line("advise", quiet=quiet) as at:
+        found = search(
+            experiment,
+            workers=workers(jobs),
+            on_cell=lambda done, total: at(f"{done} of {total} cells"),
+        )
+    if as_json:
+        emit_json(words.records(found, experiment))
+    elif quiet:
+        for one in found:
+            if one.best is not None:
+                typer.echo(f"{one.cell}: {one.best.setting}")
+    else:
+        show_advice(found, experiment)

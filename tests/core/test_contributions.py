@@ -32,11 +32,17 @@ def setting(cell: Cell, layers: int = 1, both: bool = False) -> tuple[Network, W
 
 
 def run(
-    net: Network, weights: Weights, x: Array, loss: Loss, lengths: list[int], **options: Any
+    net: Network,
+    weights: Weights,
+    x: Array,
+    loss: Loss,
+    lengths: list[int],
+    block: int = 3,
+    **options: Any,
 ) -> Contributions:
     nets = weights[0][0]["U"].shape[0]
     found = Contributions(net, lengths, nets, x.shape[-1], **options)
-    backpropagate(net, weights, x, loss, lengths, [found], Schedule(3))
+    backpropagate(net, weights, x, loss, lengths, [found], Schedule(block))
     return found
 
 
@@ -149,7 +155,7 @@ def test_contributions_hundreds_of_decades_away(rho: float, T: int):
     x[2], x[9] = 1e-5, -1e-5
     if rho > 1:
         weights[0][0]["U"][:] = 0
-    found, gradients = run(net, weights, x, loss, [T]), Gradients(net)
+    found, gradients = run(net, weights, x, loss, [T], 64), Gradients(net)
     backpropagate(net, weights, x, loss, [T], [gradients], Schedule(64))
     result = found.quantities(0, T, loss)
     total = gradients.sums[0, 0, "U"]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradflow.core import cells
 from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import CEC, LSTM, RNN, Cell
 from gradflow.core.losses import Loss
@@ -44,8 +45,12 @@ def test_windows():
             windows(4, k1, k2)
 
 
-@pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
-@pytest.mark.parametrize(("k1", "k2"), [(1, 3), (2, 5), (4, 4)])
+@pytest.mark.parametrize(
+    ("cell", "k1", "k2"),
+    [(cell, 2, 5) for cell in every_cell(H)]
+    + [(cells.get(kind)(H), *ks) for kind in cells.names() for ks in ((1, 3), (4, 4))],
+    ids=lambda value: getattr(value, "label", str(value)),
+)
 def test_against_each_window_by_hand(cell: Cell, k1: int, k2: int):
     """∂L_window/∂s_k and its share of ∂L/∂U, from the plain recursion cut at the window's start."""
     net, weights, x, v = setting(cell)

@@ -107,7 +107,7 @@ def add(a: Scaled, b: Scaled) -> Scaled:
     return Scaled(tuple(p + q for p, q in zip(a.parts, b.parts, strict=True)), a.exponent)
 
 
-SMALL = 1 << 13
+SMALL = 1 << 12
 """Elements below which one call over a stack of arrays beats a call for each of them."""
 
 

@@ -91,6 +91,11 @@ class Verdict:
             return 1
         return 0 if self.compared or self.asserted else 4
 
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared, and nothing differs."""
+        return self.exit_code == 0
+
 
 def compare(
     expected: Mapping[str, Case], measured: Mapping[str, Case], tolerance: float

@@ -18,11 +18,12 @@ from gradflow.cli import app
 from gradflow.core import cells
 from gradflow.core.cells import CEC
 from gradflow.errors import GradflowError, NumericalError, UserError
+from gradflow.experiment.config import PointConfig
 from gradflow.report.advice import note, print_advice
 from gradflow.report.advise import Advice, advise
 from gradflow.report.knobs import knobs
 from gradflow.report.rates import STEADY
-from gradflow.report.search import trial
+from gradflow.report.search import BISECTIONS, Trial, trial, turn
 
 CONFIG = """\
 name: small
@@ -241,3 +242,24 @@ def test_a_trial_that_overflows_is_infinite(monkeypatch: pytest.MonkeyPatch) -> 
     config = only("cec").config
     monkeypatch.setattr("gradflow.report.search.measure", broken)
     assert trial(config, 1.0, [0]).decades == math.inf
+
+
+@pytest.mark.parametrize(
+    ("which", "edge"), [(0, 1.234), (0, 0.02), (1, 1e9), (1, -1e9), (1, -3.3), (2, 7.0), (2, 20.5)]
+)
+def test_what_is_never_steady_is_tried_within_bounds(
+    which: int, edge: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D jumps from −5 to +5 at an edge."""
+    config = only("gru", length=9).config
+    knob = knobs(config)[which]
+
+    def cliff(config: PointConfig, value: float, seeds: Any) -> Trial:
+        return Trial(value, 5.0 if value > edge else -5.0, ())
+
+    monkeypatch.setattr("gradflow.report.search.trial", cliff)
+    tried = [one.value for one in turn(knob, config, [0], Trial(math.nan, -5.0, ()))]
+    assert 1 < len(tried) <= len(knob.grid) + 2 * BISECTIONS
+    assert len(set(tried)) == len(tried)
+    if edge == 20.5:
+        assert {20.0, 21.0} <= set(tried)

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -173,3 +173,15 @@ def test_the_line_shows_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> N
     with line("[/red]") as at:
         at("[bold] 3 done")
     assert "[/red]" in terminal.getvalue()
+
+
+def test_options_without_an_end_stay_at_their_default() -> None:
+    @dataclass(frozen=True)
+    class Many(RNN):
+        kind: ClassVar[str] = "many"
+        way: Literal["a", "b"] | None = "a"
+        rate: float = 0.5
+
+    found = {(cell.way, cell.rate, cell.activation) for cell in variants(Many)}
+    assert {(way, rate) for way, rate, _ in found} == {("a", 0.5), ("b", 0.5)}
+    assert len(found) == 8

@@ -22,7 +22,7 @@ from gradflow.experiment.workers import Workers
 from gradflow.report.knobs import knobs
 from gradflow.report.search import Found, Trial, seeded, trial, turn
 
-__all__ = ["SEEDS", "Advice", "advise"]
+__all__ = ["SEEDS", "Advice", "Found", "Trial", "advise"]
 
 SEEDS = 5
 """Independent weights over which every trial is taken, unless the experiment sweeps seeds."""

@@ -13,6 +13,7 @@ import typer
 
 from gradflow._version import __version__
 from gradflow.cli.advise import advise
+from gradflow.cli.cost import cost
 from gradflow.cli.gate import baseline, check
 from gradflow.cli.guard import guarded
 from gradflow.cli.look import export, ls, plot, show
@@ -51,7 +52,7 @@ def gradflow(
 
 
 for command in (
-    run, plot, ls, show, export, baseline, check, advise, verify, validate, schema, init,
+    run, plot, ls, show, export, baseline, check, advise, verify, cost, validate, schema, init,
 ):  # fmt: skip
     app.command()(guarded(command))
 

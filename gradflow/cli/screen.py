@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gradflow.experiment.config import Experiment
     from gradflow.report.advise import Advice
+    from gradflow.report.costs import Price
     from gradflow.report.digest import Digest
     from gradflow.report.rows import Row
     from gradflow.testing.trust import Trust
@@ -27,6 +28,7 @@ __all__ = [
     "piped",
     "say",
     "show_advice",
+    "show_costs",
     "show_digest",
     "show_rows",
     "show_trust",
@@ -88,6 +90,14 @@ def show_trust(rows: Sequence[Trust]) -> None:
 
     with piped():
         print_trust(rows, _console())
+
+
+def show_costs(found: Sequence[Price]) -> None:
+    """Write the table of costs to stdout."""
+    from gradflow.report.costs import print_costs
+
+    with piped():
+        print_costs(found, _console())
 
 
 def show_digest(shown: Digest, title: str) -> None:

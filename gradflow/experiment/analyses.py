@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradflow.core.bptt import backpropagate
+from gradflow.core.cost import cost, critical_path, parameters
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.readout import readout
 from gradflow.core.record import FlowMap, recorded_steps
@@ -111,5 +112,25 @@ def _spectra(record: RecordConfig, setting: Setting, length: int, nets: int) -> 
     return results
 
 
-LATER = {"spectrum": _spectra, "theory": _theory, "truncation": _truncation}
+def _cost(record: RecordConfig, setting: Setting, length: int, nets: int) -> list[Result]:
+    """What a step of the bottom layer costs for all sequences of one net."""
+    net, x = setting.net, setting.x
+    each = cost(net.cell, net.inputs, x.shape[-1], x.dtype)
+    forward, backward = critical_path(net, length)
+    counts = {
+        "parameters": parameters(net),
+        "flops forward": each.forward.flops,
+        "flops backward": each.backward.flops,
+        "bytes forward": each.forward.traffic,
+        "bytes backward": each.backward.traffic,
+        "bytes kept": each.tape,
+        "sequential forward": forward,
+        "sequential backward": backward,
+    }
+    values = np.array(list(counts.values()), float)
+    coords = {"count": np.array(list(counts))}
+    return [{"cost": Quantity("cost", ("count",), values, coords, "1")} for _ in range(nets)]
+
+
+LATER = {"cost": _cost, "spectrum": _spectra, "theory": _theory, "truncation": _truncation}
 """What is computed for each length, beside the passes back."""

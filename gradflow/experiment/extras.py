@@ -66,6 +66,7 @@ CONDITIONS: dict[str, Callable[[Network], None]] = {
     "flow_map": _anything,
     "spectrum": _one_direction,
     "theory": _single,
+    "cost": _anything,
     "truncation": _forward_only,
 }
 """Raise ValueError where a kind of record is not defined on a network."""

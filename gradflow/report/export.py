@@ -92,7 +92,8 @@ def _parquet(run: Run, path: Path) -> int:
     kinds = [{str: text, bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[k] for k in axes]
     kinds += [text, *[pa.int64()] * 4, text, text]
     front = len(kinds)
-    kinds += [pa.int64(), pa.int64(), pa.float64(), text, pa.int64(), pa.int64(), pa.float64()]
+    kinds += [pa.int64(), pa.int64(), pa.float64()]
+    kinds += [text, pa.int64(), pa.int64(), pa.int64(), text, pa.float64()]
     kinds = kinds[: len(names)]
     schema = pa.schema(list(zip(names, kinds, strict=True)))
     count = 0

@@ -1,6 +1,6 @@
 """The rows of a run: one number each, with everything that tells it from the others.
 
-A run that holds more than norms (paths, contributions, gates, flow maps, spectra) has four more
+A run that holds more than norms (paths, contributions, gates, flow maps, spectra, …) has six more
 columns: `MORE`. ``state`` is then the quantity's name, and what is not a logarithm stands under
 ``value``.
 """
@@ -34,7 +34,7 @@ NAMES = (
 )
 """Columns after those of the other swept axes."""
 
-MORE = ("gate", "loss_step", "vector", "value")
+MORE = ("gate", "loss_step", "vector", "k2", "label", "value")
 """Columns after those, where a run holds more than norms along time."""
 
 
@@ -54,7 +54,7 @@ class Block:
     log10 : bool
         Whether these are logarithms of norms.
     more : tuple
-        Gate, loss step and vector, None where there is none.
+        Gate, loss step, vector, k2 and label, None where there is none.
     """
 
     constant: tuple[Any, ...]
@@ -62,7 +62,7 @@ class Block:
     lag: Array | None
     numbers: Array
     log10: bool = True
-    more: tuple[Any, ...] = (None, None, None)
+    more: tuple[Any, ...] = (None,) * len(MORE[:-1])
 
     @property
     def size(self) -> int:
@@ -70,7 +70,7 @@ class Block:
         return int(self.numbers.size)
 
     def lists(self) -> list[list[Any]]:
-        """Step, lag, log10_norm, gate, loss_step, vector and value of every row."""
+        """Step, lag and log10_norm of every row, and `MORE`."""
         nothing = [None] * self.size
         step, lag = (nothing if a is None else a.tolist() for a in (self.step, self.lag))
         numbers = self.numbers.tolist()
@@ -125,7 +125,7 @@ def _rows(front: tuple[Any, ...], quantity: Quantity, length: int) -> Iterator[B
             lag=lag,
             numbers=np.atleast_1d(values[place]),
             log10=quantity.unit == "log10",
-            more=(at.get("gate"), at.get("loss_step"), at.get("vector")),
+            more=(*(at.get(name) for name in MORE[:4]), at.get("prediction") or at.get("count")),
         )
 
 

@@ -150,6 +150,7 @@ class RecordConfig(Section):
     flow_map: bool = Field(False, description="every step's loss by every step's state")
     spectrum: bool = Field(False, description="singular values and Lyapunov exponents")
     theory: bool = Field(False, description="predicted rates, to lay over the measured ones")
+    cost: bool = Field(False, description="parameters, operations and bytes of a step, counted")
     truncation: Truncation | None = Field(None, description="what truncated BPTT leaves out")
 
     @field_validator("states")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gradflow.core.quantity import Result
 from gradflow.report.format import setting
 from gradflow.report.rates import Summary, summarise
 from gradflow.report.records import Group, Run, default_state, groups, length_of
 
-__all__ = ["Row", "longest", "rows"]
+__all__ = ["Row", "longest", "rows", "rows_with_results"]
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,21 @@ def rows(run: Run, state: str | None = None, *, every: bool = False) -> list[Row
 
     Points that did not record `state` (only an LSTM has a ``c``) have no row.
     """
+    return [row for _, row, _ in rows_with_results(run, state, every=every)]
+
+
+def rows_with_results(
+    run: Run, state: str | None = None, *, every: bool = False
+) -> Iterator[tuple[Group, Row, list[Result]]]:
+    """Yield the rows of `rows` with the points and the results that they stand for."""
     state = default_state(run, state)
-    found: list[Row] = []
     for group in groups(run) if every else longest(run):
-        first = run.result(group.points[0])
-        if state not in first:
+        results = [run.result(point) for point in group.points]
+        if state not in results[0]:
             continue
-        length = length_of(group.points[0], first)
-        results = (first if p is group.points[0] else run.result(p) for p in group.points)
-        found += [Row(group.cell, length, group.axes, one) for one in summarise(results, state)]
-    return found
+        length = length_of(group.points[0], results[0])
+        for one in summarise(results, state):
+            yield group, Row(group.cell, length, group.axes, one), results
 
 
 def longest(run: Run) -> list[Group]:

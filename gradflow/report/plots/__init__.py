@@ -13,18 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gradflow.errors import UserError
-from gradflow.experiment.files import write_atomic
+from gradflow.report.plots.files import FORMATS, known, target
 from gradflow.report.records import Run, default_state
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from gradflow.report.plots.data import Band
+    from gradflow.report.plots.spots import Spot
 
 __all__ = ["FORMATS", "KINDS", "Kind", "draw_curves", "plot", "register"]
-
-FORMATS = ("png", "svg", "pdf")
 
 
 @dataclass(frozen=True)
@@ -38,17 +36,40 @@ class Kind:
     summary : str
         What it shows, in a line.
     module : str
-        Where its ``draw(bands, state, x) -> Figure`` is; imported when the kind is first drawn.
+        Where its ``draw(spots, name, x) -> Figure`` is; imported when the kind is first drawn.
+        What is drawn comes from the module's own ``gather(run)``, by the names of its figures; a
+        module without shows norms, by state.
     """
 
     name: str
     summary: str
     module: str
 
-    def draw(self, bands: Sequence[Band], state: str, x: str) -> Figure:
-        """Draw one state."""
+    def gather(self, run: Run, name: str | None = None) -> dict[str, Any]:
+        """Read what is drawn, by the names of the figures (default: all there are).
+
+        Raises
+        ------
+        UserError
+            If the run does not hold it.
+        """
+        from gradflow.report.plots import data
+
+        module = importlib.import_module(self.module)
+        read = getattr(module, "gather", data.gather)
+        if read is data.gather:
+            default_state(run, name)
+            return dict(data.gather(run, None if name is None else [name]))
+        found = cast("dict[str, Any]", read(run))
+        if name is None:
+            return found
+        known(f"figure of kind {self.name}", name, list(found))
+        return {name: found[name]}
+
+    def draw(self, found: Sequence[Spot], name: str, x: str) -> Figure:
+        """Draw one figure."""
         function = cast("Callable[..., Figure]", importlib.import_module(self.module).draw)
-        return function(bands, state, x)
+        return function(found, name, x)
 
 
 KINDS: dict[str, Kind] = {}
@@ -65,6 +86,12 @@ for _name, _summary in (
     ("length", "norm at the far end against the length of the sequence"),
     ("slope", "decades per step, by cell or along a swept axis"),
     ("heatmap", "norm by lag and length, a panel for each cell"),
+    ("flow", "the loss of every step against the state of every step"),
+    ("paths", "what the carrousel brings back, and what gates and hidden state do"),
+    ("contributions", "what each step adds to the weights' gradients, and whether steps agree"),
+    ("gates", "how far the gates are open, beside the gradient"),
+    ("theory", "the measured curve with predicted rates laid over it"),
+    ("spectrum", "singular values of the derivative, and Lyapunov exponents"),
 ):
     register(Kind(_name, _summary, f"{__name__}.{_name}"))
 
@@ -77,7 +104,7 @@ def plot(
     formats: Sequence[str] = ("png", "svg"),
     out: str | Path | None = None,
 ) -> list[Path]:
-    """Draw a run and write the figures, one for each state.
+    """Draw a run and write the figures, one for each state or part of what a kind shows.
 
     Parameters
     ----------
@@ -88,7 +115,7 @@ def plot(
     x : {"lag", "step"}
         What the curves are drawn against; the other kinds take no notice.
     state : str, optional
-        One state; default every state recorded.
+        One state, or one figure of a kind that has several; default all there are.
     formats : sequence of {"png", "svg", "pdf"}
         Files to write of each figure.
     out : path, optional
@@ -104,31 +131,22 @@ def plot(
     UserError
         If a name is unknown, or the run does not hold what the kind shows.
     """
-    from gradflow.report.plots.data import gather
-    from gradflow.report.plots.style import private_style, render
+    from gradflow.report.plots.style import private_style
 
-    _known("kind", kind, KINDS)
-    _known("x", x, ("lag", "step"))
-    folder = Path(out) if out is not None else run.path / "plots"
-    single = folder if folder.suffix[1:] in FORMATS else None
-    formats = (folder.suffix[1:],) if single else tuple(dict.fromkeys(formats))
-    for form in formats:
-        _known("format", form, FORMATS)
-    default_state(run, state)
-    found = gather(run, None if state is None else [state])
-    if single and len(found) > 1:
+    known("kind", kind, list(KINDS))
+    known("x", x, ("lag", "step"))
+    place = target(run.path / "plots" if out is None else out, formats)
+    found = KINDS[kind].gather(run, state)
+    if place.single and len(found) > 1:
         raise UserError(
             f"{out}: one file, but there is a figure for each state: {', '.join(found)}\n"
-            f"  fix: choose one state, or give a folder"
+            f"  fix: choose one with state, or give a folder"
         )
     written = []
     with private_style():
-        for name, bands in found.items():
-            figure = KINDS[kind].draw(bands, name, x)
-            for form in formats:
-                path = single or folder / f"{kind}-{name}.{form}"
-                _write(path, render(figure, form))
-                written.append(path)
+        for name, spots in found.items():
+            figure = KINDS[kind].draw(spots, name, x)
+            written += place.write(figure, "-".join(filter(None, (kind, name))))
     return written
 
 
@@ -137,16 +155,3 @@ def draw_curves(ax: Axes, run: Run, **options: Any) -> None:
     from gradflow.report.plots.curves import draw_curves as draw
 
     draw(ax, run, **options)
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, data)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _known(what: str, name: str, names: Sequence[str] | dict[str, Kind]) -> None:
-    if name not in names:
-        raise UserError(f"no {what} {name!r}; there is {', '.join(names)}")

@@ -13,6 +13,7 @@ from gradflow.report.plots.data import Band, finite_range, gather
 from gradflow.report.plots.facets import Panel, common_ranges, facets
 from gradflow.report.plots.frame import figure
 from gradflow.report.plots.hues import Hue, hue
+from gradflow.report.plots.lines import X
 from gradflow.report.plots.spots import statistics
 from gradflow.report.plots.style import decade_axis, limits, norm_label, whole_axis
 from gradflow.report.records import Run, default_state
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["draw", "draw_curves"]
-
-X = {"lag": "lag (steps back from the last loss)", "step": "step $k$"}
-"""What may stand on the x axis, and its label."""
 
 
 def draw(bands: Sequence[Band], state: str, x: str) -> Figure:

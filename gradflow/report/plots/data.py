@@ -23,7 +23,7 @@ from gradflow.report.records import (
 )
 from gradflow.report.records import states as recorded
 
-__all__ = ["HIGH", "LOW", "Band", "finite_range", "gather"]
+__all__ = ["HIGH", "LOW", "Band", "finite_range", "gather", "thin"]
 
 LAGS = 800
 """About how many lags of a curve are drawn: more than a printed column resolves."""
@@ -70,7 +70,7 @@ def gather(run: Run, states: Collection[str] | None = None) -> dict[str, list[Ba
             length = length_of(point, result)
             for state in _wanted(result, states):
                 for one in curves(result[state]):
-                    at = _thin(one.lag)
+                    at = thin(one.lag)
                     key = (state, (one.layer, one.direction))
                     pooled.setdefault(key, []).append(one.values[:, at])
                     fits.setdefault(key, []).extend(_median_slope(one))
@@ -124,7 +124,7 @@ def _median_slope(one: Curves) -> list[float]:
     return [float(np.median(fits))] if fits.size else []
 
 
-def _thin(lag: Array) -> Array:
+def thin(lag: Array) -> Array:
     """Choose all early lags, and later ones evenly."""
     if lag.size <= LAGS:
         return np.arange(lag.size)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -16,15 +14,15 @@ from gradflow.core.typing import Array
 from gradflow.errors import UserError
 from gradflow.report.plots.data import Band, finite_range
 from gradflow.report.plots.facets import Panel, facets
-from gradflow.report.plots.frame import Bar, figure
-from gradflow.report.plots.style import norm_label, power_of_ten
+from gradflow.report.plots.frame import figure
+from gradflow.report.plots.scale import NOTHING, decades_bar, diverging
+from gradflow.report.plots.style import norm_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["draw"]
 
-BEYOND = "#dddddd"
 ZERO = "#000000"
 
 
@@ -38,12 +36,11 @@ def draw(bands: Sequence[Band], state: str, x: str) -> Figure:
         )
     grid = facets(bands, {"length"})
     low, high = finite_range(bands)
-    most = max(-low, high, 3.0)
-    scale = SymLogNorm(linthresh=1, linscale=0.5, vmin=-most, vmax=most, base=10)
-    colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad=ZERO)
+    scale, colours = diverging(low, high)
+    colours = colours.with_extremes(bad=ZERO)
 
     def panel(ax: Axes, one: Panel[Band]) -> list[str]:
-        ax.set_facecolor(BEYOND)
+        ax.set_facecolor(NOTHING)
         dead = False
         for band in one.spots:
             row = lengths.index(band.length)
@@ -61,13 +58,7 @@ def draw(bands: Sequence[Band], state: str, x: str) -> Figure:
         return ["black: exactly 0"] if dead else []
 
     rows = 0.5 + 0.12 * min(len(lengths), 12)
-    ticks = [side * k for k in (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000) for side in (-1, 1)]
-    bar = Bar(
-        ScalarMappable(scale, colours),
-        norm_label(state),
-        (min(low, -1.0), max(high, 1.0)),
-        {"format": FuncFormatter(power_of_ten), "ticks": [0, *ticks], "aspect": 15 * grid.shape[0]},
-    )
+    bar = decades_bar(ScalarMappable(scale, colours), norm_label(state), low, high, grid.shape[0])
     notes = ["median; blue: vanished, white: 1, red: exploded, grey: no such step"]
     return figure(grid, panel, None, notes, height=rows, bar=bar)
 

@@ -14,6 +14,7 @@ from gradflow.report.horizons import LIMITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ramp",
     "render",
     "whole_axis",
+    "whole_ticks",
 ]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -132,10 +134,15 @@ def power_of_ten(exponent: float, _: object = None) -> str:
 
 def whole_axis(ax: Axes) -> None:
     """Put the ticks of the x axis, which counts steps, at whole numbers."""
+    ax.margins(x=0.02)
+    whole_ticks(ax.xaxis)
+
+
+def whole_ticks(axis: Axis) -> None:
+    """Put the ticks of an axis at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    ax.margins(x=0.02)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=[1, 2, 2.5, 5, 10]))
 
 
 def length_axis(ax: Axes, lengths: Sequence[int]) -> None:

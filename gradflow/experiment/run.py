@@ -17,6 +17,7 @@ from gradflow.experiment.execute import Executor, Failure, Outcome, Serial
 from gradflow.experiment.folder import Folder, read_manifest
 from gradflow.experiment.measure import footprint
 from gradflow.experiment.plan import Bundle, bundle, plan
+from gradflow.experiment.probe import pace
 from gradflow.experiment.provenance import environment
 from gradflow.experiment.store import RESULTS, Run, assemble
 
@@ -196,19 +197,24 @@ class Preview:
 def preview(
     experiment: Experiment, *, out: Path = RESULTS, fresh: bool = False, shard: Shard = Shard()
 ) -> Preview:
-    """Plan a run without measuring or writing anything; see `run` for the parameters."""
+    """Plan a run without writing anything; see `run` for the parameters.
+
+    Seconds are predicted from the sizes and scaled by what short pieces take on this machine.
+    """
     points = plan(experiment)
     manifest = {} if fresh else read_manifest(out / experiment.name)
     stored = manifest.get("points", {}).keys() & {point.hash for point in points}
     todo = work(pieces(bundle(points)), stored, shard)
-    return Preview(experiment.name, len(points), len(stored), tuple(map(_planned, todo)))
+    speed = pace(todo)
+    planned = tuple(_planned(piece, speed) for piece in todo)
+    return Preview(experiment.name, len(points), len(stored), planned)
 
 
-def _planned(piece: Bundle) -> Planned:
+def _planned(piece: Bundle, speed: float) -> Planned:
     try:
-        return Planned(piece, seconds(piece), footprint(piece)[1].peak)
+        return Planned(piece, speed * seconds(piece), footprint(piece)[1].peak)
     except UserError as error:
-        return Planned(piece, seconds(piece), 0, str(error))
+        return Planned(piece, speed * seconds(piece), 0, str(error))
 
 
 class _Track:

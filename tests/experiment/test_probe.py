@@ -1,0 +1,56 @@
+"""A dry run's seconds come from short pieces of the work itself."""
+
+from __future__ import annotations
+
+import pytest
+
+import gradflow
+from gradflow.experiment import probe
+from gradflow.experiment.cost import seconds
+from gradflow.experiment.plan import bundle, plan
+from gradflow.experiment.run import preview
+
+
+def bundles(**rest):
+    made = gradflow.configure(
+        **{
+            "model": {"cell": "lstm", "hidden": 8},
+            "inputs": {"kind": "copy", "sequences": 2, "memory": 50},
+            "sweep": {"length": [200], "seed": 40},
+            "record": {"states": ["h"], "paths": True, "flow_map": True},
+            **rest,
+        }
+    )
+    return made, bundle(plan(made))
+
+
+def test_a_probe_is_short_and_asks_for_norms_alone(monkeypatch):
+    seen = []
+    monkeypatch.setattr(probe, "measure", seen.append)
+    _, (whole,) = bundles(loss={"kind": "sum", "at": [150]})
+    assert probe.pace([whole]) >= 0
+    short = seen[0]
+    assert [one.lengths for one in seen] == [(133,), (293,), (133,)]  # copy needs 101
+    assert len(short.seeds) == 16
+    config = short.points[0].config
+    assert not config.record.paths
+    assert config.loss.at == "last"
+
+
+def test_what_cannot_be_measured_has_the_predicted_pace():
+    _, (whole,) = bundles(
+        model={"cell": {"kind": "rnn", "activation": "identity"}, "hidden": 4},
+        inputs={"kind": "noise", "sequences": 1},
+        init={"recurrent": "identity", "recurrent_gain": 1e30},
+        record={"states": ["h"]},
+    )
+    assert probe.pace([whole]) == 1.0
+
+
+def test_a_preview_scales_predictions_by_the_pace(monkeypatch, tmp_path):
+    monkeypatch.setattr("gradflow.experiment.run.pace", lambda todo: 3.0)
+    made, _ = bundles()
+    planned = preview(made, out=tmp_path).bundles
+    for one in planned:
+        assert one.seconds == pytest.approx(3 * seconds(one.bundle))
+    assert list(tmp_path.iterdir()) == []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gradflow.cli.options import Config, Jobs, Json, Overrides
 from gradflow.cli.progress import line
-from gradflow.cli.screen import emit_json, show_advice
+from gradflow.cli.screen import emit_json, say, show_advice
 
 __all__ = ["advise"]
 
@@ -17,6 +18,10 @@ def advise(
     config: Config,
     overrides: Overrides = None,
     jobs: Jobs = 1,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Draw before and after: .png, .svg, .pdf, or a folder."),
+    ] = None,
     as_json: Json = False,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="Print the best changes alone, one a line.")
@@ -43,3 +48,8 @@ def advise(
                 typer.echo(f"{one.cell}: {one.best.setting}")
     else:
         show_advice(found, experiment)
+    if plot is not None:
+        from gradflow.report.plots.advice import draw_advice
+
+        for path in draw_advice(found, plot):
+            say(str(path))

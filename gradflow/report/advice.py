@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gradflow.experiment.config import Experiment
-from gradflow.report.advise import Advice
+from gradflow.report.advise import Advice, Trial
 from gradflow.report.format import decades, plain, setting
 
 __all__ = ["advice_table", "note", "print_advice", "records"]
 
-COLUMNS = ("cell, knob", "before", "after", "tried", "the change to make")
+COLUMNS = ("cell, knob", "before", "after", "seeds", "tried", "change")
 
 
 def advice_table(advice: Sequence[Advice], *, ascii_only: bool = False) -> Table:
@@ -38,11 +38,11 @@ def advice_table(advice: Sequence[Advice], *, ascii_only: bool = False) -> Table
         show_edge=False,
     )
     for name in COLUMNS:
-        number = name in ("before", "after", "tried")
+        number = name in ("before", "after", "seeds", "tried")
         made.add_column(name, justify="right" if number else "left", no_wrap=name != COLUMNS[0])
     for one in advice:
         label = Text(one.cell.replace("(", " (", 1), "bold")
-        made.add_row(label, write(decades(one.before.decades)), "", "", _summary(one))
+        made.add_row(label, write(decades(one.before.decades)), "", "", "", _summary(one))
         for each in one.found:
             best = each is one.best
             after = write(decades(each.best.decades))
@@ -50,6 +50,7 @@ def advice_table(advice: Sequence[Advice], *, ascii_only: bool = False) -> Table
                 f" {'*' if best else ' '} {each.knob.name}",
                 "",
                 Text(after, "green" if each.best.steady else "yellow"),
+                _share(one, each.best),
                 str(each.tried),
                 Text(each.setting, "bold" if best else ""),
             )
@@ -73,8 +74,9 @@ def note(advice: Sequence[Advice], experiment: Experiment) -> str:
     seeds = ", ".join(map(str, one.seeds)) if len(one.seeds) < 9 else f"all {len(one.seeds)}"
     text = (
         "before, after: decades of ‖∂L/∂s‖ at the far end over the loss end, the median over "
-        f"sequences and seeds ({seeds}), at length {one.length}; wanted is at most one. Each knob "
-        "is turned alone. *: the best of its cell; gradflow run CONFIG CHANGE shows what it does."
+        f"sequences and seeds ({seeds}), at length {one.length}; wanted is at most one. seeds: in "
+        "how many it is. Each knob is turned alone. *: the best of its cell; gradflow run CONFIG "
+        "CHANGE shows what it does."
     )
     for path, value in fixed_axes(experiment).items():
         text += f" {path} is taken at its first value, {setting(value)}."
@@ -109,6 +111,7 @@ def records(advice: Sequence[Advice], experiment: Experiment) -> dict[str, Any]:
                         "change": each.setting,
                         "after": _data(each.best.decades),
                         "steady": each.best.steady,
+                        "agree": each.best.agree,
                         "tried": each.tried,
                     }
                     for each in one.found
@@ -126,6 +129,11 @@ def _summary(one: Advice) -> Text:
     if not one.found:
         return Text("there is nothing to turn", "yellow")
     return Text("" if one.best else "nothing helps", "yellow")
+
+
+def _share(one: Advice, trial: Trial) -> str:
+    """How many of the seeds are steady, where their median is."""
+    return f"{trial.agree}/{len(one.seeds)}" if trial.steady else ""
 
 
 def _data(value: float) -> float | str:

@@ -44,8 +44,8 @@ class Advice:
     before : Trial
         The configuration as it is.
     found : tuple of Found
-        What each knob can do, the one that ends closest to steady first; empty where nothing has
-        to change, or there is nothing to turn.
+        What each knob can do, the best first (see `gradflow.report.search.Trial.order`); empty
+        where nothing has to change, or there is nothing to turn.
     """
 
     config: PointConfig
@@ -154,8 +154,8 @@ def _search(bundle: Bundle) -> list[Result]:
     if not before.steady:
         for knob in knobs(config):
             trials = turn(knob, config, seeds, before)
-            best = min(trials, key=lambda trial: abs(trial.decades))
+            best = min(trials, key=lambda one: one.order)
             found.append(Found(knob, best, len(trials)))
-    found.sort(key=lambda one: abs(one.best.decades))
+    found.sort(key=lambda one: one.best.order)
     result = _Searched(Advice(config, seeds, before, tuple(found)))
     return [result for _ in bundle.points]

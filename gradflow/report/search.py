@@ -37,16 +37,24 @@ class Trial:
         Far end over loss end, the median; ∞ where the state overflows.
     results : tuple of Result
         One for each seed; none where the state overflows.
+    agree : int
+        Seeds that have the same verdict as the median.
     """
 
     value: float
     decades: float
     results: tuple[Result, ...]
+    agree: int = 0
 
     @property
     def steady(self) -> bool:
         """Whether the far end is within one decade of the loss end."""
         return abs(self.decades) <= STEADY
+
+    @property
+    def order(self) -> tuple[bool, int, float]:
+        """The better, the smaller: steady, with as many seeds as can be, and as close as can be."""
+        return not self.steady, -self.agree if self.steady else 0, abs(self.decades)
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class Found:
     knob : Knob
         What was turned.
     best : Trial
-        The trial closest to steady.
+        The best trial (see `Trial.order`).
     tried : int
         Values measured.
     """
@@ -84,7 +92,8 @@ def trial(config: PointConfig, value: float, seeds: Sequence[int]) -> Trial:
         results = tuple(measure(seeded(config, seeds)))
     except NumericalError:
         return Trial(value, math.inf, ())
-    return Trial(value, summarise(results, "s")[0].decades, results)
+    lowest = summarise(results, "s")[0]
+    return Trial(value, lowest.decades, results, lowest.agree)
 
 
 def turn(knob: Knob, config: PointConfig, seeds: Sequence[int], before: Trial) -> list[Trial]:

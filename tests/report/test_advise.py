@@ -110,6 +110,21 @@ def test_the_table_marks_the_best_of_each_cell() -> None:
     assert quiet == [f"{one['cell']}: {one['best']}" for one in best if one["best"]]
 
 
+def test_what_most_seeds_agree_on_comes_first() -> None:
+    trials = [Trial(1, 0.1, (), 1), Trial(2, 0.9, (), 3), Trial(3, 0.5, (), 3), Trial(4, 2, (), 5)]
+    assert [one.value for one in sorted(trials, key=lambda one: one.order)] == [3, 2, 1, 4]
+    agree = [each.best.agree for each in only("lstm").found]
+    assert agree == sorted(agree, reverse=True)
+
+
+def test_the_curves_before_and_after_are_drawn(here: Path) -> None:
+    words = ("advise", "small.yaml", "sweep.model.cell=[rnn]", "--json")
+    done = call(*words, "--plot", "both.svg")
+    assert (done.exit_code, done.stderr) == (0, "both.svg\n")
+    assert done.stdout == call(*words).stdout
+    assert "after the change" in (here / "both.svg").read_text("utf-8")
+
+
 def test_other_axes_stay_at_their_first_value_and_that_is_said() -> None:
     words = ("advise", "small.yaml", "sweep.inputs.scale=[0.5, 2]", "sweep.model.cell=[cec]")
     assert "inputs.scale is taken at its first value, 0.5." in " ".join(call(*words).stdout.split())

@@ -16,18 +16,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradflow.core.quantity import Quantity, Result
+from gradflow.core.quantity import Quantity
 from gradflow.errors import NumericalError, UserError
 from gradflow.experiment.config import Experiment, load_config, parse
 from gradflow.experiment.cost import pieces
 from gradflow.experiment.execute import Outcome
 from gradflow.experiment.measure import measure
+from gradflow.experiment.memory import MemoryRun, PartRun
 from gradflow.experiment.plan import Point, bundle, plan
 from gradflow.experiment.run import run as run_stored
 from gradflow.experiment.store import RESULTS, Run, open_run
@@ -89,7 +90,7 @@ def run(experiment: Experiment, *, out: str | Path | None = None, jobs: int = 1)
         finished = run_stored(experiment, out=Path(out), executor=executor, fail_fast=True)
         _raise_first(finished.failures)
         return Flow(experiment, finished.run)
-    kept = _Memory(experiment.name, plan(experiment))
+    kept = MemoryRun(experiment.name, plan(experiment))
 
     def on_done(outcome: Outcome) -> None:
         _raise_first(outcome.failures)
@@ -131,7 +132,7 @@ class Flow:
     """
 
     experiment: Experiment
-    source: Run | _Memory
+    source: Run | MemoryRun
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -192,7 +193,7 @@ class Flow:
     ) -> list[Summary]:
         """Rates and verdicts of the rows that ``gradflow show`` prints, for these labels."""
         chosen = {p.hash for p in self.select(labels, **more)}
-        part = _Part(self.source, tuple(p for p in self.points if p.hash in chosen))
+        part = PartRun(self.source, tuple(p for p in self.points if p.hash in chosen))
         return [row.summary for row in rows(part, state, every=True)]
 
     def rows(self, state: str | None = None, *, every: bool = False) -> list[Row]:
@@ -210,38 +211,6 @@ class Flow:
         from gradflow.report.plots import draw_curves
 
         draw_curves(ax, self.source, **options)
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """Results that are not stored."""
-
-    name: str
-    points: tuple[Point, ...]
-    results: dict[str, Result] = field(default_factory=dict)
-    path: Path = Path()
-
-    def result(self, point: Point) -> Result:
-        return self.results[point.hash]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some points of a run."""
-
-    source: Run | _Memory
-    points: tuple[Point, ...]
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def path(self) -> Path:
-        return self.source.path
-
-    def result(self, point: Point) -> Result:
-        return self.source.result(point)
 
 
 def _is(point: Point, key: str, value: Any) -> bool:

@@ -89,10 +89,10 @@ def forward(
 
 def outputs(tapes: list[list[Tape]]) -> Array:
     """[h→; h←] of a layer at each step of a span, in original time."""
-    each = [
-        reads(direction, np.concatenate([tape.outputs() for tape in blocks]))
-        for direction, blocks in enumerate(tapes)
-    ]
+    each = []
+    for direction, blocks in enumerate(tapes):
+        own = [tape.outputs() for tape in blocks]
+        each.append(reads(direction, own[0] if len(own) == 1 else np.concatenate(own)))
     return each[0] if len(each) == 1 else np.concatenate(each, axis=-2)
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradflow.cli.options import Json, Results, RunName
-from gradflow.cli.screen import emit_json, grid, piped, say, show_digest, show_rows
+from gradflow.cli.screen import (
+    emit_json,
+    grid,
+    piped,
+    say,
+    show_digest,
+    show_reasons,
+    show_rows,
+)
 
 if TYPE_CHECKING:
     from gradflow.experiment.store import Run
@@ -21,7 +29,11 @@ def plot(
         str | None, typer.Argument(help="A run's name or folder; default: the latest run.")
     ] = None,
     kind: Annotated[
-        str, typer.Option(help="What to draw: curves, length, slope or heatmap.")
+        str,
+        typer.Option(
+            help="What to draw: curves, length, slope, heatmap; and where it was recorded flow, "
+            "paths, contributions, gates, spectrum, theory."
+        ),
     ] = "curves",
     x: Annotated[str, typer.Option(metavar="lag|step", help="The curves' axis.")] = "lag",
     state: Annotated[str | None, typer.Option(help="One state; default: all of them.")] = None,
@@ -77,6 +89,9 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one run: its table, and what it was computed with; or one quantity by lag or gate."""
+    from gradflow.report.explain import explain
+    from gradflow.report.predictions import compare
+    from gradflow.report.predictions import records as compared_records
     from gradflow.report.rows import rows
     from gradflow.report.table import records
 
@@ -86,6 +101,9 @@ def show(
         return
     found = rows(stored, state, every=every)
     environments = stored.manifest.get("environments", {})
+    asked = stored.experiment.record
+    explained = explain(stored, state, every=every) if asked.gates or asked.theory else []
+    compared = compare(stored, state) if asked.theory else []
     if as_json:
         emit_json(
             {
@@ -97,10 +115,13 @@ def show(
                 "updated": stored.manifest.get("updated"),
                 "environments": environments,
                 "rows": records(found),
+                "explanations": [one.sentence for one in explained],
+                "predictions": compared_records(compared),
             }
         )
         return
     show_rows(found, stored.name)
+    show_reasons(explained, compared)
     missing = f", {len(stored.missing)} missing" if stored.missing else ""
     say(f"{stored.path}: {len(stored.points)} points{missing}")
     say(f"  created {stored.manifest['created']}, updated {stored.manifest['updated']}")

@@ -10,7 +10,7 @@ import typer
 from gradflow.cli.guard import tracing
 from gradflow.cli.options import Config, Jobs, Json, Out, Overrides, Quiet
 from gradflow.cli.progress import bar
-from gradflow.cli.screen import emit_json, grid, say, show_rows
+from gradflow.cli.screen import emit_json, grid, say, show_reasons, show_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +88,7 @@ def say_failures(failures: Sequence[Failure]) -> None:
 
 
 def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
+    from gradflow.report.explain import explain
     from gradflow.report.rows import rows
     from gradflow.report.table import records
 
@@ -115,6 +116,8 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
         return
     if found:
         show_rows(found, stored.name)
+        asked = stored.experiment.record
+        show_reasons(explain(stored) if asked.gates or asked.theory else [], [])
     missing = f", {len(stored.missing)} missing" if stored.missing else ""
     say(
         f"{stored.path}: {finished.computed} points measured in {finished.seconds:.1f} s,"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gradflow.report.advise import Advice
     from gradflow.report.costs import Price
     from gradflow.report.digest import Digest
+    from gradflow.report.explain import Explanation
+    from gradflow.report.predictions import Comparison
     from gradflow.report.rows import Row
     from gradflow.testing.trust import Trust
 
@@ -30,6 +32,7 @@ __all__ = [
     "show_advice",
     "show_costs",
     "show_digest",
+    "show_reasons",
     "show_rows",
     "show_trust",
 ]
@@ -74,6 +77,18 @@ def show_rows(rows: Sequence[Row], title: str) -> None:
 
     with piped():
         print_table(rows, _console(), title=title)
+
+
+def show_reasons(explained: Sequence[Explanation], compared: Sequence[Comparison]) -> None:
+    """Write why the verdicts are what they are, and what theory predicts, to stdout."""
+    from gradflow.report.explain import print_explanations
+    from gradflow.report.predictions import print_predictions
+
+    with piped():
+        if explained:
+            print_explanations(explained, _console())
+        if compared:
+            print_predictions(compared, _console())
 
 
 def show_advice(advice: Sequence[Advice], experiment: Experiment) -> None:

@@ -378,3 +378,19 @@ def test_stdout_of_another_alphabet_is_no_reason_to_stop() -> None:
     process = spawn("show", "small", env=env)
     assert "rnn" in process.communicate()[0]
     assert process.returncode == 0
+
+
+def test_a_verdict_explains_itself_and_meets_theory(here: Path) -> None:
+    (here / "why.yaml").write_text(
+        "model: {cell: lstm, hidden: 4}\ninputs: {kind: noise, sequences: 2}\nlength: 20\n"
+        "record: {states: [h, s], gates: true, theory: true}\nsweep: {seed: 2}\n"
+    )
+    ran = call("run", "why.yaml")
+    assert "mean forget gate" in " ".join(ran.stdout.split())
+    shown = call("show", "why")
+    words = " ".join(shown.stdout.split())
+    assert "mean forget gate" in words
+    assert "residual: measured − predicted" in words
+    told = json.loads(call("show", "why", "--json").stdout)
+    assert told["explanations"][0].startswith(("vanishes:", "steady:", "explodes:"))
+    assert {one["prediction"] for one in told["predictions"]} >= {"Π mean gate", "mean field"}

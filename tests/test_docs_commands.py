@@ -1,0 +1,138 @@
+"""The chapter's commands print what it says they print; every recorded quantity is described."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gradflow.cli import app
+from gradflow.experiment.config import load_config
+from gradflow.experiment.measure import measure
+from gradflow.experiment.plan import Bundle, Point, plan
+
+ROOT = Path(__file__).parent.parent
+CHAPTER = ROOT / "docs" / "why-lstm.md"
+QUANTITIES = ROOT / "docs" / "quantities.md"
+
+BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"~?([−-]?)(\d[\d,]*)(?:\.(\d+))?(?:e(-?\d+))?$")
+CUT = "…"
+RULE = "─"
+
+
+def run(source: str) -> str:
+    """What the commands of a block print to stdout."""
+    printed = ""
+    for line in source.replace("\\\n", " ").splitlines():
+        program, *words = shlex.split(line, comments=True)
+        assert program == "gradflow", line
+        done = CliRunner().invoke(app, words, prog_name="gradflow")
+        assert done.exit_code == 0, f"{line}\n{done.stderr}"
+        printed += done.stdout
+    return printed
+
+
+def close(told: str, found: str) -> bool:
+    """Whether a word is the same: of a number, to its last digit, or half a per cent."""
+    if told == found:
+        return True
+    a, b = NUMBER.match(told), NUMBER.match(found)
+    if not a or not b:
+        return False
+    x, y = value(a), value(b)
+    digit = 10.0 ** (int(a[4] or 0) - len(a[3] or ""))
+    return abs(x - y) <= max(1.001 * digit, 0.005 * abs(x))
+
+
+def value(number: re.Match[str]) -> float:
+    sign, whole, part, exponent = number.groups()
+    size = float(f"{whole.replace(',', '')}.{part or 0}e{exponent or 0}")
+    return -size if sign else size
+
+
+def same(told: str, found: str) -> bool:
+    a, b = told.split(), found.split()
+    if a[-1] == CUT:
+        a, b = a[:-1], b[: len(a) - 1]
+    return len(a) == len(b) and all(map(close, a, b))
+
+
+def missing(told: str, found: str) -> list[str]:
+    """Lines that are not found where they should be: below the one before, unless cut."""
+    lines = [x for x in found.splitlines() if x.strip() and not x.startswith(RULE)]
+    lost, at, free = [], 0, True
+    for line in told.splitlines():
+        if line.strip() == CUT:
+            free = True
+            continue
+        reach = len(lines) if free else at + 1
+        hits = [i for i in range(at, min(reach, len(lines))) if same(line, lines[i])]
+        free = not hits
+        if hits:
+            at = hits[0] + 1
+        else:
+            lost.append(line)
+    return lost
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the shipped experiments."""
+    (tmp_path / "configs").symlink_to(ROOT / "configs", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    for name in ("CI", "COLUMNS", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_every_command_prints_what_the_chapter_says(checkout: Path) -> None:
+    blocks = BLOCK.findall(CHAPTER.read_text(encoding="utf-8"))
+    assert len(blocks) > 10
+    problems = []
+    for source, told in blocks:
+        found = run(source)
+        lost = missing(told, found)
+        if lost:
+            problems.append("\n".join([source, *(f"  not printed: {x}" for x in lost), found]))
+    assert not problems, "\n\n".join(problems)
+
+
+def test_the_comparison_notices() -> None:
+    found = "a  1.50  2\n────\nb  −0.136  ~430 ∞\nc  3"
+    assert not missing("a  1.50  2\nb  −0.137  ~431 ∞\n", found)
+    assert not missing("a  1.50  …\n…\nc  3", found)
+    assert missing("a  1.50  2\nc  3", found) == ["c  3"]
+    assert missing("b  −0.140  ~430 ∞", found)
+    assert missing("b  0.136  ~430 ∞", found)
+    assert missing("b  −0.136  ~430", found)
+    assert missing("c  3\na  1.50  2", found) == ["a  1.50  2"]
+
+
+@pytest.mark.parametrize("document", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_pictures_and_links_are_there(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert target.startswith("http") or (document.parent / target).exists(), target
+
+
+def small(point: Point) -> Point:
+    config = point.config
+    changes = {
+        "length": 131,
+        "model": config.model.model_copy(update={"hidden": 3}),
+        "inputs": config.inputs.model_copy(update={"sequences": 1}),
+    }
+    return Point(config.model_copy(update=changes), point.axes, point.hash)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_quantity_of_the_shipped_experiments_is_described(path: Path) -> None:
+    described = set(re.findall(r"`([\w.]+)`", QUANTITIES.read_text(encoding="utf-8")))
+    firsts = {point.config.model.cell_label: point for point in reversed(plan(load_config(path)))}
+    for label, point in firsts.items():
+        (result,) = measure(Bundle((small(point),)))
+        assert set(result) <= described, label

@@ -57,8 +57,8 @@ def test_there_is_a_figure_for_each_state(run, tmp_path):
     assert [path.name for path in paths] == ["slope-h.svg", "slope-s.svg", "slope-c.svg"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_in_every_format_is_the_same_bytes_when_redrawn(tmp_path, kind):
+@pytest.mark.parametrize("kind", ["curves", "length", "slope", "heatmap"])
+def test_every_kind_of_norms_in_every_format_is_the_same_bytes_when_redrawn(tmp_path, kind):
     run = sweep(tmp_path, cells=2, lengths=(4, 16), seeds=2, sequences=3)
     every = {"state": "s", "formats": ("png", "svg", "pdf")}
     first = plot(run, kind, out=tmp_path / "a", **every)

@@ -90,7 +90,7 @@ def draw(advice: Sequence[Advice]) -> Figure:
     """Draw before and after, and where the curve is to end: within a decade of the loss end."""
     found = [_change(one) for one in advice]
     whole = facets(found, ("length",))
-    titles = [", ".join(filter(None, [_cell(whole, p), p.spots[0].change])) for p in whole.panels]
+    titles = [": ".join(filter(None, [_cell(whole, p), p.spots[0].change])) for p in whole.panels]
     grid = Grid(whole.panels, tuple(titles), (), whole.heading, whole.note)
     ranges = common_ranges(grid, _range)
 

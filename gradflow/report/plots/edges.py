@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.transforms import Bbox
 
 from gradflow.report.plots.style import GREY, literal
 from gradflow.report.plots.text import LINE, ruler, wrap
@@ -139,6 +140,9 @@ class Edges:
             self.height += max(own) * NORMAL * LINE
         if any("\n" in text for text in (*titles.values(), *sides.values())):
             self._place()
+        for ax in self.fig.axes:  # the solver's last digits depend on where things lie in memory
+            box = ax.get_position(original=True)
+            ax.set_position(Bbox.from_bounds(*(round(float(edge), 6) for edge in box.bounds)))
 
     def _place(self) -> None:
         """Fix the height of the figure, and where everything stands in it, for all formats."""

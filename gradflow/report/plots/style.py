@@ -72,6 +72,7 @@ _STYLE = {
     "savefig.dpi": 300,
     "svg.fonttype": "path",
     "svg.hashsalt": "gradflow",
+    "text.hinting": "no_hinting",  # widths then do not depend on the resolution
     "text.usetex": False,
     "xtick.labelsize": 7,
     "xtick.major.width": 0.6,

@@ -15,6 +15,9 @@ LINE = 1.35 / 72
 DPI = 300.0
 """Fine enough that no printer sees the rounding."""
 
+HINTING = 1.02
+"""On a coarse screen letters are moved to whole dots, and text becomes a little wider."""
+
 _BREAKS = re.compile(r"(?<=[ ,=·])|(?=\()")
 """After a space, comma, equals sign or dot, and before a bracket."""
 
@@ -34,7 +37,7 @@ def ruler(size: float) -> Callable[[str], float]:
 
     def width(text: str) -> float:
         wide, _, _ = _renderer().get_text_width_height_descent(text, font, False)
-        return float(wide) / DPI
+        return HINTING * float(wide) / DPI
 
     return width
 

@@ -187,7 +187,7 @@ def _labels(rows: Sequence[Row]) -> list[str]:
     names = axis_names(dict.fromkeys(path for row in rows for path in row.axes))
     each = [
         {
-            "cell": row.cell,
+            "cell": row.cell.replace("(", " (", 1),
             **{path: f"{names[path]} {setting(value)}" for path, value in row.axes.items()},
             "length": f"length {row.length}",
             "layer": f"layer {row.summary.layer}",
@@ -196,4 +196,4 @@ def _labels(rows: Sequence[Row]) -> list[str]:
         for row in rows
     ]
     told = [key for key in ("length", "layer", "direction") if len({one[key] for one in each}) > 1]
-    return [", ".join(one[k] for k in ("cell", *names, *told) if k in one) + ":" for one in each]
+    return [", ".join(one[k] for k in ("cell", *names, *told) if k in one) for one in each]

@@ -100,13 +100,20 @@ def setting(value: Any) -> str:
     if isinstance(value, Sequence):
         return f"[{', '.join(setting(item) for item in value)}]"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
-        return str(int(value))
+        value = int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _minus(json.dumps(value))
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def axis(path: str) -> str:
-    """Shorten a dotted path to its last part: ``init.recurrent_gain`` → ``recurrent gain``."""
-    return path.rpartition(".")[2].replace("_", " ")
+    """Shorten a dotted path to its last part: ``init.recurrent_gain`` → ``recurrent gain``.
+
+    A gate's name is too short to stand alone: ``init.bias.z`` → ``bias z``.
+    """
+    *front, last = path.split(".")
+    name = f"bias {last}" if front[-1:] == ["bias"] else last
+    return name.replace("_", " ")
 
 
 def axis_names(paths: Iterable[str]) -> dict[str, str]:

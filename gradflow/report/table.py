@@ -21,6 +21,7 @@ from gradflow.report.rows import Row
 __all__ = ["as_json", "note", "print_table", "records", "table"]
 
 _STYLES = {"vanishes": "yellow", "steady": "green", "explodes": "red"}
+_TEXT = ("cell", "method", "dtype", "memory")
 _ARROWS = {"forward": "→", "backward": "←", "both": "↔"}
 
 
@@ -68,7 +69,7 @@ def table(
         show_edge=False,
     )
     for name in columns:
-        text = name == "cell" or "." in name
+        text = name in _TEXT or "." in name
         header = axis_names(columns)[name] if "." in name else name
         whole = [header, *columns[name]]
         made.add_column(

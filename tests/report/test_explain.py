@@ -146,7 +146,7 @@ def test_rows_are_explained_and_printed(tmp_path):
     found = explain(run)
     assert [bool(one.sentence) for one in found] == [True, True, False]
     text = printed(print_explanations, found, 200)
-    assert text.splitlines()[0].startswith("gru, gain 0.5: vanishes: mean leak (1 − z) 0.50")
+    assert text.splitlines()[0].startswith("gru, gain 0.5 vanishes: mean leak (1 − z) 0.50")
     assert len(text.splitlines()) == 2
     assert "mean leak (1 - z)" in printed(print_explanations, found, 200, "ascii")
     assert printed(print_explanations, []) == ""
@@ -157,7 +157,7 @@ def test_layers_and_directions_are_named_where_they_differ(tmp_path):
     opened = gates({"f": 0.5}, layers=2, directions=("forward", "backward"))
     run = Run(tmp_path).add("lstm", T, 0, {"s": values, "gate_mean": opened})
     text = printed(print_explanations, explain(run), 200)
-    assert "lstm, layer 1, backward: vanishes: mean forget gate 0.50" in text
+    assert "lstm, layer 1, backward vanishes: mean forget gate 0.50" in text
 
 
 @pytest.mark.parametrize(("at", "several"), [("last", 0), ("all", 1), ([3, 5], 1), ([5], 0)])

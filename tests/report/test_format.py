@@ -72,7 +72,7 @@ def test_lags_are_whole_where_they_can_be():
         ("ortho\n gonal", "ortho gonal"),
         (1.0, "1"),
         (0.05, "0.05"),
-        (1e-7, "1e-07"),
+        (1e-7, "1e−07"),
         (1e9, "1000000000.0"),
         (3, "3"),
         (True, "true"),

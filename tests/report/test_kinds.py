@@ -15,7 +15,7 @@ from gradflow.report.plots.traces import extent, traces
 from tests.report.fakes import Run, line, series
 from tests.report.test_plots import axes_of, overlaps, texts
 
-RECORDED = ["flow", "paths", "contributions", "gates", "theory", "spectrum"]
+RECORDED = ["truncation", "flow", "paths", "contributions", "gates", "theory", "spectrum"]
 T = 12
 
 
@@ -33,7 +33,8 @@ def measured(**sections):
 @pytest.fixture(scope="module")
 def run():
     kinds = ("paths", "contributions", "gates", "flow_map", "spectrum", "theory")
-    return measured(record={"states": ["h", "c", "s"], **dict.fromkeys(kinds, True)})
+    cut = {"truncation": {"k1": 2, "k2": [2, 4, T]}}
+    return measured(record={"states": ["h", "c", "s"], **cut, **dict.fromkeys(kinds, True)})
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def drawn(run, kind, x="lag", only=None):
 
 ONES = [
     ("flow", "c"), ("paths", "share"), ("contributions", "conflict"), ("gates", "lstm"),
-    ("theory", "s"), ("spectrum", "lyapunov"),
+    ("theory", "s"), ("spectrum", "lyapunov"), ("truncation", "error"),
 ]  # fmt: skip
 
 
@@ -246,6 +247,40 @@ def test_directions_that_are_forgotten_at_once_are_left_out(tmp_path):
         (rates,) = KINDS["spectrum"].gather(run)["lyapunov"]
         assert rates.error[1] == 0
         assert rates.error[0] == pytest.approx(0.1 / np.sqrt(seeds))
+
+
+def test_truncation_is_exact_where_nothing_is_cut(run):
+    found = KINDS["truncation"].gather(run)
+    assert list(found) == ["error", "h", "s", "c"]
+    lstm = next(one for one in found["error"] if one.cell == "lstm")
+    assert lstm.k2 == (2, 4, T)
+    assert lstm.median[0] > lstm.median[1] > -12
+    assert lstm.median[2] == -np.inf
+    one = next(each for each in found["h"] if each.cell == "lstm")
+    np.testing.assert_allclose(one.of[T].median, one.exact.median, rtol=1e-9)
+    assert np.isneginf(one.of[2].median[-1])
+    fig = drawn(run, "truncation", only="h")["h"]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == [
+        " exact", " k2 = 2", " k2 = 4", f" k2 = {T}",
+    ]  # fmt: skip
+
+
+def test_an_error_below_rounding_ends_its_line(tmp_path):
+    axis = {"k2": np.array([2, 4])}
+    for values, said in (([0.5, 0.0], True), ([0.0, 0.0], True), ([0.5, 0.1], False)):
+        quantity = Quantity("truncation_error", ("k2",), np.array(values), axis, "1")
+        run = Run(tmp_path).add("cec", 4, 0, {"s": line(-1, 4), "truncation_error": quantity})
+        run.add("rnn", 4, 0, {"s": line(-1, 4)})
+        fig = drawn(run, "truncation")["error"]
+        assert ("no error beyond rounding" in texts(fig)) == said
+
+
+def test_a_truncated_flow_of_nothing(tmp_path):
+    dead = series(np.full((1, 1, 1, 4), -np.inf))
+    cut = Quantity("truncated_s", ("k2", *dead.dims), dead.values[None], dead.coords)
+    error = Quantity("truncation_error", ("k2",), np.ones(1), {"k2": np.array([2])}, "1")
+    result = {"s": dead, "truncated_s": cut, "truncation_error": error}
+    assert axes_of(drawn(Run(tmp_path).add("rnn", 3, 0, result), "truncation")["s"])
 
 
 def theory(path, rates, *, applies=True, kind="estimate", note="wide", slope=-0.1, seeds=1):

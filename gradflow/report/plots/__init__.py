@@ -91,6 +91,7 @@ for _name, _summary in (
     ("contributions", "what each step adds to the weights' gradients, and whether steps agree"),
     ("gates", "how far the gates are open, beside the gradient"),
     ("theory", "the measured curve with predicted rates laid over it"),
+    ("truncation", "what truncated BPTT leaves out, by k2 and by lag"),
     ("spectrum", "singular values of the derivative, and Lyapunov exponents"),
 ):
     register(Kind(_name, _summary, f"{__name__}.{_name}"))

@@ -17,7 +17,9 @@ from gradflow.report.plots.spots import Place, Spot
 from gradflow.report.records import Group, Run, length_of, original_step, quantile
 from gradflow.report.rows import longest
 
-__all__ = ["Key", "Trace", "Traces", "extent", "none_recorded", "pools", "traces"]
+__all__ = [
+    "Key", "Trace", "Traces", "condense", "extent", "none_recorded", "pools", "split", "traces",
+]  # fmt: skip
 
 Key = tuple[str, str]
 """A quantity's name and the gate it belongs to, or ``""``."""
@@ -75,12 +77,12 @@ def traces(run: Run, wanted: Collection[str]) -> list[Traces]:
         sequences = 1
         for result in results:
             for quantity in result.values():
-                for place, key, lag, step, values in _split(quantity, length):
+                for place, key, lag, step, values in split(quantity, length):
                     pooled.setdefault(place, {}).setdefault(key, []).append(values)
                     grids[place, key] = (lag, step)
                     sequences = len(values)
         for place, by_key in pooled.items():
-            of = {key: _trace(*grids[place, key], values) for key, values in by_key.items()}
+            of = {key: condense(*grids[place, key], values) for key, values in by_key.items()}
             made.append(Traces(group.cell, length, group.axes, place, len(results), sequences, of))
     return made
 
@@ -99,7 +101,7 @@ def extent(shown: Sequence[Traces], keys: Collection[Key] | None = None) -> tupl
     return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
 
 
-def _split(quantity: Quantity, length: int) -> Iterator[tuple[Place, Key, Array, Array, Array]]:
+def split(quantity: Quantity, length: int) -> Iterator[tuple[Place, Key, Array, Array, Array]]:
     """Take a quantity apart by place and gate: lag, original step, values ``(sequences, n)``."""
     at: dict[str, list[Any]] = {"layer": [0], "direction": ["forward"], "gate": [""]}
     at |= {name: np.asarray(quantity.coords[name]).tolist() for name in at if name in quantity.dims}
@@ -117,7 +119,8 @@ def _split(quantity: Quantity, length: int) -> Iterator[tuple[Place, Key, Array,
             yield (layer, way), (quantity.name, gate), lag, step, every[i, j, g][:, order]
 
 
-def _trace(lag: Array, step: Array, values: list[Array]) -> Trace:
+def condense(lag: Array, step: Array, values: list[Array]) -> Trace:
+    """Pool arrays ``(sequences, n)`` of several seeds; a missing number (NaN) is left out."""
     every = np.concatenate(values)
     if not np.isnan(every).any():
         low, median, high = (quantile(every, q) for q in (LOW, 0.5, HIGH))

@@ -16,6 +16,7 @@ from gradflow.report.plots.facets import facets
 from gradflow.report.plots.hues import by_cell, hue
 from gradflow.report.plots.spots import longest, words
 from gradflow.report.plots.style import literal, private_style, ramp
+from gradflow.report.plots.text import wrap
 from gradflow.report.records import quantile
 from tests.report.fakes import Run, line, series, sweep, walk
 
@@ -387,6 +388,13 @@ def test_titles_and_row_labels_are_no_wider_than_their_panels(tmp_path):
         box, title = ax.get_window_extent(), ax._left_title.get_window_extent()
         assert title.width <= box.width + 1
         assert ax.yaxis.label.get_window_extent().height <= box.height + 1
+
+
+def test_lines_break_between_words_and_inside_only_where_they_must():
+    assert wrap("a bc, d(e=f)", 5, len) == ["a bc,", "d(e=", "f)"]
+    assert wrap("a bc, d(e=f)", 3, len) == ["a", "bc,", "d", "(e=", "f)"]
+    assert wrap("", 3, len) == [""]
+    assert wrap("abcdefg", 3, len) == ["abc", "def", "g"]
 
 
 def test_a_direction_that_follows_from_the_rest_is_not_named(tmp_path):

@@ -32,7 +32,7 @@ def plot(
         str,
         typer.Option(
             help="What to draw: curves, length, slope, heatmap; and where it was recorded flow, "
-            "paths, contributions, gates, spectrum, theory."
+            "paths, contributions, gates, spectrum, theory, truncation."
         ),
     ] = "curves",
     x: Annotated[str, typer.Option(metavar="lag|step", help="The curves' axis.")] = "lag",

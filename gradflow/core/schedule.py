@@ -104,7 +104,7 @@ class Work:
         knows what the bytes are for, refuses.
         """
         drive = self._bytes(len(self.net.cell.gates) * self.net.cell.hidden)
-        block = int(np.clip(_CHUNK // max(drive, 1), 8, 64))
+        block = int(np.clip(_CHUNK // max(drive, 1), 16, 64))
         kept = Schedule(block)
         if budget is None or self.net.bidirectional or self.footprint(kept).peak <= budget:
             return kept

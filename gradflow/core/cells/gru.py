@@ -87,18 +87,16 @@ class GRU(Cell):
         """
         (h,) = state
         W, gates = p["W"], 2 * self.hidden
+        a_zr = W[:, :gates] @ h
+        a_zr += u[:, :gates]
+        z, r = blocks(sigmoid(a_zr), 2)
         if self.reset == "before":
-            zr = sigmoid(W[:, :gates] @ h + u[:, :gates])
-            z, r = blocks(zr, 2)
             n = h
             a_g = W[:, gates:] @ (r * n)
         else:
-            a = W @ h
-            zr = sigmoid(a[:, :gates] + u[:, :gates])
-            z, r = blocks(zr, 2)
-            n = a[:, gates:]
+            n = W[:, gates:] @ h
             if self.bias:
-                n = n + p["b_rec"]
+                n += p["b_rec"]
             a_g = r * n
         a_g += u[:, gates:]
         g = np.tanh(a_g)
@@ -126,17 +124,11 @@ class GRU(Cell):
             dq = pull(W[:, 2 * H :], da_g)
             np.multiply(dq, dr, out=da_r)
             dh_prev += dq * r
-            dh_prev += pull(W[:, : 2 * H], da[..., : 2 * H, :])
         else:
             np.multiply(da_g, dr, out=da_r)
-            dh_prev += pull(W, self._recurrent(da, r))
+            dh_prev += pull(W[:, 2 * H :], da_g * r)
+        dh_prev += pull(W[:, : 2 * H], da[..., : 2 * H, :])
         return (dh_prev,), da, ()
-
-    def _recurrent(self, da: Array, r: Array) -> Array:
-        """∂L/∂(W h + b_rec): as da, but for the candidate behind r (reset after)."""
-        da = da.copy(order="K")
-        da[..., 2 * self.hidden :, :] *= r
-        return da
 
     def carrousel(self, local: tuple[Array, ...]) -> Carrousel:
         """The leak 1 − z."""
@@ -147,9 +139,8 @@ class GRU(Cell):
     ) -> tuple[State, Array | None]:
         """All but the leak: through W, and the candidate's behind the reset gate."""
         W, gates, r = p["W"], 2 * self.hidden, local[3]
-        if self.reset == "after":
-            return (pull(W, self._recurrent(da, r)),), None
-        dh = pull(W[:, gates:], da[..., gates:, :]) * r
+        W_g, da_g = W[:, gates:], da[..., gates:, :]
+        dh = pull(W_g, da_g * r) if self.reset == "after" else pull(W_g, da_g) * r
         dh += pull(W[:, :gates], da[..., :gates, :])
         return (dh,), None
 

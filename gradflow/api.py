@@ -170,11 +170,12 @@ class Flow:
         UserError
             If no point has these labels, or their arrays do not fit together.
         """
-        points = self.select(labels, **more)
+        wanted = {**(labels or {}), **more}
+        points = self.select(wanted)
         each = [r[name] for p in points if name in (r := self.source.result(p))]
         if not each:
             raise UserError(
-                f"no point has {name!r} and the labels { ({**(labels or {}), **more}) }\n"
+                f"no point has {name!r} and the labels {wanted}\n"
                 "  fix: `select()` lists the points, `record.states` what is kept"
             )
         if len(each) == 1:

@@ -1,0 +1,74 @@
+"""What a configuration describes is what is measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gradflow
+from gradflow.core.bptt import backpropagate
+from gradflow.core.losses import Loss
+from gradflow.core.network import Network
+from gradflow.core.record import Norms
+from gradflow.core.schedule import Schedule
+from gradflow.experiment import sources, weights
+from gradflow.experiment.measure import measure
+from gradflow.experiment.memory import PartRun
+from gradflow.experiment.plan import bundle, plan
+
+
+@pytest.fixture
+def state_dict(tmp_path):
+    """A two-layer bidirectional LSTM of 3 units in PyTorch's names."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for layer, inputs in ((0, 1), (1, 6)):
+        for end in ("", "_reverse"):
+            arrays[f"weight_ih_l{layer}{end}"] = rng.standard_normal((12, inputs))
+            arrays[f"weight_hh_l{layer}{end}"] = rng.standard_normal((12, 3)) / 2
+            arrays[f"bias_ih_l{layer}{end}"] = rng.standard_normal(12)
+            arrays[f"bias_hh_l{layer}{end}"] = rng.standard_normal(12)
+    path = tmp_path / "model.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def test_imported_weights_are_the_ones_that_are_measured(state_dict):
+    made = gradflow.configure(
+        model={"cell": "lstm", "weights": str(state_dict)},
+        inputs={"kind": "digits", "sequences": 2},
+        loss={"kind": "sum", "at": "all"},
+        length=12,
+        sweep={"seed": 2},
+        record={"states": ["h", "c", "s", "x"]},
+    )
+    first, second = measure(bundle(plan(made))[0])
+    imported = weights.read(state_dict)
+    net = Network(imported.cell, imported.inputs, 2, True)
+    x = sources.load(made.inputs, 12, 0).x
+    norms, loss = Norms(net, [12], 1, 2, ["h", "c", "s", "x"]), Loss("sum", "all")
+    backpropagate(net, imported.weights, x, loss, [12], [norms], Schedule(5))
+    for name, want in norms.quantities(0, 12, loss).items():
+        np.testing.assert_allclose(first[name].values, want.values, rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(second[name].values, first[name].values)
+
+
+def test_input_noise_moves_the_numbers_by_about_as_much():
+    made = gradflow.configure(
+        model={"cell": "gru", "hidden": 4}, inputs={"kind": "noise"}, length=10
+    )
+    (piece,) = bundle(plan(made))
+    (still,), (shaken,) = measure(piece), measure(piece, input_noise=1e-6)
+    gap = np.abs(shaken["h"].values - still["h"].values).max()
+    assert 1e-9 < gap < 1e-4
+
+
+def test_a_part_of_a_run_has_the_face_of_the_whole():
+    flow = gradflow.run(
+        gradflow.configure(
+            name="whole", model={"cell": "cec"}, inputs={"kind": "noise"}, sweep={"length": [3, 5]}
+        )
+    )
+    part = PartRun(flow.source, tuple(flow.select(length=5)))
+    assert (part.name, part.path) == (flow.source.name, flow.source.path)
+    assert [point.config.length for point in part.points] == [5]

@@ -12,15 +12,18 @@ from gradflow.report.plots.style import GREY, literal
 from gradflow.report.plots.text import LINE, ruler, wrap
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
     from gradflow.report.plots.facets import Grid
-    from gradflow.report.plots.frame import Key
 
-__all__ = ["Edges"]
+__all__ = ["Edges", "Key"]
+
+Key = tuple["Artist", str]
+"""A line or patch of the legend, and its name."""
 
 PAD = 0.04
 """Between what stands at the edges, in inches."""

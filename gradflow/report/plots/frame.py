@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradflow.report.plots.edges import Edges
+from gradflow.report.plots.edges import Edges, Key
 from gradflow.report.plots.facets import Grid, Panel
 from gradflow.report.plots.hues import Hue
 from gradflow.report.plots.neighbours import common_labels, thin_out
@@ -20,7 +20,6 @@ from gradflow.report.plots.spots import Spot
 from gradflow.report.plots.style import literal, ramp
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 __all__ = ["COLUMN", "PAGE", "Bar", "Key", "figure"]
@@ -41,8 +40,6 @@ BELOW = 3
 """Lines of a legend below a single panel; a longer one stands beside it."""
 
 S = TypeVar("S", bound=Spot)
-Key = tuple["Artist", str]
-"""A line or patch of the legend, and its name."""
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,6 @@ def say_failures(failures: Sequence[Failure]) -> None:
 
 
 def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
-    from gradflow.report.explain import explain
     from gradflow.report.rows import rows
     from gradflow.report.table import records
 
@@ -117,7 +116,10 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
     if found:
         show_rows(found, stored.name)
         asked = stored.experiment.record
-        show_reasons(explain(stored) if asked.gates or asked.theory else [], [])
+        if asked.gates or asked.theory:
+            from gradflow.report.explain import explain
+
+            show_reasons(explain(stored), [])
     missing = f", {len(stored.missing)} missing" if stored.missing else ""
     say(
         f"{stored.path}: {finished.computed} points measured in {finished.seconds:.1f} s,"

@@ -7,11 +7,9 @@ import numpy as np
 from gradflow.core.bptt import backpropagate
 from gradflow.core.quantity import Result
 from gradflow.core.record import Norms, recorded_steps
-from gradflow.core.rtrl import Sensitivities, bytes_needed, rtrl
 from gradflow.core.schedule import Footprint, Schedule, Work
 from gradflow.errors import UserError
 from gradflow.experiment import extras
-from gradflow.experiment.analyses import analyse
 from gradflow.experiment.extras import Recorder
 from gradflow.experiment.plan import Bundle
 from gradflow.experiment.setting import Setting, network, prepare
@@ -54,11 +52,15 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
         *extras.recorders(record, net, *sizes),
     ]
     backpropagate(net, setting.weights, setting.x, loss, lengths, observers, schedule)
-    later = {n: analyse(record, setting, n, len(seeds), schedule) for n in lengths}
+    later: dict[int, list[Result]] = {}
+    if extras.wanted(record):
+        from gradflow.experiment.analyses import analyse  # costs its import where it is asked for
+
+        later = {n: analyse(record, setting, n, len(seeds), schedule) for n in lengths}
     results: list[Result] = []
     for point in bundle.points:
         seed, length = seeds.index(point.config.seed), point.config.length
-        result = dict(later[length][seed])
+        result = dict(later[length][seed]) if later else {}
         for observer in observers:
             result |= observer.quantities(seed, length, loss)
         results.append(result)
@@ -67,6 +69,8 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
 
 def _forward_in_time(bundle: Bundle, setting: Setting) -> list[Result]:
     """The same norms by real-time recurrent learning, length by length."""
+    from gradflow.core.rtrl import Sensitivities, rtrl
+
     record, seeds = bundle.points[0].config.record, bundle.seeds
     each: dict[int, Sensitivities] = {
         length: rtrl(
@@ -114,6 +118,8 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
     schedule = work.schedule(config.memory)
     needed = work.footprint(schedule)
     if config.method == "rtrl":
+        from gradflow.core.rtrl import bytes_needed
+
         longest = len(recorded_steps(max(bundle.lengths), record.every))
         sizes = (net, work.nets, columns, longest, work.dtype)
         needed = Footprint(needed.fixed, bytes_needed(*sizes, parameters=False), 0)

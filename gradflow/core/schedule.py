@@ -123,7 +123,8 @@ class Work:
             for layer, _ in net.places()
             for parameter in net.parameters(layer).values()
         )
-        fixed = self.nets * weights * size + steps * net.inputs * self.columns * (size + 8)
+        drawn = 8 if size == 8 else size + 8  # inputs are drawn in float64, then cast
+        fixed = self.nets * weights * size + steps * net.inputs * self.columns * drawn
         fixed += 2 * 8 * self.records * places * self.nets * self.columns
         step = self._bytes(places * hidden * _units(net.cell, self.keeps_states))
         step += self._bytes((net.layers - 1) * net.outputs * 2)

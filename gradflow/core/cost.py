@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradflow.core.cells import Cell, State
+from gradflow.core.cells.arrays import owner
 from gradflow.core.counting import Counted, Tally, counting, depth_of
 from gradflow.core.network import Network
 from gradflow.core.random import stream
@@ -17,7 +18,7 @@ from gradflow.core.scaled import Scaled, zeros_like_columns
 from gradflow.core.scan import pull_back, unroll
 from gradflow.core.typing import Array, DType
 
-__all__ = ["Cost", "Pass", "cost", "critical_path", "parameters", "seconds"]
+__all__ = ["Cost", "Pass", "cost", "critical_path", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,6 @@ class Cost:
     tape: int
 
 
-def parameters(net: Network) -> int:
-    """Count the parameters of a network."""
-    return sum(
-        math.prod(parameter.shape)
-        for layer, _ in net.places()
-        for parameter in net.parameters(layer).values()
-    )
-
-
 def cost(cell: Cell, inputs: int, columns: int = 1, dtype: DType | None = None) -> Cost:
     """Count a step of a cell: run its equations once, on arrays that count.
 
@@ -107,9 +99,9 @@ def cost(cell: Cell, inputs: int, columns: int = 1, dtype: DType | None = None) 
     with counting() as stepping:
         after, cache = cell.step(p, state, u)
     forward = _pass(driving, stepping, depth_of(*after))
-    held = {id(base): base.nbytes for a in cache for base in [_owner(a)]}
-    known = {id(_owner(a)) for a in p.values()}
-    tape = sum(size for owner, size in held.items() if owner not in known)
+    held = {id(base): base.nbytes for a in cache for base in [owner(a)]}
+    known = {id(owner(a)) for a in p.values()}
+    tape = sum(size for base, size in held.items() if base not in known)
     with counting() as linearising:
         local = tuple(Counted.of(a) for a in cell.linearise(p, cache))
     dstate = tuple(Counted.of(np.zeros_like(np.asarray(part))) for part in after)
@@ -186,9 +178,3 @@ def _pass(first: Tally, then: Tally, depth: int) -> Pass:
         first.traffic + then.traffic,
         depth,
     )
-
-
-def _owner(a: Array) -> Array:
-    while isinstance(a.base, np.ndarray):
-        a = a.base
-    return a

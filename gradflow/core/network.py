@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -66,6 +67,15 @@ class Network:
     def parameters(self, layer: int) -> dict[str, Parameter]:
         """Shapes of the parameters of one direction of a layer."""
         return self.cell.parameters(self.features(layer))
+
+    @property
+    def size(self) -> int:
+        """Number of parameters of all layers and directions."""
+        return sum(
+            math.prod(parameter.shape)
+            for layer, _ in self.places()
+            for parameter in self.parameters(layer).values()
+        )
 
     def name(self, layer: int, direction: int) -> str:
         """Name a layer and direction in a message."""

@@ -16,6 +16,7 @@ import numpy as np
 from gradflow.core.typing import Array
 
 __all__ = [
+    "LOG10_2",
     "Scaled",
     "add",
     "in_range",

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradflow.core.cells import Cell
+from gradflow.core.cells.arrays import owner
 from gradflow.core.network import Network
-from gradflow.core.typing import Array, DType
+from gradflow.core.typing import DType
 
 __all__ = ["Footprint", "Schedule", "Work"]
 
@@ -118,13 +119,8 @@ class Work:
         """Predict the bytes that a measurement takes under a schedule."""
         net, steps, size = self.net, max(self.lengths), self.dtype.itemsize
         hidden, places = net.cell.hidden, net.layers * len(net.directions)
-        weights = sum(
-            math.prod(parameter.shape)
-            for layer, _ in net.places()
-            for parameter in net.parameters(layer).values()
-        )
         drawn = 8 if size == 8 else size + 8  # inputs are drawn in float64, then cast
-        fixed = self.nets * weights * size + steps * net.inputs * self.columns * drawn
+        fixed = self.nets * net.size * size + steps * net.inputs * self.columns * drawn
         fixed += 2 * 8 * self.records * places * self.nets * self.columns
         step = self._bytes(places * hidden * _units(net.cell, self.keeps_states))
         step += self._bytes((net.layers - 1) * net.outputs * 2)
@@ -152,15 +148,8 @@ def _units(cell: Cell, keeps_states: bool) -> int:
     p = {name: np.zeros((1, *q.shape)) for name, q in small.parameters(1).items()}
     zeros = tuple(np.zeros((1, 4, 1)) for _ in small.parts)
     after, cache = small.step(p, zeros, np.zeros((1, 4 * len(small.gates), 1)))
-    held = {id(base): base.size for a in cache for base in [_owner(a)]}
+    held = {id(base): base.size for a in cache for base in [owner(a)]}
     for before, part in zip(zeros, after, strict=True):
         if held.pop(id(before), 0) or keeps_states:  # the next cache holds it, or the tape does
-            held[id(_owner(part))] = part.size
+            held[id(owner(part))] = part.size
     return math.ceil(sum(held.values()) / 4)
-
-
-def _owner(a: Array) -> Array:
-    """Return the array whose memory `a` is a view of."""
-    while isinstance(a.base, np.ndarray):
-        a = a.base
-    return a

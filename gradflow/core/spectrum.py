@@ -31,11 +31,10 @@ import numpy as np
 from gradflow.core.frame import Frame, travel, width
 from gradflow.core.graded import GONE, Graded, log2_singular_values
 from gradflow.core.network import Network, Weights
+from gradflow.core.scaled import LOG10_2
 from gradflow.core.typing import Array
 
 __all__ = ["Exponents", "Spectrum", "condition", "lyapunov", "participation", "spectrum"]
-
-LOG10_2 = math.log10(2.0)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradflow.core.bptt import backpropagate
-from gradflow.core.cost import cost, critical_path, parameters
+from gradflow.core.cost import cost, critical_path
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.readout import readout
 from gradflow.core.record import FlowMap, recorded_steps
@@ -118,7 +118,7 @@ def _cost(record: RecordConfig, setting: Setting, length: int, nets: int) -> lis
     each = cost(net.cell, net.inputs, x.shape[-1], x.dtype)
     forward, backward = critical_path(net, length)
     counts = {
-        "parameters": parameters(net),
+        "parameters": net.size,
         "flops forward": each.forward.flops,
         "flops backward": each.backward.flops,
         "bytes forward": each.forward.traffic,

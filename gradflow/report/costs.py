@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gradflow.core.cost import Cost, cost, critical_path, parameters, seconds
+from gradflow.core.cost import Cost, cost, critical_path, seconds
 from gradflow.experiment.config import Experiment
 from gradflow.experiment.plan import plan
 from gradflow.experiment.setting import network
@@ -82,7 +82,7 @@ def prices(experiment: Experiment) -> list[Price]:
                 layers=net.layers,
                 sequences=columns,
                 length=config.length,
-                parameters=parameters(net),
+                parameters=net.size,
                 counted=cost(net.cell, net.inputs, columns, kind),
                 forward=forward,
                 backward=backward,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
-from gradflow.core.cost import cost, critical_path, parameters, seconds
+from gradflow.core.cost import cost, critical_path, seconds
 from gradflow.core.network import Network
 from tests.variants import every_cell
 
@@ -67,7 +67,7 @@ def test_peepholes_are_the_deepest():
 
 def test_parameters_of_a_network():
     net = Network(LSTM(H), F, layers=2, bidirectional=True)
-    assert parameters(net) == 2 * (4 * H * (F + H + 1) + 4 * H * (2 * H + H + 1))
+    assert net.size == 2 * (4 * H * (F + H + 1) + 4 * H * (2 * H + H + 1))
 
 
 def test_the_critical_path_grows_with_steps_not_with_layers_or_width():

@@ -6,7 +6,7 @@ import numpy as np
 
 from gradflow.core.typing import Array
 
-__all__ = ["blocks", "like", "pull", "sigmoid"]
+__all__ = ["blocks", "like", "owner", "pull", "sigmoid"]
 
 
 def sigmoid(a: Array) -> Array:
@@ -43,3 +43,10 @@ def pull(W: Array, a: Array) -> Array:
     lengths, nets, rows, columns = a.shape
     wide = a.transpose(1, 2, 0, 3).reshape(nets, rows, lengths * columns)
     return (Wt @ wide).reshape(nets, -1, lengths, columns).transpose(2, 0, 1, 3)
+
+
+def owner(a: Array) -> Array:
+    """Return the array whose memory `a` is a view of."""
+    while isinstance(a.base, np.ndarray):
+        a = a.base
+    return a

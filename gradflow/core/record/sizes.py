@@ -7,12 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from gradflow.core.scaled import Scaled
+from gradflow.core.scaled import LOG10_2, Scaled
 from gradflow.core.typing import Array
 
 __all__ = ["Sized"]
-
-LOG10_2 = float(np.log10(2.0))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from gradflow.core.cells.arrays import blocks, like, pull, sigmoid
+from gradflow.core.cells.arrays import blocks, like, product, pull, sigmoid
 from gradflow.core.typing import Array, Params
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Summand",
     "blocks",
     "like",
+    "product",
     "pull",
     "sigmoid",
 ]

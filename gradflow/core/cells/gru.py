@@ -15,6 +15,7 @@ from gradflow.core.cells.base import (
     Summand,
     blocks,
     like,
+    product,
     pull,
     sigmoid,
 )
@@ -87,14 +88,14 @@ class GRU(Cell):
         """
         (h,) = state
         W, gates = p["W"], 2 * self.hidden
-        a_zr = W[:, :gates] @ h
+        a_zr = product(W[:, :gates], h)
         a_zr += u[:, :gates]
         z, r = blocks(sigmoid(a_zr), 2)
         if self.reset == "before":
             n = h
-            a_g = W[:, gates:] @ (r * n)
+            a_g = product(W[:, gates:], r * n)
         else:
-            n = W[:, gates:] @ h
+            n = product(W[:, gates:], h)
             if self.bias:
                 n += p["b_rec"]
             a_g = r * n

@@ -15,6 +15,7 @@ from gradflow.core.cells.base import (
     Summand,
     blocks,
     like,
+    product,
     pull,
     sigmoid,
 )
@@ -121,7 +122,7 @@ class LSTM(Cell):
         """
         h, c_prev = state
         sigmoid_rows = (len(self.gates) - 1) * self.hidden
-        a = p["W"] @ h
+        a = product(p["W"], h)
         a += u
         for gate in self.peeping:
             if gate != "o":
@@ -202,7 +203,7 @@ class LSTM(Cell):
     def _peep(self, p: Params, gate: str, c: Array) -> Array:
         """P c: what a gate sees of c."""
         P = self._peephole(p, gate)
-        seen: Array = P * c if self._diagonal else P @ c
+        seen: Array = P * c if self._diagonal else product(P, c)
         return seen
 
     def _peep_vjp(self, p: Params, gate: str, da: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from gradflow.core.cells.base import Cell, Parameter, State, pull, sigmoid
+from gradflow.core.cells.base import Cell, Parameter, State, product, pull, sigmoid
 from gradflow.core.typing import Array, Params
 
 __all__ = ["RNN"]
@@ -77,7 +77,7 @@ class RNN(Cell):
     def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
         """s_t = f(W s_{t−1} + u_t)."""
         f, _ = ACTIVATIONS[self.activation]
-        a = p["W"] @ state[0]
+        a = product(p["W"], state[0])
         a += u
         s = f(a)
         return (s,), (s,)

@@ -19,7 +19,7 @@ from gradflow.core.losses import Loss
 from gradflow.core.network import Network, Weights, reads
 from gradflow.core.observe import Block, Observer
 from gradflow.core.scaled import Scaled, add, grown, zeros_like_columns
-from gradflow.core.scan import Tape, pull_back
+from gradflow.core.scan import Keep, Tape, pull_back
 from gradflow.core.schedule import Schedule
 from gradflow.core.typing import Array
 from gradflow.errors import NumericalError
@@ -91,11 +91,13 @@ class Run:
     observers: Sequence[Observer]
     schedule: Schedule
     wants_dx: bool = field(init=False)
-    wants_states: bool = field(init=False)
+    keep: Keep = field(init=False)
 
     def __post_init__(self) -> None:
         self.wants_dx = any(o.needs_inputs for o in self.observers)
-        self.wants_states = self.loss.sees_outputs or any(o.needs_states for o in self.observers)
+        self.keep = Keep.LOCAL | self.loss.needs
+        for observer in self.observers:
+            self.keep |= observer.needs
 
     def between(self, first: int, last: int, states: States) -> None:
         """Go forward from the states at step `first` to step `last`, and the adjoints back."""
@@ -107,11 +109,12 @@ class Run:
         tapes: list[Tapes | None] = []
         for span in spans:
             before.append(states)
-            made, states = self.forward(span, states)
-            tapes.append(made if self.schedule.keep or span == spans[-1] else None)
+            stays = self.schedule.keep or span == spans[-1]
+            made, states = self.forward(span, states, self.keep if stays else Keep.NOTHING)
+            tapes.append(made if stays else None)
         adjoints: list[list[Scaled]] = [[self.nothing(part) for part in layer] for layer in states]
         for span in reversed(spans):
-            tape = tapes.pop() or self.forward(span, before[len(tapes)])[0]
+            tape = tapes.pop() or self.forward(span, before[len(tapes)], self.keep)[0]
             adjoints = self.backward(span, tape, adjoints)
 
     def nothing(self, state: State) -> Scaled:
@@ -121,7 +124,7 @@ class Run:
             parts = tuple(part[None][:0] for part in parts)
         return Scaled(parts, zeros_like_columns(parts[0]))
 
-    def forward(self, span: tuple[int, int], states: States) -> tuple[Tapes, States]:
+    def forward(self, span: tuple[int, int], states: States, keep: Keep) -> tuple[Tapes, States]:
         """Take all layers through a span."""
         lo, hi = span
         return forward(
@@ -131,7 +134,7 @@ class Run:
             states,
             self.schedule.cuts(hi - lo),
             first=lo,
-            keep=self.wants_states,
+            keep=keep,
         )
 
     def backward(
@@ -181,9 +184,9 @@ class Run:
         cell, p = self.net.cell, self.weights[layer][direction]
         dx: list[Array] = []
         exponents: list[Array] = []
-        end = sum(len(tape.caches) for tape in tapes)
+        end = sum(len(tape.x) for tape in tapes)
         for tape in reversed(tapes):
-            start = end - len(tape.caches)
+            start = end - len(tape.x)
             joining = None
             if inject is not None:
                 joining = Scaled((inject.parts[0][start:end],), inject.exponent[start:end])

@@ -15,7 +15,7 @@ from gradflow.core.counting import Counted, Tally, counting, depth_of
 from gradflow.core.network import Network
 from gradflow.core.random import stream
 from gradflow.core.scaled import Scaled, zeros_like_columns
-from gradflow.core.scan import pull_back, unroll
+from gradflow.core.scan import Keep, pull_back, unroll
 from gradflow.core.typing import Array, DType
 
 __all__ = ["Cost", "Pass", "cost", "critical_path", "seconds"]
@@ -99,11 +99,12 @@ def cost(cell: Cell, inputs: int, columns: int = 1, dtype: DType | None = None) 
     with counting() as stepping:
         after, cache = cell.step(p, state, u)
     forward = _pass(driving, stepping, depth_of(*after))
-    held = {id(base): base.nbytes for a in cache for base in [owner(a)]}
+    with counting() as linearising:
+        left = cell.linearise(p, cache)
+    held = {id(base): base.nbytes for a in left for base in [owner(a)]}
     known = {id(owner(a)) for a in p.values()}
     tape = sum(size for base, size in held.items() if base not in known)
-    with counting() as linearising:
-        local = tuple(Counted.of(a) for a in cell.linearise(p, cache))
+    local = tuple(Counted.of(a) for a in left)
     dstate = tuple(Counted.of(np.zeros_like(np.asarray(part))) for part in after)
     with counting() as pulling:
         before, da, _ = cell.step_vjp(p, local, dstate)
@@ -162,7 +163,7 @@ def seconds(
     there, back = [], []
     for _ in range(repeats):
         start = time.perf_counter()
-        tape, _ = unroll(cell, p, x, state, keep=False)
+        tape, _ = unroll(cell, p, x, state, Keep.LOCAL)
         middle = time.perf_counter()
         for _ in pull_back(cell, p, tape, adjoint, None):
             pass

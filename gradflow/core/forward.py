@@ -9,7 +9,7 @@ import numpy as np
 
 from gradflow.core.cells import State
 from gradflow.core.network import Network, Weights, reads
-from gradflow.core.scan import Tape, unroll
+from gradflow.core.scan import Keep, Tape, unroll
 from gradflow.core.typing import Array, Params
 from gradflow.errors import NumericalError
 
@@ -30,7 +30,7 @@ def forward(
     cuts: Sequence[tuple[int, int]],
     *,
     first: int = 0,
-    keep: bool = False,
+    keep: Keep = Keep.LOCAL,
 ) -> tuple[Tapes, States]:
     """Take all layers and directions through the steps of x.
 
@@ -46,9 +46,9 @@ def forward(
         The blocks of the span, in each direction's own time from 0.
     first : int
         Steps before the span, for messages.
-    keep : bool
-        Whether the top layer's states after every step are kept; those of the layers below, which
-        are the inputs of the next, always are.
+    keep : Keep
+        What is left of every step; states of the layers below, which are the inputs of the next,
+        always are.
 
     Returns
     -------
@@ -67,13 +67,12 @@ def forward(
     for layer, before in enumerate(states):
         made: list[list[Tape]] = []
         ends: list[State] = []
+        own_keep = keep | Keep.STATES if layer + 1 < net.layers else keep
         for direction, state in enumerate(before):
             p, own = weights[layer][direction], reads(direction, x)
             blocks: list[Tape] = []
             for lo, hi in cuts:
-                tape, end = unroll(
-                    net.cell, p, own[lo:hi], state, keep=keep or layer + 1 < net.layers
-                )
+                tape, end = unroll(net.cell, p, own[lo:hi], state, own_keep)
                 if not _finite(end):
                     _complain(net, layer, direction, p, first + lo, tape)
                 blocks.append(tape)
@@ -105,7 +104,7 @@ def _complain(net: Network, layer: int, direction: int, p: Params, first: int, t
     state, step = tape.states[0], first
     while _finite(state):
         x = tape.x[step - first : step - first + 1]
-        _, state = unroll(net.cell, p, x, state, keep=False)
+        _, state = unroll(net.cell, p, x, state, Keep.NOTHING)
         step += 1
     raise NumericalError(
         f"the state of {net.name(layer, direction)} overflows at step {step}: smaller weights, "

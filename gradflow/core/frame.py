@@ -12,7 +12,7 @@ from gradflow.core.forward import States, Tapes, forward
 from gradflow.core.graded import GONE, Graded, logarithm, without_dust
 from gradflow.core.network import Network, Weights
 from gradflow.core.random import stream
-from gradflow.core.scan import pull_joint
+from gradflow.core.scan import Keep, pull_joint
 from gradflow.core.typing import Array
 from gradflow.errors import NumericalError
 
@@ -112,13 +112,13 @@ def travel(
     states = net.initial(*width(weights, x), x.dtype)
     before: list[States] = []
 
-    def run(span: tuple[int, int], states: States) -> tuple[Tapes, States]:
+    def run(span: tuple[int, int], states: States, keep: Keep) -> tuple[Tapes, States]:
         lo, hi = span
-        return forward(net, weights, x[lo:hi], states, [(0, hi - lo)], first=lo)
+        return forward(net, weights, x[lo:hi], states, [(0, hi - lo)], first=lo, keep=keep)
 
     for span in spans:
         before.append(states)
-        _, states = run(span, states)
+        _, states = run(span, states, Keep.NOTHING)
     step = T
     seen(step)
 
@@ -130,7 +130,7 @@ def travel(
         return frame.adjoints()
 
     for span in reversed(spans):
-        tapes, _ = run(span, before.pop())
+        tapes, _ = run(span, before.pop(), Keep.LOCAL)
         layers = [(weights[layer][0], tapes[layer][0][0]) for layer in range(net.layers)]
         pull_joint(net.cell, layers, frame.adjoints(), visit)
 

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from gradflow.core.cells import pull
+from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 
 __all__ = ["At", "Kind", "Loss"]
@@ -49,6 +50,11 @@ class Loss:
     def sees_outputs(self) -> bool:
         """Whether ∂ℓ_t/∂y_t depends on y_t."""
         return self.kind in ("mse", "cross_entropy")
+
+    @property
+    def needs(self) -> Keep:
+        """What the tapes must hold beside the local derivatives."""
+        return Keep.STATES if self.sees_outputs else Keep.NOTHING
 
     def steps(self, length: int) -> Array:
         """The loss steps of a sequence of `length` steps, ascending."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gradflow.core.cells import Cell
 from gradflow.core.scaled import Scaled
-from gradflow.core.scan import Swept, Tape
+from gradflow.core.scan import Keep, Swept, Tape
 from gradflow.core.typing import Params
 
 __all__ = ["Block", "Observer"]
@@ -44,8 +44,8 @@ class Block:
 class Observer(Protocol):
     """Looks at cotangents as they go by."""
 
-    needs_states: bool
-    """Whether the tapes must hold the states after every step."""
+    needs: Keep
+    """What the tapes must hold beside the local derivatives."""
 
     needs_inputs: bool
     """Whether ∂L/∂x is to be computed for the network's inputs."""

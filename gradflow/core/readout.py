@@ -12,6 +12,7 @@ from gradflow.core.record.rank_ones import RankOnes
 from gradflow.core.record.sizes import Sized
 from gradflow.core.scaled import Scaled, zeros_like_columns
 from gradflow.core.schedule import Schedule
+from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 
 __all__ = ["readout"]
@@ -62,7 +63,7 @@ def readout(
     logs: list[Array] = []
     for lo, hi in spans:
         tapes, states = forward(
-            net, weights, x[lo:hi], states, schedule.cuts(hi - lo), first=lo, keep=True
+            net, weights, x[lo:hi], states, schedule.cuts(hi - lo), first=lo, keep=Keep.STATES
         )
         wanted = steps[(steps > lo) & (steps <= hi)] - lo - 1
         y = outputs(tapes[-1])

@@ -14,15 +14,15 @@ import numpy as np
 
 from gradflow.core.cells import Cell, State
 from gradflow.core.scaled import SMALL, Scaled, in_range, square_norms
-from gradflow.core.tape import Swept, Taken, Tape
+from gradflow.core.tape import Keep, Swept, Taken, Tape
 from gradflow.core.typing import Array, Params
 
 __all__ = [
+    "Keep",
     "Swept",
     "Taken",
     "Tape",
     "advance",
-    "linearised",
     "pass_on",
     "pull_back",
     "pull_joint",
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-def unroll(cell: Cell, p: Params, x: Array, state: State, *, keep: bool) -> tuple[Tape, State]:
+def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[Tape, State]:
     """Take the state through the steps of x: s_t, cache_t = step(s_{t−1}, U x_t + b).
 
     Parameters
@@ -41,16 +41,27 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, *, keep: bool) -> tupl
         Inputs, ``(steps, nets, inputs, columns)``.
     state : State
         The state before the first step.
-    keep : bool
-        Whether the states after all steps are kept, for layers above, losses and summands.
+    keep : Keep
+        What is left of each step. Local derivatives are taken while a step's arrays are in the
+        processor's cache, those of small arrays in one call for the block.
     """
-    tape = Tape(x, states=[state])
+    tape = Tape(x, [state])
+    local, states, caches = (each in keep for each in (Keep.LOCAL, Keep.STATES, Keep.CACHES))
+    waiting: list[tuple[Array, ...]] = []
     with np.errstate(over="ignore", invalid="ignore"):
         for u in cell.drive(p, x):
             state, cache = cell.step(p, state, u)
-            tape.caches.append(cache)
-            if keep:
+            if states:
                 tape.states.append(state)
+            if caches:
+                tape.caches.append(cache)
+            if local and cache and cache[0].size < SMALL:
+                waiting.append(cache)
+            elif local:
+                tape.local.append(cell.linearise(p, cache))
+        if waiting:
+            stacked = tuple(np.stack(arrays) for arrays in zip(*waiting, strict=True))
+            tape.local = list(zip(*cell.linearise(p, stacked), strict=True))
     return tape, state
 
 
@@ -99,7 +110,7 @@ def pull_back(
         What joins ∂L/∂h at each step from the loss or the layer above,
         ``(steps, ..., nets, hidden, columns)``.
     """
-    todo = [(0, len(tape.caches))]
+    todo = [(0, len(tape.local))]
     while todo:
         first, last = todo.pop()
         joining = None if inject is None else _slice(inject, first, last)
@@ -135,7 +146,7 @@ def _sweep(
     das: list[Array] = []
     dstate = adjoint.parts
     inject = None if joining is None else joining.at(adjoint.exponent).parts[0]
-    local = linearised(cell, p, tape.caches[slice(*steps)])
+    local = tape.local[slice(*steps)]
     for t in range(len(local) - 1, -1, -1):
         if inject is not None:
             dstate = (dstate[0] + inject[t], *dstate[1:])
@@ -171,15 +182,14 @@ def pull_joint(
     visit : callable
         Is given the adjoints of S_{t−1} after each step, latest first, and returns what goes on.
     """
-    local = [linearised(cell, p, tape.caches) for p, tape in layers]
-    for t in range(len(local[0]) - 1, -1, -1):
+    for t in range(len(layers[0][1].local) - 1, -1, -1):
         before: list[State] = []
         dh: Array | None = None
         for layer in range(len(layers) - 1, -1, -1):
-            p, state = layers[layer][0], adjoints[layer]
+            (p, tape), state = layers[layer], adjoints[layer]
             if dh is not None:
                 state = (state[0] + dh, *state[1:])
-            dstate, da, _ = cell.step_vjp(p, local[layer][t], state)
+            dstate, da, _ = cell.step_vjp(p, tape.local[t], state)
             before.append(dstate)
             dh = cell.drive_vjp(p, da) if layer else None
         adjoints = visit(before[::-1])
@@ -227,14 +237,6 @@ def pass_on(keep: Sequence[Array], joining: Scaled | None, after: Scaled) -> tup
     found.reverse()
     values = np.stack([scaled.parts[0] for scaled in found])
     return Scaled((values,), np.stack([scaled.exponent for scaled in found])), after
-
-
-def linearised(cell: Cell, p: Params, caches: list[tuple[Array, ...]]) -> list[tuple[Array, ...]]:
-    """Local derivatives of each step: in one call over all of them where arrays are small."""
-    if not caches[0] or caches[0][0].size >= SMALL:
-        return [cell.linearise(p, cache) for cache in caches]
-    stacked = cell.linearise(p, tuple(np.stack(arrays) for arrays in zip(*caches, strict=True)))
-    return list(zip(*stacked, strict=True))
 
 
 def _slice(a: Scaled, first: int, last: int) -> Scaled:

@@ -12,6 +12,7 @@ import numpy as np
 from gradflow.core.cells import Cell
 from gradflow.core.cells.arrays import owner
 from gradflow.core.network import Network
+from gradflow.core.tape import Keep
 from gradflow.core.typing import DType
 
 __all__ = ["Footprint", "Schedule", "Work"]
@@ -86,8 +87,8 @@ class Work:
         Numbers recorded for each net, sequence, layer and direction.
     dtype : dtype
         Of states and adjoints.
-    keeps_states : bool
-        Whether the states after every step are kept, too.
+    keep : Keep
+        What is left of every step for the way back.
     """
 
     net: Network
@@ -96,7 +97,7 @@ class Work:
     lengths: tuple[int, ...]
     records: int
     dtype: DType
-    keeps_states: bool = False
+    keep: Keep = Keep.LOCAL
 
     def schedule(self, budget: int | None = None) -> Schedule:
         """Choose blocks: tapes kept if they fit into the budget, else checkpoints.
@@ -122,10 +123,11 @@ class Work:
         drawn = 8 if size == 8 else size + 8  # inputs are drawn in float64, then cast
         fixed = self.nets * net.size * size + steps * net.inputs * self.columns * drawn
         fixed += 2 * 8 * self.records * places * self.nets * self.columns
-        step = self._bytes(places * hidden * _units(net.cell, self.keeps_states))
+        step = self._bytes(places * hidden * _units(net.cell, self.keep))
         step += self._bytes((net.layers - 1) * net.outputs * 2)
         state = self._bytes(places * hidden * len(net.cell.parts))
         back = 2 * len(net.cell.gates) + 3 * len(net.cell.parts)
+        back = max(back, _units(net.cell, Keep.CACHES))
         width = steps if net.bidirectional else schedule.block
         between = 4 * width * self._bytes(net.outputs) * (net.layers > 1 or net.bidirectional)
         column = schedule.block * self._bytes(hidden * back) + between
@@ -142,14 +144,16 @@ class Work:
         return features * self.nets * self.columns * self.dtype.itemsize
 
 
-def _units(cell: Cell, keeps_states: bool) -> int:
-    """Count the numbers that one step's cache and state hold for each unit."""
+def _units(cell: Cell, keep: Keep) -> int:
+    """Count the numbers that are left of one step for each unit."""
     small = replace(cell, hidden=4)
     p = {name: np.zeros((1, *q.shape)) for name, q in small.parameters(1).items()}
     zeros = tuple(np.zeros((1, 4, 1)) for _ in small.parts)
     after, cache = small.step(p, zeros, np.zeros((1, 4 * len(small.gates), 1)))
-    held = {id(base): base.size for a in cache for base in [owner(a)]}
+    arrays = small.linearise(p, cache) if Keep.LOCAL in keep else ()
+    arrays += cache if Keep.CACHES in keep else ()
+    held = {id(base): base.size for a in arrays for base in [owner(a)]}
     for before, part in zip(zeros, after, strict=True):
-        if held.pop(id(before), 0) or keeps_states:  # the next cache holds it, or the tape does
+        if held.pop(id(before), 0) or Keep.STATES in keep:  # the next step holds it, or the tape
             held[id(owner(part))] = part.size
     return math.ceil(sum(held.values()) / 4)

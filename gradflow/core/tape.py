@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Flag, auto
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,19 @@ from gradflow.core.cells import State
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
-__all__ = ["Swept", "Taken", "Tape"]
+__all__ = ["Keep", "Swept", "Taken", "Tape"]
+
+
+class Keep(Flag):
+    """What a forward pass leaves of every step."""
+
+    NOTHING = 0
+    LOCAL = auto()
+    """The local derivatives: all that the way back needs."""
+    STATES = auto()
+    """The states, for layers above and losses."""
+    CACHES = auto()
+    """The caches, for who looks at gates and summands."""
 
 
 @dataclass
@@ -22,15 +35,16 @@ class Tape:
     ----------
     x : array
         The block's inputs, ``(steps, nets, inputs, columns)``.
-    caches : list
-        One cache for each step.
     states : list of State
-        The state before the block and after each step; only the first where none were asked for.
+        The state before the block and, where kept, after each step.
+    local, caches : list
+        The local derivatives and the cache of each step, where kept.
     """
 
     x: Array
+    states: list[State]
+    local: list[tuple[Array, ...]] = field(default_factory=list)
     caches: list[tuple[Array, ...]] = field(default_factory=list)
-    states: list[State] = field(default_factory=list)
 
     def outputs(self) -> Array:
         """h after each step, ``(steps, nets, hidden, columns)``."""

@@ -17,6 +17,7 @@ from gradflow.core.record.sizes import Sized
 from gradflow.core.record.track import Every
 from gradflow.core.scaled import Scaled
 from gradflow.core.schedule import Schedule
+from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 
 __all__ = ["bias", "truncated", "windows"]
@@ -106,7 +107,7 @@ def truncated(
             continue
         run = Run(net, weights, x, loss, [end], [targets], observers, schedule)
         for lo, hi in schedule.cuts(start - now):
-            _, states = run.forward((now + lo, now + hi), states)
+            _, states = run.forward((now + lo, now + hi), states, Keep.NOTHING)
         now = start
         run.between(start, end, states)
 

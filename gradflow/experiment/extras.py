@@ -16,11 +16,12 @@ from gradflow.core.network import Network
 from gradflow.core.observe import Observer
 from gradflow.core.quantity import Result
 from gradflow.core.record import Contributions, Gates, Paths, recorded_steps
+from gradflow.core.tape import Keep
 from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.config.models import RecordConfig
 
-__all__ = ["Recorder", "check", "lacking", "numbers", "recorders", "wanted"]
+__all__ = ["Recorder", "check", "lacking", "needs", "numbers", "recorders", "wanted"]
 
 
 class Recorder(Observer, Protocol):
@@ -78,7 +79,11 @@ METHODS: dict[str, Callable[[Network], None]] = {
 }
 """The same for the engines."""
 
-OBSERVERS = {"paths": Paths, "contributions": Contributions, "gates": Gates}
+OBSERVERS: dict[str, type[Paths | Contributions | Gates]] = {
+    "paths": Paths,
+    "contributions": Contributions,
+    "gates": Gates,
+}
 
 
 def wanted(record: RecordConfig) -> list[str]:
@@ -124,6 +129,14 @@ def check(configs: Iterable[PointConfig]) -> None:
                 "  expected: at least one network of the experiment that it is defined on\n"
                 f"  fix: remove record.{name}, or choose another cell"
             )
+
+
+def needs(record: RecordConfig) -> Keep:
+    """What the tapes must hold for it."""
+    kept = Keep.NOTHING
+    for name in wanted(record):
+        kept |= OBSERVERS[name].needs if name in OBSERVERS else Keep.NOTHING
+    return kept
 
 
 def recorders(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from gradflow.core.bptt import backpropagate
+from gradflow.core.losses import Loss
 from gradflow.core.quantity import Result
 from gradflow.core.record import Norms, recorded_steps
 from gradflow.core.schedule import Footprint, Schedule, Work
+from gradflow.core.tape import Keep
 from gradflow.errors import UserError
 from gradflow.experiment import extras
 from gradflow.experiment.extras import Recorder
@@ -113,7 +115,7 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
         lengths=tuple(bundle.lengths),
         records=recorded,
         dtype=np.dtype(config.dtype),
-        keeps_states=record.contributions or config.loss.kind in ("mse", "cross_entropy"),
+        keep=Keep.LOCAL | extras.needs(record) | Loss(config.loss.kind).needs,
     )
     schedule = work.schedule(config.memory)
     needed = work.footprint(schedule)

@@ -9,7 +9,7 @@ from gradflow.core.cells import Cell, State
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network
 from gradflow.core.record import Gradients, Norms, Vectors
-from gradflow.core.scan import unroll
+from gradflow.core.scan import Keep, unroll
 from gradflow.core.schedule import Schedule
 from gradflow.core.typing import Array, Params
 
@@ -169,7 +169,7 @@ class Trial:
         seen = Vectors()
         norms = Norms(net, [steps], 1, 1, ["s"])
         backpropagate(net, ((shrunk,),), x, loss, [steps], [seen, norms], Schedule(7))
-        tape, _ = unroll(self.cell, shrunk, x, net.initial(1, 1, x.dtype)[0][0], keep=True)
+        tape, _ = unroll(self.cell, shrunk, x, net.initial(1, 1, x.dtype)[0][0], Keep.STATES)
         error = 0.0
         for k in range(0, steps, 3):
             want = _sum_after(self.cell, shrunk, x[k:], tape.states[k])
@@ -194,7 +194,7 @@ class Trial:
             for at in np.ndindex(a.shape):
                 tried = {n: each.astype(complex) for n, each in p.items()}
                 tried[name][at] += 1j * STEP
-                tape, _ = unroll(self.cell, tried, x, zero, keep=True)
+                tape, _ = unroll(self.cell, tried, x, zero, Keep.STATES)
                 want[at] = tape.outputs().sum().imag / STEP
             total = seen.sums[0, 0, name]
             error = _worst(error, _error(np.ldexp(total.parts[0], total.exponent), want))
@@ -206,7 +206,7 @@ def _sum_after(cell: Cell, p: Params, x: Array, state: State) -> Array:
     size = len(state) * cell.hidden
     nudges = (1j * STEP * np.eye(size)).reshape(len(state), cell.hidden, size)
     tried = tuple(part + nudge for part, nudge in zip(state, nudges, strict=True))
-    _, end = unroll(cell, p, np.broadcast_to(x, (*x.shape[:-1], size)), tried, keep=False)
+    _, end = unroll(cell, p, np.broadcast_to(x, (*x.shape[:-1], size)), tried, Keep.NOTHING)
     derivative: Array = end[0].imag.sum(axis=(0, 1)) / STEP
     return derivative
 

@@ -15,6 +15,7 @@ from gradflow.core.network import Network, Weights
 from gradflow.core.readout import readout
 from gradflow.core.record import Contributions, Gradients
 from gradflow.core.schedule import Schedule
+from gradflow.core.tape import Keep
 from tests import plain
 from tests.variants import draw, every_cell
 
@@ -209,7 +210,12 @@ def test_readout(kind: Any, both: bool):
     index, column = 1, 1
     steps = [s - 1 for s in (2, 4, STEPS)]
     tapes, _ = forward(
-        net, weights, x, net.initial(NETS, COLUMNS, x.dtype), [(0, STEPS)], keep=True
+        net,
+        weights,
+        x,
+        net.initial(NETS, COLUMNS, x.dtype),
+        [(0, STEPS)],
+        keep=Keep.STATES | Keep.CACHES,
     )
     y = outputs(tapes[-1])[:, index, :, column]
     G = np.zeros((len(steps), 4, net.outputs))

@@ -107,7 +107,7 @@ class GRU(Cell):
         """The leak 1−z; ∂h/∂a_z; ∂h/∂a_g; r; and ∂(r ⊙ n)/∂a_r."""
         z, r, g, h, n = cache
         leak = 1 - z
-        return leak, (g - h) * z * leak, z * (1 - g * g), r, n * r * (1 - r)
+        return leak, (g - h) * z * leak, z * (1 - g * g), r.copy(), n * r * (1 - r)
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State

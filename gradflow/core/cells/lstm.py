@@ -116,51 +116,61 @@ class LSTM(Cell):
         return out
 
     def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
-        """One step of the equations above; the cache is (s, o, g, c_{t−1}, tanh c_t).
+        """One step of the equations above.
 
-        s holds the sigmoid gates' blocks o, f, i; where o peeps it is opened apart, last.
+        The cache is (o; f, i; g; f ⊙ c_{t−1}; i ⊙ g; tanh c_t; h_t), with the first term of c_t as
+        it stands there, and with f alone where i is coupled to it, i alone where there is no f.
         """
         h, c_prev = state
-        sigmoid_rows = (len(self.gates) - 1) * self.hidden
+        H, G = self.hidden, len(self.gates)
         a = product(p["W"], h)
         a += u
         for gate in self.peeping:
             if gate != "o":
-                a_gate = blocks(a, len(self.gates))[self.gates.index(gate)]
+                a_gate = blocks(a, G)[self.gates.index(gate)]
                 a_gate += self._peep(p, gate, c_prev)
-        s = sigmoid(a[:, :sigmoid_rows])
-        g = np.tanh(a[:, sigmoid_rows:])
-        c = self._carrousel(s, c_prev, g)
-        o = s[:, : self.hidden]
-        if "o" in self.peeping:
-            o = sigmoid(a[:, : self.hidden] + self._peep(p, "o", c))
+        late = "o" in self.peeping
+        s = sigmoid(a[:, late * H : -H])
+        fi = s if late else s[:, H:]
+        g = np.tanh(a[:, -H:])
+        f, i = self._split(fi)
+        kept = c_prev if f is None else f * c_prev
+        new = i * g
+        c = kept + new
+        o = sigmoid(a[:, :H] + self._peep(p, "o", c)) if late else s[:, :H]
         t = np.tanh(c)
-        return (o * t, c), (s, o, g, c_prev, t)
+        h = o * t
+        return (h, c), (o, fi, g, kept, new, t, h)
 
-    def _carrousel(self, s: Array, c_prev: Array, g: Array) -> Array:
-        """c_t = f ⊙ c_{t−1} + i ⊙ g, with i = 1 − f if coupled, f = 1 without forget gate."""
+    def _split(self, fi: Array) -> tuple[Array | None, Array]:
+        """f and i from what is open of them: i = 1 − f if coupled; no f without forget gate."""
+        if self.coupled:
+            return fi, 1 - fi
         H = self.hidden
-        f = s[:, H : 2 * H]
-        c: Array = (1 - f if self.coupled else s[:, -H:]) * g
-        c += f * c_prev if self.forget_gate else c_prev
-        return c
+        return (fi[..., :H, :], fi[..., H:, :]) if self.forget_gate else (None, fi)
 
     def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
         """∂h/∂c at fixed o; ∂h/∂a_o; ∂c/∂a_f, ∂c/∂a_i, ∂c/∂a_g; f: as far as they exist.
 
-        Slopes of gates come from their outputs, σ′ = σ(1−σ): relative precision ε / (1−σ).
+        ::
+
+            ∂h/∂c   = o − h ⊙ tanh c            h = o ⊙ tanh c, and tanh′ = 1 − tanh²
+            ∂h/∂a_o = (1−o) ⊙ h                 σ′ = σ (1−σ)
+            ∂c/∂a_f = (1−f) ⊙ (f ⊙ c_{t−1})
+            ∂c/∂a_i = (1−i) ⊙ (i ⊙ g)
+            ∂c/∂a_g = i − (i ⊙ g) ⊙ g
+
+        Slopes come from outputs: relative precision ε / (1−σ), and ε / (1−tanh²).
         """
-        s, o, g, c_prev, t = cache
-        gates = s[..., self.hidden :, :]
-        slopes = blocks(gates * (1 - gates), len(self.gates) - 2)
-        *f, i = blocks(gates, len(self.gates) - 2)
+        o, fi, g, kept, new, t, h = cache
+        f, i = self._split(fi)
+        h_slopes = o - h * t, (1 - o) * h
+        to_g = i - new * g
+        if f is None:
+            return *h_slopes, (1 - i) * new, to_g
         if self.coupled:
-            f, i = [i], 1 - i
-            dc_dgates = [(c_prev - g) * slopes[0]]
-        else:
-            factors = [c_prev, g] if self.forget_gate else [g]
-            dc_dgates = [a * b for a, b in zip(factors, slopes, strict=True)]
-        return o * (1 - t * t), t * (o * (1 - o)), *dc_dgates, i * (1 - g * g), *f
+            return *h_slopes, i * kept - f * new, to_g, f.copy()
+        return *h_slopes, (1 - f) * kept, (1 - i) * new, to_g, f.copy()
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State
@@ -179,7 +189,7 @@ class LSTM(Cell):
         f = dc_da.pop() if self.forget_gate else None
         dh, dc = dstate
         H = self.hidden
-        da = like(dh, len(self.gates) * H)
+        da = like(dh, (1 + len(dc_da)) * H)
         np.multiply(dh, dh_do, out=da[..., :H, :])
         dc_total = dh * dh_dc
         dc_total += dc
@@ -228,9 +238,9 @@ class LSTM(Cell):
 
     def open_gates(self, cache: tuple[Array, ...]) -> dict[str, Array]:
         """o, f and i, as far as they exist; coupled, i = 1 − f."""
-        s, o, *_ = cache
-        gates = dict(zip(self.gates[1:-1], blocks(s, len(self.gates) - 1)[1:], strict=True))
-        return {"o": o, **gates} | ({"i": 1 - gates["f"]} if self.coupled else {})
+        o, fi, *_ = cache
+        f, i = self._split(fi)
+        return {"o": o} | ({} if f is None else {"f": f}) | {"i": i}
 
     def summands(
         self, p: Params, cache: tuple[Array, ...], da: Array, before: State, after: State, x: Array

@@ -11,6 +11,7 @@ from gradflow.core.observe import Block
 from gradflow.core.record.series import Series
 from gradflow.core.record.sizes import Sized
 from gradflow.core.scaled import Scaled, add
+from gradflow.core.tape import Keep
 
 __all__ = ["Adjoints"]
 
@@ -22,7 +23,7 @@ class Adjoints:
     then the total derivatives of the parts after ``h``.
     """
 
-    needs_states = False
+    needs = Keep.NOTHING
     needs_inputs = False
 
     def __init__(self, net: Network) -> None:

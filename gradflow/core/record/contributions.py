@@ -14,6 +14,7 @@ from gradflow.core.record.rank_ones import RankOnes, factors, summands_of
 from gradflow.core.record.series import Series
 from gradflow.core.record.track import Every
 from gradflow.core.scaled import Scaled
+from gradflow.core.tape import Keep
 
 __all__ = ["Contributions"]
 
@@ -62,7 +63,7 @@ class Contributions:
     section 3.2.
     """
 
-    needs_states = True
+    needs = Keep.STATES | Keep.CACHES
     needs_inputs = False
 
     def __init__(

@@ -13,6 +13,7 @@ from gradflow.core.quantity import Quantity, Result
 from gradflow.core.record.norms import Norms
 from gradflow.core.record.track import Every, recorded_steps
 from gradflow.core.scaled import Scaled
+from gradflow.core.tape import Keep
 
 __all__ = ["FlowMap"]
 
@@ -40,7 +41,7 @@ class FlowMap:
         Which loss steps and steps.
     """
 
-    needs_states = False
+    needs = Keep.NOTHING
 
     def __init__(
         self,

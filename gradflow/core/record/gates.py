@@ -14,6 +14,7 @@ from gradflow.core.quantity import Result
 from gradflow.core.record.series import Series
 from gradflow.core.record.track import Every
 from gradflow.core.scaled import Scaled
+from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 
 __all__ = ["Gates"]
@@ -55,7 +56,7 @@ class Gates:
     2016 workshop (arXiv 2015), section 4.2: saturated is "less than 0.1 or more than 0.9".
     """
 
-    needs_states = False
+    needs = Keep.CACHES
     needs_inputs = False
 
     def __init__(

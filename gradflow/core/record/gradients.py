@@ -9,6 +9,7 @@ from gradflow.core.observe import Block
 from gradflow.core.record.rank_ones import factors, summands_of
 from gradflow.core.record.sizes import Sized
 from gradflow.core.scaled import Scaled
+from gradflow.core.tape import Keep
 
 __all__ = ["Gradients"]
 
@@ -20,7 +21,7 @@ class Gradients:
     vanishing adjoint leaves the range. Runs with one length only.
     """
 
-    needs_states = True
+    needs = Keep.STATES | Keep.CACHES
     needs_inputs = False
 
     def __init__(self, net: Network) -> None:

@@ -13,6 +13,7 @@ from gradflow.core.observe import Block
 from gradflow.core.quantity import SERIES, Quantity, Result
 from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
 from gradflow.core.scaled import Scaled, log10_norms, square_norms
+from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 
 __all__ = ["Norms"]
@@ -38,7 +39,7 @@ class Norms:
         Which steps.
     """
 
-    needs_states = False
+    needs = Keep.NOTHING
 
     def __init__(
         self,

@@ -17,7 +17,8 @@ from gradflow.core.record.series import Series
 from gradflow.core.record.sizes import Sized
 from gradflow.core.record.track import Every
 from gradflow.core.scaled import Scaled, add, grown, zeros_like_columns
-from gradflow.core.scan import linearised, pass_on
+from gradflow.core.scan import pass_on
+from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 
 __all__ = ["Parts", "Paths"]
@@ -87,7 +88,7 @@ class Paths:
     section 4 and appendix A.1.
     """
 
-    needs_states = False
+    needs = Keep.NOTHING
     needs_inputs = False
 
     def __init__(
@@ -121,7 +122,7 @@ class Paths:
         """Split the block's steps, from state 0 on where the block starts there."""
         swept, cell, place = block.swept, block.cell, (block.layer, block.direction)
         e = swept.exponent
-        local = linearised(cell, block.p, block.tape.caches[swept.start :][: len(swept.da)])
+        local = block.tape.local[swept.start :][: len(swept.da)]
         ways = [carrousel_of(cell, each) for each in local]
         flows = [cell.through_gates(block.p, *each) for each in zip(local, swept.da, strict=True)]
         after = self._after.get(place, _Carried.nothing(swept.before)).grown(swept.before[0])

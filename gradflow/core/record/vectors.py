@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradflow.core.observe import Block
 from gradflow.core.scaled import Scaled
+from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 
 __all__ = ["Vectors"]
@@ -16,7 +17,7 @@ class Vectors:
     columns)``; ``x[step]`` likewise.
     """
 
-    needs_states = False
+    needs = Keep.NOTHING
     needs_inputs = True
 
     def __init__(self) -> None:

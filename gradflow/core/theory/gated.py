@@ -35,7 +35,7 @@ import numpy as np
 
 from gradflow.core.cells import Cell, State
 from gradflow.core.random import stream
-from gradflow.core.scan import pull_joint, unroll
+from gradflow.core.scan import Keep, pull_joint, unroll
 from gradflow.core.theory.population import population
 from gradflow.core.theory.prediction import Prediction
 from gradflow.core.theory.weights import why_not_random
@@ -113,7 +113,7 @@ def _slopes(
     which = np.arange(units) % cell.hidden
     drive = cell.drive(p, x).reshape(len(x), 1, len(cell.gates), cell.hidden)[..., which]
     zeros = np.zeros((1, 1, units))
-    tape, _ = unroll(made, {}, drive, tuple(zeros for _ in cell.parts), keep=False)
+    tape, _ = unroll(made, {}, drive, tuple(zeros for _ in cell.parts), Keep.LOCAL)
     logs = [0.0]
 
     def visit(adjoints: list[State]) -> list[State]:

@@ -51,7 +51,7 @@ def predict(net: Network, weights: Weights, x: Array) -> list[Prediction]:
         raise ValueError("predictions are known for one layer in one direction only")
     cell, p, x = net.cell, weights[0][0], x[:WINDOW]
     tapes, _ = forward(net, weights, x, net.initial(1, 1, x.dtype), [(0, len(x))])
-    local = [cell.linearise(p, cache) for cache in tapes[0][0][0].caches]
+    local = tapes[0][0][0].local
     if isinstance(cell, RNN):
         return _vanilla(cell, p, x, np.stack([slope for (slope,) in local]))
     found = []

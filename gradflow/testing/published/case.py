@@ -9,6 +9,7 @@ import numpy as np
 
 from gradflow.core.forward import States, forward, outputs
 from gradflow.core.network import Network, Weights
+from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 
 __all__ = ["SINGLE", "Published"]
@@ -52,7 +53,9 @@ class Published:
     def _pairs(self) -> Iterator[tuple[Array, Array]]:
         """Computed and published arrays ``(1, features, sequences)``, one step after another."""
         steps = len(self.x)
-        tapes, after = forward(self.net, self.weights, self.x, self.states, [(0, steps)], keep=True)
+        tapes, after = forward(
+            self.net, self.weights, self.x, self.states, [(0, steps)], keep=Keep.STATES
+        )
         yield from zip(outputs(tapes[-1]), self.outputs, strict=True)
         if self.c is not None:
             yield np.concatenate([state[1] for state in after[-1]], axis=1), self.c

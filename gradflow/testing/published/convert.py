@@ -15,6 +15,7 @@ import numpy as np
 from gradflow.core.cells import GRU, LSTM, RNN, Cell
 from gradflow.core.forward import States, forward, outputs
 from gradflow.core.network import Network
+from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 from gradflow.testing.published.case import Published
 from gradflow.testing.published.forms import Keras, Onnx
@@ -146,7 +147,7 @@ def linear_stack() -> Published:
         return net, p, net.initial(1, 2, x.dtype)
 
     net, p, states = layer(3, 4)
-    tapes, _ = forward(net, ((p,),), x, states, [(0, 3)], keep=True)
+    tapes, _ = forward(net, ((p,),), x, states, [(0, 3)], keep=Keep.STATES)
     top, p, states = layer(2, 3)
     wanted = np.repeat(LINEAR_STACK.T[:, None, None], 2, axis=2)
     name = "Keras StackedRNNTest.test_correctness_single_state_stack"

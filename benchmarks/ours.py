@@ -1,6 +1,7 @@
 """gradflow: the forward pass, the adjoints of all lengths, and everything it records (h, c and s).
 
-The plan of memory is in the time, as it is in a run; drawing weights is not, as for the peers.
+Memory is held between passes and its plan is in the time, as in a run; drawing weights is not, as
+for the peers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from benchmarks.workloads import GATES, Problem, Workload
 from gradflow.core import cells
 from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import Cell
+from gradflow.core.heap import hold_memory
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network
 from gradflow.core.record import Norms
@@ -24,6 +26,7 @@ RECORDED = ("h", "c", "s")
 def prepare(
     problem: Problem, recorder: type[Norms] = Norms
 ) -> Callable[[], list[dict[str, np.ndarray]]]:
+    hold_memory()
     work = problem.work
     cell = _cell(work)
     net = Network(cell, work.inputs, work.layers, work.bidirectional)

@@ -182,6 +182,7 @@ class Run:
     ) -> tuple[Scaled, list[Scaled]]:
         """Take one direction's adjoint back through its blocks of a span."""
         cell, p = self.net.cell, self.weights[layer][direction]
+        keep = self.keep | Keep.COTANGENTS if wants_dx else self.keep
         dx: list[Array] = []
         exponents: list[Array] = []
         end = sum(len(tape.x) for tape in tapes)
@@ -190,7 +191,7 @@ class Run:
             joining = None
             if inject is not None:
                 joining = Scaled((inject.parts[0][start:end],), inject.exponent[start:end])
-            for swept in pull_back(cell, p, tape, adjoint, joining):
+            for swept in pull_back(cell, p, tape, adjoint, joining, keep):
                 first = lo + start + swept.start
                 block = Block(layer, direction, cell, p, first, tape, swept)
                 self.check(block)
@@ -199,7 +200,7 @@ class Run:
                 adjoint = Scaled(swept.before, swept.exponent)
                 if wants_dx:
                     dx += [cell.drive_vjp(p, da) for da in reversed(swept.da)]
-                    exponents += [swept.exponent] * len(swept.da)
+                    exponents += [swept.exponent] * len(swept.dstates)
             end = start
         if not wants_dx:
             return adjoint, []
@@ -243,7 +244,7 @@ class Run:
         """Raise where an adjoint is NaN or infinite."""
         squares = sum(block.swept.squares)
         if not np.isfinite(squares).all():
-            last = block.first + len(block.swept.da)
+            last = block.first + len(block.swept.dstates)
             where = self.net.name(block.layer, block.direction)
             raise NumericalError(
                 f"the adjoint of {where} is not finite at one of the steps {block.first + 1} to "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -83,6 +84,9 @@ def forward(
         after.append(tuple(ends))
         if layer + 1 < net.layers:
             x = outputs(made)
+            if Keep.STATES not in keep:  # the next layer's tapes hold all that is needed of them
+                for tape in itertools.chain(*made):
+                    del tape.states[1:]
     return tapes, tuple(after)
 
 

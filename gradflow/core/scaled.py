@@ -19,6 +19,7 @@ __all__ = [
     "LOG10_2",
     "Scaled",
     "add",
+    "comfortable",
     "in_range",
     "log10_norm",
     "log10_norms",
@@ -118,7 +119,16 @@ def square_norms(arrays: list[Array]) -> Array:
         stack = np.stack(arrays)
         squares: Array = np.einsum("...fc,...fc->...c", stack, stack)
         return squares
-    return np.stack([np.einsum("...fc,...fc->...c", a, a) for a in arrays])
+    ones = np.ones((1, arrays[0].shape[-2]), arrays[0].dtype)  # BLAS is faster than einsum here
+    with np.errstate(over="ignore", under="ignore"):  # callers check the range
+        return np.stack([(ones @ (a * a))[..., 0, :] for a in arrays])
+
+
+def comfortable(parts: Sequence[Array]) -> bool:
+    """Whether some more steps can do no harm to the range of a state's mantissas."""
+    squares = square_norms(list(parts)).sum(axis=0)
+    reach = 2.0 ** _REACH[parts[0].dtype.itemsize]
+    return bool(((squares <= reach) & ((squares >= 1 / reach) | (squares == 0))).all())
 
 
 def in_range(squares: Array, dtype: np.dtype[np.generic]) -> bool:

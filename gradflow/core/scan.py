@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from gradflow.core.cells import Cell, State
-from gradflow.core.scaled import SMALL, Scaled, in_range, square_norms
+from gradflow.core.scaled import SMALL, Scaled, comfortable, in_range, square_norms
 from gradflow.core.tape import Keep, Swept, Taken, Tape
 from gradflow.core.typing import Array, Params
 
@@ -28,6 +28,13 @@ __all__ = [
     "pull_joint",
     "unroll",
 ]
+
+
+_DRIVEN = 1 << 19
+"""Bytes of drive that are made ahead: they are still in the second-level cache when read."""
+
+_LOOK = 16
+"""A sweep looks at its range where the index of a step divides by this."""
 
 
 def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[Tape, State]:
@@ -49,7 +56,7 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[T
     local, states, caches = (each in keep for each in (Keep.LOCAL, Keep.STATES, Keep.CACHES))
     waiting: list[tuple[Array, ...]] = []
     with np.errstate(over="ignore", invalid="ignore"):
-        for u in cell.drive(p, x):
+        for u in _driven(cell, p, x, state):
             state, cache = cell.step(p, state, u)
             if states:
                 tape.states.append(state)
@@ -63,6 +70,13 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[T
             stacked = tuple(np.stack(arrays) for arrays in zip(*waiting, strict=True))
             tape.local = list(zip(*cell.linearise(p, stacked), strict=True))
     return tape, state
+
+
+def _driven(cell: Cell, p: Params, x: Array, state: State) -> Iterator[Array]:
+    """u of each step, made for some steps at once."""
+    ahead = max(1, _DRIVEN // (state[0].nbytes * len(cell.gates)))
+    for first in range(0, len(x), ahead):
+        yield from cell.drive(p, x[first : first + ahead])
 
 
 def advance(
@@ -93,12 +107,13 @@ def advance(
 
 
 def pull_back(
-    cell: Cell, p: Params, tape: Tape, adjoint: Scaled, inject: Scaled | None
+    cell: Cell, p: Params, tape: Tape, adjoint: Scaled, inject: Scaled | None, keep: Keep
 ) -> Iterator[Swept]:
     """Take an adjoint back through a block: ds_{t−1}, da_t = step_vjp(ds_t + injection_t).
 
     Yields one `Swept` for the whole block or, where the adjoint changes by more than the range of
-    its mantissas, several, latest first, each at its own exponent.
+    its mantissas, several, latest first, each at its own exponent: a sweep that has come near the
+    end of the range stops early, one that was too fast is done again in halves.
 
     Parameters
     ----------
@@ -109,6 +124,8 @@ def pull_back(
     inject : Scaled or None
         What joins ∂L/∂h at each step from the loss or the layer above,
         ``(steps, ..., nets, hidden, columns)``.
+    keep : Keep
+        Whether COTANGENTS stay.
     """
     todo = [(0, len(tape.local))]
     while todo:
@@ -117,11 +134,13 @@ def pull_back(
         home = 0 if last - first == 1 else None  # one step may take all of the range
         adjoint = adjoint.normalised(None if joining is None else _at_end(joining), home=home)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            swept = _sweep(cell, p, tape, (first, last), adjoint, joining)
+            swept = _sweep(cell, p, tape, (first, last), adjoint, joining, keep)
         if last - first > 1 and not in_range(_all_squares(swept), adjoint.dtype):
             middle = (first + last) // 2
             todo += [(first, middle), (middle, last)]
             continue
+        if swept.start > first:
+            todo.append((first, swept.start))
         adjoint = Scaled(swept.before, adjoint.exponent)
         yield swept
 
@@ -139,25 +158,31 @@ def _sweep(
     steps: tuple[int, int],
     adjoint: Scaled,
     joining: Scaled | None,
+    keep: Keep,
 ) -> Swept:
-    """Go back over `steps` at the adjoint's exponent, whatever happens to its range."""
+    """Go back over `steps` at the adjoint's exponent until its range may not suffice."""
     dstates: list[State] = []
     totals: list[State] = []
     das: list[Array] = []
     dstate = adjoint.parts
     inject = None if joining is None else joining.at(adjoint.exponent).parts[0]
-    local = tape.local[slice(*steps)]
-    for t in range(len(local) - 1, -1, -1):
+    first, last = steps
+    cotangents = Keep.COTANGENTS in keep
+    for t in range(last - 1, first - 1, -1):
         if inject is not None:
-            dstate = (dstate[0] + inject[t], *dstate[1:])
+            dstate = (dstate[0] + inject[t - first], *dstate[1:])
         dstates.append(dstate)
-        dstate, da, total = cell.step_vjp(p, local[t], dstate)
-        das.append(da)
+        dstate, da, total = cell.step_vjp(p, tape.local[t], dstate)
+        if cotangents:
+            das.append(da)
         totals.append(total)
+        if t % _LOOK == 0 and not comfortable(dstate):
+            break
     for each in (dstates, totals, das):
         each.reverse()
+    used = None if joining is None else _slice(joining, t - first, last - first)
     squares = tuple(square_norms(list(part)) for part in zip(*dstates, strict=True))
-    return Swept(dstates, totals, das, squares, steps[0], adjoint.exponent, dstate, joining)
+    return Swept(dstates, totals, das, squares, t, adjoint.exponent, dstate, used)
 
 
 def pull_joint(

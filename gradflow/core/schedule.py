@@ -17,9 +17,8 @@ from gradflow.core.typing import DType
 
 __all__ = ["Footprint", "Schedule", "Work"]
 
-_CHUNK = 1 << 20
-"""Bytes of drive that a block should not exceed by much: what the second-level cache holds."""
-
+_BLOCK = 64
+"""Steps of a block where memory is no concern: what is done once for each no longer counts."""
 
 _OBJECTS = 1500
 """Bytes of Python objects that a span leaves behind in each layer and direction."""
@@ -105,14 +104,12 @@ class Work:
         Without any that fits the one with the smallest footprint is returned; the caller, who
         knows what the bytes are for, refuses.
         """
-        drive = self._bytes(len(self.net.cell.gates) * self.net.cell.hidden)
-        block = int(np.clip(_CHUNK // max(drive, 1), 16, 64))
-        kept = Schedule(block)
+        kept = Schedule(_BLOCK)
         if budget is None or self.net.bidirectional or self.footprint(kept).peak <= budget:
             return kept
         steps = max(self.lengths)
-        longest = max(block, math.isqrt(steps))
-        choices = [Schedule(b, keep=False) for b in (block, longest, max(1, block // 4), 1)]
+        longest = max(_BLOCK, math.isqrt(steps))
+        choices = [Schedule(b, keep=False) for b in (_BLOCK, longest, _BLOCK // 4, 1)]
         fitting = (s for s in choices if self.footprint(s).peak <= budget)
         return next(fitting, min(choices, key=lambda s: self.footprint(s).peak))
 
@@ -124,12 +121,13 @@ class Work:
         fixed = self.nets * net.size * size + steps * net.inputs * self.columns * drawn
         fixed += 2 * 8 * self.records * places * self.nets * self.columns
         step = self._bytes(places * hidden * _units(net.cell, self.keep))
-        step += self._bytes((net.layers - 1) * net.outputs * 2)
+        step += self._bytes((net.layers - 1) * net.outputs)
         state = self._bytes(places * hidden * len(net.cell.parts))
-        back = 2 * len(net.cell.gates) + 3 * len(net.cell.parts)
+        stay = Keep.COTANGENTS in self.keep or net.layers > 1
+        back = 3 * len(net.cell.parts) + 2 * stay * len(net.cell.gates)
         back = max(back, _units(net.cell, Keep.CACHES))
         width = steps if net.bidirectional else schedule.block
-        between = 4 * width * self._bytes(net.outputs) * (net.layers > 1 or net.bidirectional)
+        between = 2 * width * self._bytes(net.outputs) * (net.bidirectional + net.layers - 1)
         column = schedule.block * self._bytes(hidden * back) + between
         # Tapes shrink while lengths join: the peak is at the end of one of the lengths.
         peaks = []

@@ -16,7 +16,7 @@ __all__ = ["Keep", "Swept", "Taken", "Tape"]
 
 
 class Keep(Flag):
-    """What a forward pass leaves of every step."""
+    """What a pass leaves of every step."""
 
     NOTHING = 0
     LOCAL = auto()
@@ -25,6 +25,8 @@ class Keep(Flag):
     """The states, for layers above and losses."""
     CACHES = auto()
     """The caches, for who looks at gates and summands."""
+    COTANGENTS = auto()
+    """∂L/∂u on the way back, for weights, inputs and layers below."""
 
 
 @dataclass
@@ -72,7 +74,7 @@ class Swept:
     totals : list of State
         The total derivatives of the parts after ``h`` (see `Cell.step_vjp`).
     da : list of array
-        ∂L/∂u of each step.
+        ∂L/∂u of each step, where kept.
     squares : tuple of array
         Σ m² of each part of `dstates`, ``(steps, ..., nets, columns)``.
     start : int
@@ -93,3 +95,8 @@ class Swept:
     exponent: Array
     before: State
     inject: Scaled | None = None
+
+    @property
+    def stop(self) -> int:
+        """Index of the step after the last in its block."""
+        return self.start + len(self.dstates)

@@ -2,7 +2,7 @@
 
 An executor measures bundles and hands back an outcome for each, in any order. What an outcome
 holds never depends on the executor: every one of them calls `attempt`, with one thread for linear
-algebra (the small products here are slower and noisier with more).
+algebra (the small products here are slower and noisier with more) and memory held between bundles.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 
 import threadpoolctl
 
+from gradflow.core.heap import hold_memory
 from gradflow.core.quantity import Result
 from gradflow.errors import GradflowError, NumericalError
 from gradflow.experiment.cost import split
@@ -74,6 +75,7 @@ class Serial:
 def attempt(bundle: Bundle, measure: Measure) -> Outcome:
     """Measure a bundle; if that fails, its halves, so that the points that can be had survive."""
     start = time.perf_counter()
+    hold_memory()
     with threadpoolctl.threadpool_limits(1):
         results, failures = _attempt(bundle, measure)
     return Outcome(bundle, tuple(results), tuple(failures), time.perf_counter() - start)

@@ -12,6 +12,7 @@ from gradflow.core.schedule import Footprint, Schedule, Work
 from gradflow.core.tape import Keep
 from gradflow.errors import UserError
 from gradflow.experiment import extras
+from gradflow.experiment.config import PointConfig
 from gradflow.experiment.extras import Recorder
 from gradflow.experiment.plan import Bundle
 from gradflow.experiment.setting import Setting, network, prepare
@@ -115,7 +116,7 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
         lengths=tuple(bundle.lengths),
         records=recorded,
         dtype=np.dtype(config.dtype),
-        keep=Keep.LOCAL | extras.needs(record) | Loss(config.loss.kind).needs,
+        keep=Keep.LOCAL | _kept(config),
     )
     schedule = work.schedule(config.memory)
     needed = work.footprint(schedule)
@@ -133,3 +134,9 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
             "  fix: raise `memory`, or record fewer steps (`record.every`), sequences or seeds"
         )
     return schedule, needed
+
+
+def _kept(config: PointConfig) -> Keep:
+    """What is left of every step beside the local derivatives."""
+    kept = extras.needs(config.record) | Loss(config.loss.kind).needs
+    return kept | Keep.COTANGENTS if "x" in config.record.states else kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -88,14 +89,14 @@ class LSTM(Cell):
                     f"{', '.join(sorted(self.gates[:-1]))}"
                 )
 
-    @property
+    @cached_property
     def gates(self) -> tuple[str, ...]:
         """Output, forget, input gate as far as they exist; candidate."""
         if self.coupled:
             return ("o", "f", "g")
         return ("o", "f", "i", "g") if self.forget_gate else ("o", "i", "g")
 
-    @property
+    @cached_property
     def peeping(self) -> tuple[str, ...]:
         """The gates that see c, in the order of P's row blocks."""
         if self.peephole == "none":

@@ -63,7 +63,7 @@ class Contributions:
     section 3.2.
     """
 
-    needs = Keep.STATES | Keep.CACHES
+    needs = Keep.STATES | Keep.CACHES | Keep.COTANGENTS
     needs_inputs = False
 
     def __init__(

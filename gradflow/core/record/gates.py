@@ -70,8 +70,7 @@ class Gates:
 
     def block(self, block: Block) -> None:
         """Read the gates of the block's steps."""
-        start = block.swept.start
-        caches = block.tape.caches[start : start + len(block.swept.da)]
+        caches = block.tape.caches[block.swept.start : block.swept.stop]
         opened = [block.cell.open_gates(cache) for cache in caches]
         for index, gate in enumerate(self.gates):
             each = [_statistics(gates[gate]) for gates in opened]

@@ -21,7 +21,7 @@ class Gradients:
     vanishing adjoint leaves the range. Runs with one length only.
     """
 
-    needs = Keep.STATES | Keep.CACHES
+    needs = Keep.STATES | Keep.CACHES | Keep.COTANGENTS
     needs_inputs = False
 
     def __init__(self, net: Network) -> None:

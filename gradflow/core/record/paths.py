@@ -88,7 +88,7 @@ class Paths:
     section 4 and appendix A.1.
     """
 
-    needs = Keep.NOTHING
+    needs = Keep.COTANGENTS
     needs_inputs = False
 
     def __init__(
@@ -122,7 +122,7 @@ class Paths:
         """Split the block's steps, from state 0 on where the block starts there."""
         swept, cell, place = block.swept, block.cell, (block.layer, block.direction)
         e = swept.exponent
-        local = block.tape.local[swept.start :][: len(swept.da)]
+        local = block.tape.local[swept.start : swept.stop]
         ways = [carrousel_of(cell, each) for each in local]
         flows = [cell.through_gates(block.p, *each) for each in zip(local, swept.da, strict=True)]
         after = self._after.get(place, _Carried.nothing(swept.before)).grown(swept.before[0])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from gradflow.core.typing import Array
 
 __all__ = [
     "LOG10_2",
+    "Passed",
     "Scaled",
     "add",
     "comfortable",
@@ -115,16 +117,56 @@ SMALL = 1 << 12
 
 def square_norms(arrays: list[Array]) -> Array:
     """Σ m² over features for each of the arrays: ``(steps, ..., nets, columns)``."""
-    if arrays[0].size < SMALL:
-        stack = np.stack(arrays)
-        squares: Array = np.einsum("...fc,...fc->...c", stack, stack)
-        return squares
-    ones = np.ones((1, arrays[0].shape[-2]), arrays[0].dtype)  # BLAS is faster than einsum here
-    with np.errstate(over="ignore", under="ignore"):  # callers check the range
-        return np.stack([(ones @ (a * a))[..., 0, :] for a in arrays])
+    if arrays[0].size >= SMALL:
+        with np.errstate(over="ignore", under="ignore"):  # callers check the range
+            return np.stack([_square_norm(a) for a in arrays])
+    stack = np.stack(arrays)
+    squares: Array = np.einsum("...fc,...fc->...c", stack, stack)
+    return squares
 
 
-def comfortable(parts: Sequence[Array]) -> bool:
+def _square_norm(a: Array) -> Array:
+    """As a product with ones: BLAS is faster than einsum where arrays are large."""
+    squares: Array = _ones(a.shape[-2], a.dtype) @ (a * a)
+    return squares[..., 0, :]
+
+
+@lru_cache
+def _ones(columns: int, dtype: np.dtype[np.generic]) -> Array:
+    return np.ones((1, columns), dtype)
+
+
+class Passed:
+    """Tuples of arrays as they go by on the way back, and their square norms.
+
+    Large arrays are squared at once, while they are in the processor's cache, and only once where
+    the same tuple goes by again (a CEC's adjoint does not change); small ones all together.
+    """
+
+    def __init__(self) -> None:
+        self._each: list[tuple[Array, ...]] = []
+        self._squares: list[tuple[Array, ...]] = []
+
+    def add(self, arrays: tuple[Array, ...]) -> None:
+        """Let the next one pass, one step earlier in time."""
+        if arrays and arrays[0].size >= SMALL:
+            same = self._each and self._each[-1] is arrays
+            new = self._squares[-1] if same else tuple(_square_norm(a) for a in arrays)
+            self._squares.append(new)
+        self._each.append(arrays)
+
+    def in_time(self) -> list[tuple[Array, ...]]:
+        """Return all of them, forward in time."""
+        return self._each[::-1]
+
+    def squares(self) -> tuple[Array, ...]:
+        """Σ m² over features of each member, ``(steps, ..., nets, columns)``."""
+        if self._squares:
+            return tuple(np.stack(part[::-1]) for part in zip(*self._squares, strict=True))
+        return tuple(square_norms(list(part[::-1])) for part in zip(*self._each, strict=True))
+
+
+def comfortable(parts: tuple[Array, ...]) -> bool:
     """Whether some more steps can do no harm to the range of a state's mantissas."""
     squares = square_norms(list(parts)).sum(axis=0)
     reach = 2.0 ** _REACH[parts[0].dtype.itemsize]

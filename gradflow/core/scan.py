@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from gradflow.core.cells import Cell, State
-from gradflow.core.scaled import SMALL, Scaled, comfortable, in_range, square_norms
+from gradflow.core.scaled import SMALL, Passed, Scaled, comfortable, in_range, square_norms
 from gradflow.core.tape import Keep, Swept, Taken, Tape
 from gradflow.core.typing import Array, Params
 
@@ -147,8 +147,8 @@ def pull_back(
 
 def _all_squares(swept: Swept) -> Array:
     """Σ m² over all parts, before the first step and after each."""
-    origin = sum(square_norms([part]) for part in swept.before)
-    return np.concatenate([np.asarray(origin), np.sum(swept.squares, axis=0)])
+    origin = square_norms(list(swept.before)).sum(axis=0, keepdims=True)
+    return np.concatenate([origin, np.sum(swept.squares, axis=0)])
 
 
 def _sweep(
@@ -161,9 +161,7 @@ def _sweep(
     keep: Keep,
 ) -> Swept:
     """Go back over `steps` at the adjoint's exponent until its range may not suffice."""
-    dstates: list[State] = []
-    totals: list[State] = []
-    das: list[Array] = []
+    dstates, totals, das = Passed(), Passed(), list[Array]()
     dstate = adjoint.parts
     inject = None if joining is None else joining.at(adjoint.exponent).parts[0]
     first, last = steps
@@ -171,18 +169,24 @@ def _sweep(
     for t in range(last - 1, first - 1, -1):
         if inject is not None:
             dstate = (dstate[0] + inject[t - first], *dstate[1:])
-        dstates.append(dstate)
+        dstates.add(dstate)
         dstate, da, total = cell.step_vjp(p, tape.local[t], dstate)
         if cotangents:
             das.append(da)
-        totals.append(total)
+        totals.add(total)
         if t % _LOOK == 0 and not comfortable(dstate):
             break
-    for each in (dstates, totals, das):
-        each.reverse()
-    used = None if joining is None else _slice(joining, t - first, last - first)
-    squares = tuple(square_norms(list(part)) for part in zip(*dstates, strict=True))
-    return Swept(dstates, totals, das, squares, t, adjoint.exponent, dstate, used)
+    return Swept(
+        dstates=dstates.in_time(),
+        totals=totals.in_time(),
+        da=das[::-1],
+        squares=dstates.squares(),
+        total_squares=totals.squares(),
+        start=t,
+        exponent=adjoint.exponent,
+        before=dstate,
+        inject=None if joining is None else _slice(joining, t - first, last - first),
+    )
 
 
 def pull_joint(

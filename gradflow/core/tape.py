@@ -77,6 +77,8 @@ class Swept:
         ∂L/∂u of each step, where kept.
     squares : tuple of array
         Σ m² of each part of `dstates`, ``(steps, ..., nets, columns)``.
+    total_squares : tuple of array
+        The same of `totals`.
     start : int
         Index of the first step in its block.
     exponent : array
@@ -91,6 +93,7 @@ class Swept:
     totals: list[State]
     da: list[Array]
     squares: tuple[Array, ...]
+    total_squares: tuple[Array, ...]
     start: int
     exponent: Array
     before: State

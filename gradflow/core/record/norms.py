@@ -133,5 +133,4 @@ def _series(name: str, block: Block) -> tuple[Array, Arrays]:
     which = parts.index(name)
     if name == "h":
         return swept.squares[which], lambda: [state[which] for state in swept.dstates]
-    totals = [total[which - 1] for total in swept.totals]
-    return square_norms(totals), lambda: totals
+    return swept.total_squares[which - 1], lambda: [total[which - 1] for total in swept.totals]

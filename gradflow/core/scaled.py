@@ -21,7 +21,6 @@ __all__ = [
     "Passed",
     "Scaled",
     "add",
-    "comfortable",
     "in_range",
     "log10_norm",
     "log10_norms",
@@ -165,12 +164,13 @@ class Passed:
             return tuple(np.stack(part[::-1]) for part in zip(*self._squares, strict=True))
         return tuple(square_norms(list(part[::-1])) for part in zip(*self._each, strict=True))
 
-
-def comfortable(parts: tuple[Array, ...]) -> bool:
-    """Whether some more steps can do no harm to the range of a state's mantissas."""
-    squares = square_norms(list(parts)).sum(axis=0)
-    reach = 2.0 ** _REACH[parts[0].dtype.itemsize]
-    return bool(((squares <= reach) & ((squares >= 1 / reach) | (squares == 0))).all())
+    def comfortable(self) -> bool:
+        """Whether some more steps can do no harm to the range of the mantissas."""
+        last = self._each[-1]
+        each = self._squares[-1] if self._squares else square_norms(list(last))
+        squares = np.sum(each, axis=0)
+        reach = 2.0 ** _REACH[last[0].dtype.itemsize]
+        return bool(((squares <= reach) & ((squares >= 1 / reach) | (squares == 0))).all())
 
 
 def in_range(squares: Array, dtype: np.dtype[np.generic]) -> bool:

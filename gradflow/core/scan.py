@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from gradflow.core.cells import Cell, State
-from gradflow.core.scaled import SMALL, Passed, Scaled, comfortable, in_range, square_norms
+from gradflow.core.scaled import SMALL, Passed, Scaled, in_range, square_norms
 from gradflow.core.tape import Keep, Swept, Taken, Tape
 from gradflow.core.typing import Array, Params
 
@@ -174,7 +174,7 @@ def _sweep(
         if cotangents:
             das.append(da)
         totals.add(total)
-        if t % _LOOK == 0 and not comfortable(dstate):
+        if t % _LOOK == 0 and not dstates.comfortable():
             break
     return Swept(
         dstates=dstates.in_time(),

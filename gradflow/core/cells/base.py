@@ -138,7 +138,7 @@ class Cell(ABC):
 
     def drive(self, p: Params, x: Array) -> Array:
         """u = U x + b, for any number of steps at once: ``(..., nets, inputs, columns)``."""
-        u = p["U"] @ x
+        u = product(p["U"], x)
         if "b" in p:
             u += p["b"]
         return u

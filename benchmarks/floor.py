@@ -2,26 +2,30 @@
 
 Going forward a step is W h, its share of U x and tanh of gates and c; going back it is Wᵀ da with
 the columns of all lengths that have joined, and between layers Uᵀ da. No sums, no slopes, no
-norms: what a NumPy implementation in this layout cannot go below.
+norms: what a NumPy implementation in this layout cannot go below. Matrices are multiplied whole, as
+one would write it, or in gradflow's bands.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
 from benchmarks.workloads import STATES, Problem
+from gradflow.core.cells.arrays import product
 
 BLOCK = 32
 
 
-def prepare(problem: Problem) -> Callable[[], None]:
+def prepare(problem: Problem, bands: bool = False) -> Callable[[], None]:
     """Take the fastest of U x by step or by block, and of Wᵀ as a view or as a copy."""
-    choices = [_Floor(problem, *ways) for ways in product((True, False), repeat=2)]
+    times = product if bands else np.matmul
+    ways = itertools.product((True, False), repeat=2)
+    choices = [_Floor(problem, times, *each) for each in ways]
     return min(choices, key=_seconds)
 
 
@@ -37,6 +41,7 @@ def _seconds(run: Callable[[], None]) -> float:
 @dataclass(frozen=True)
 class _Floor:
     problem: Problem
+    times: Callable[[np.ndarray, np.ndarray], np.ndarray]
     blocks: bool
     copied: bool
 
@@ -63,18 +68,18 @@ class _Floor:
                 self.backward(p, wide, dx=layer > 0)
 
     def forward(self, p: dict[str, np.ndarray], x: np.ndarray, h: np.ndarray) -> None:
-        work, U = self.problem.work, p["U"]
-        a = U @ x[0]
+        work, times, U = self.problem.work, self.times, p["U"]
+        a = times(U, x[0])
         squashes = work.cell != "cec"
         for start in range(0, work.steps, BLOCK):
             block = x[start : start + BLOCK]
             if self.blocks:
-                U @ block
+                times(U, block)
             for xt in block:
                 if not self.blocks:
-                    U @ xt
+                    times(U, xt)
                 if "W" in p:
-                    p["W"] @ h
+                    times(p["W"], h)
                 if squashes:
                     np.tanh(a)
                 if "c" in STATES[work.cell]:
@@ -88,4 +93,4 @@ class _Floor:
         for step in range(work.steps):
             da = wide[sum(step < length for length in work.lengths)]
             for matrix in transposed:
-                matrix @ da
+                self.times(matrix, da)

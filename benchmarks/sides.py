@@ -34,6 +34,7 @@ _TORCH, _JAX = "benchmarks.peers.torch_cells", "benchmarks.peers.jax_scan"
 SIDES = {
     "gradflow": Side("gradflow", "benchmarks.ours"),
     "floor": Side("floor", "benchmarks.floor", answers=False),
+    "floor-bands": Side("floor in bands", "benchmarks.floor", {"bands": True}, answers=False),
     "jax": Side("JAX jit", _JAX),
     "jax-each": Side("JAX jit, each length", _JAX, {"method": "each"}, _several_lengths),
     "jax-shared": Side("JAX jit, vmap", _JAX, {"method": "shared"}, _several_lengths),

@@ -116,6 +116,7 @@ class Run:
         for span in reversed(spans):
             tape = tapes.pop() or self.forward(span, before[len(tapes)], self.keep)[0]
             adjoints = self.backward(span, tape, adjoints)
+            del tape  # before the next one is made
 
     def nothing(self, state: State) -> Scaled:
         """Zero, the adjoint beyond the end; with an (empty) axis of lengths if there are more."""

@@ -18,6 +18,7 @@ from gradflow.core.tape import Keep, Swept, Taken, Tape
 from gradflow.core.typing import Array, Params
 
 __all__ = [
+    "DRIVEN",
     "Keep",
     "Swept",
     "Taken",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 
-_DRIVEN = 1 << 19
+DRIVEN = 1 << 19
 """Bytes of drive that are made ahead: they are still in the second-level cache when read."""
 
 _LOOK = 16
@@ -74,7 +75,7 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[T
 
 def _driven(cell: Cell, p: Params, x: Array, state: State) -> Iterator[Array]:
     """u of each step, made for some steps at once."""
-    ahead = max(1, _DRIVEN // (state[0].nbytes * len(cell.gates)))
+    ahead = max(1, DRIVEN // (state[0].nbytes * len(cell.gates)))
     for first in range(0, len(x), ahead):
         yield from cell.drive(p, x[first : first + ahead])
 

@@ -12,6 +12,8 @@ import numpy as np
 from gradflow.core.cells import Cell
 from gradflow.core.cells.arrays import owner
 from gradflow.core.network import Network
+from gradflow.core.scaled import SMALL
+from gradflow.core.scan import DRIVEN
 from gradflow.core.tape import Keep
 from gradflow.core.typing import DType
 
@@ -125,17 +127,21 @@ class Work:
         state = self._bytes(places * hidden * len(net.cell.parts))
         stay = Keep.COTANGENTS in self.keep or net.layers > 1
         back = 3 * len(net.cell.parts) + 2 * stay * len(net.cell.gates)
-        back = max(back, _units(net.cell, Keep.CACHES))
         width = steps if net.bidirectional else schedule.block
         between = 2 * width * self._bytes(net.outputs) * (net.bidirectional + net.layers - 1)
         column = schedule.block * self._bytes(hidden * back) + between
+        drive = self._bytes(hidden * len(net.cell.gates))
+        driven = 2 * min(max(drive, DRIVEN), schedule.block * drive)
+        waiting = 0
+        if hidden * self.nets * self.columns < SMALL:  # caches of a block, linearised at once
+            waiting = 2 * schedule.block * self._bytes(hidden * _units(net.cell, Keep.CACHES))
         # Tapes shrink while lengths join: the peak is at the end of one of the lengths.
         peaks = []
         for joined, length in enumerate(sorted(self.lengths, reverse=True), start=1):
             spans = math.ceil(length / schedule.block)
             held = length * step if schedule.keep else spans * state + schedule.block * step
             held += spans * places * _OBJECTS
-            peaks.append(Footprint(fixed, held, joined * column))
+            peaks.append(Footprint(fixed, held, max(joined * column, waiting) + driven))
         return max(peaks, key=lambda footprint: footprint.peak)
 
     def _bytes(self, features: int) -> int:

@@ -1,0 +1,136 @@
+"""What passes leave behind, how often a step is taken back, and what memory it all takes."""
+
+from __future__ import annotations
+
+import ctypes
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradflow.core import cells, heap
+from gradflow.core.bptt import backpropagate
+from gradflow.core.cells import LSTM, RNN
+from gradflow.core.losses import Loss
+from gradflow.core.network import Network
+from gradflow.core.record import Gates, Gradients, Norms
+from gradflow.core.schedule import Schedule, Work
+from gradflow.core.tape import Tape
+from tests.flow import unit
+
+STEPS, HIDDEN, COLUMNS, INPUTS = 40, 5, 3, 2
+
+
+def drawn(net: Network, dtype: str = "float64") -> Any:
+    rng = np.random.default_rng(0)
+    return tuple(
+        tuple(
+            {
+                name: (rng.standard_normal((1, *q.shape)) / net.cell.hidden**0.5).astype(dtype)
+                for name, q in net.parameters(layer).items()
+            }
+            for _ in net.directions
+        )
+        for layer in range(net.layers)
+    )
+
+
+def tapes(net: Network, loss: Loss | None = None, *observers: Any) -> dict[int, Tape]:
+    """One tape of each layer, as an observer sees it."""
+    seen: dict[int, Tape] = {}
+
+    class Seeing(Norms):
+        def block(self, block: Any) -> None:
+            seen[block.layer] = block.tape
+            super().block(block)
+
+    x = np.random.default_rng(1).standard_normal((STEPS, 1, INPUTS, COLUMNS))
+    sees = Seeing(net, [STEPS], 1, COLUMNS, ["h"])
+    loss = loss or unit(net, 1, COLUMNS)
+    backpropagate(net, drawn(net), x, loss, [STEPS], [sees, *observers], Schedule(16))
+    return seen
+
+
+def test_only_local_derivatives_stay() -> None:
+    for tape in tapes(Network(LSTM(HIDDEN), INPUTS, layers=2)).values():
+        assert len(tape.local) == len(tape.x)
+        assert (len(tape.states), tape.caches) == (1, [])
+
+
+def test_states_and_caches_stay_where_they_are_needed() -> None:
+    net = Network(LSTM(HIDDEN), INPUTS, layers=2)
+    gates = Gates(net, [STEPS], 1, COLUMNS)
+    for tape in tapes(net, None, gates).values():
+        assert (len(tape.states), len(tape.caches)) == (1, len(tape.x))
+    for tape in tapes(net, None, Gradients(net)).values():
+        assert (len(tape.states), len(tape.caches)) == (len(tape.x) + 1, len(tape.x))
+    readout, targets = np.ones((1, 2, HIDDEN)), np.zeros((STEPS, 1, 2, COLUMNS))
+    for tape in tapes(net, Loss("mse", "all", readout, targets)).values():
+        assert (len(tape.states), tape.caches) == (len(tape.x) + 1, [])
+
+
+@pytest.mark.parametrize("weight", [0.25, 4.0])
+def test_no_step_is_taken_back_twice(weight: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two bits a step leave float32's range within a block: the sweep stops before."""
+    taken = 0
+    original = RNN.step_vjp
+
+    def counting(*arguments: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        return original(*arguments)
+
+    monkeypatch.setattr(RNN, "step_vjp", counting)
+    net = Network(cells.get("rnn")(1, activation="identity", bias=False), 1)
+    one = np.ones((1, 1, 1), np.float32)
+    steps = 200
+    seen = Norms(net, [steps], 1, 1, ["h"])
+    loss = Loss("probe", "last", one)
+    weights = (({"U": one, "W": one * np.float32(weight)},),)
+    x = np.zeros((steps, 1, 1, 1), np.float32)
+    backpropagate(net, weights, x, loss, [steps], [seen], Schedule(64))
+    assert taken == steps
+    lag = steps - np.arange(steps + 1)
+    np.testing.assert_allclose(seen.tracks["h"][0].values.ravel(), lag * np.log10(weight))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize(
+    ("layers", "bidirectional", "lengths"),
+    [(1, False, (300,)), (1, False, (100, 200, 300)), (2, False, (300,)), (2, True, (300,))],
+)
+def test_memory_is_as_predicted(
+    layers: int, bidirectional: bool, lengths: tuple[int, ...], keep: bool
+) -> None:
+    net = Network(LSTM(64), INPUTS, layers, bidirectional)
+    x = np.random.default_rng(1).standard_normal((300, 1, INPUTS, 16))
+    loss, weights = unit(net, 1, 16), drawn(net)
+    recorded = 3 * sum(n + 1 for n in lengths)
+    work = Work(net, 1, 16, lengths, recorded, x.dtype)
+    schedule = Schedule(64) if keep or bidirectional else Schedule(16, keep=False)
+    tracemalloc.start()
+    norms = Norms(net, lengths, 1, 16, ["h", "c", "s"])
+    backpropagate(net, weights, x, loss, lengths, [norms], schedule)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    predicted = work.footprint(schedule)
+    here = sum(p.nbytes for layer in weights for q in layer for p in q.values()) + x.nbytes
+    assert predicted.peak - here == pytest.approx(peak, rel=0.2)
+
+
+def test_memory_is_held_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: dict[int, int] = {}
+
+    class Glibc:
+        @staticmethod
+        def mallopt(option: int, value: int) -> None:
+            set_to[option] = value
+
+    hold = heap.hold_memory.__wrapped__
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    hold()
+    assert not set_to
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: Glibc)
+    hold()
+    assert set_to == {-1: 1 << 30, -3: 32 << 20}

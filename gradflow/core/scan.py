@@ -136,7 +136,7 @@ def pull_back(
         adjoint = adjoint.normalised(None if joining is None else _at_end(joining), home=home)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             swept = _sweep(cell, p, tape, (first, last), adjoint, joining, keep)
-        if last - first > 1 and not in_range(_all_squares(swept), adjoint.dtype):
+        if last - first > 1 and not in_range(swept.all_squares(), adjoint.dtype):
             middle = (first + last) // 2
             todo += [(first, middle), (middle, last)]
             continue
@@ -144,12 +144,6 @@ def pull_back(
             todo.append((first, swept.start))
         adjoint = Scaled(swept.before, adjoint.exponent)
         yield swept
-
-
-def _all_squares(swept: Swept) -> Array:
-    """Σ m² over all parts, before the first step and after each."""
-    origin = square_norms(list(swept.before)).sum(axis=0, keepdims=True)
-    return np.concatenate([origin, np.sum(swept.squares, axis=0)])
 
 
 def _sweep(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.core.cells import State
-from gradflow.core.scaled import Scaled
+from gradflow.core.scaled import Scaled, square_norms
 from gradflow.core.typing import Array
 
 __all__ = ["Keep", "Swept", "Taken", "Tape"]
@@ -103,3 +103,8 @@ class Swept:
     def stop(self) -> int:
         """Index of the step after the last in its block."""
         return self.start + len(self.dstates)
+
+    def all_squares(self) -> Array:
+        """Σ m² over all parts, before the first step and after each."""
+        origin = square_norms(list(self.before)).sum(axis=0, keepdims=True)
+        return np.concatenate([origin, np.sum(self.squares, axis=0)])

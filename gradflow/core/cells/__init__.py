@@ -23,6 +23,7 @@ from gradflow.core.cells.base import (
     Summand,
     blocks,
     like,
+    product,
     pull,
     sigmoid,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "get",
     "like",
     "names",
+    "product",
     "pull",
     "register",
     "sigmoid",

@@ -82,7 +82,7 @@ class GRU(Cell):
         return out
 
     def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
-        """One step of the equations above; the cache is (z, r, g, h_{t−1}, n).
+        """One step of the equations above; the cache is (z, r, g, z ⊙ (g − h_{t−1}), r ⊙ n).
 
         n is what r multiplies: h_{t−1} itself (before) or W_g h_{t−1} + b_rec (after).
         """
@@ -92,22 +92,30 @@ class GRU(Cell):
         a_zr += u[:, :gates]
         z, r = blocks(sigmoid(a_zr), 2)
         if self.reset == "before":
-            n = h
-            a_g = product(W[:, gates:], r * n)
+            open_n = r * h
+            a_g = product(W[:, gates:], open_n) + u[:, gates:]
         else:
             n = product(W[:, gates:], h)
             if self.bias:
                 n += p["b_rec"]
-            a_g = r * n
-        a_g += u[:, gates:]
+            open_n = r * n
+            a_g = open_n + u[:, gates:]
         g = np.tanh(a_g)
-        return (h + z * (g - h),), (z, r, g, h, n)
+        new = z * (g - h)
+        return (h + new,), (z, r, g, new, open_n)
 
     def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
-        """The leak 1−z; ∂h/∂a_z; ∂h/∂a_g; r; and ∂(r ⊙ n)/∂a_r."""
-        z, r, g, h, n = cache
+        """The leak 1−z; ∂h/∂a_z; ∂h/∂a_g; r; and ∂(r ⊙ n)/∂a_r.
+
+        ::
+
+            ∂h/∂a_z       = (1−z) ⊙ (z ⊙ (g − h_{t−1}))
+            ∂h/∂a_g       = z ⊙ (1 − g ⊙ g)
+            ∂(r ⊙ n)/∂a_r = (1−r) ⊙ (r ⊙ n)
+        """
+        z, r, g, new, open_n = cache
         leak = 1 - z
-        return leak, (g - h) * z * leak, z * (1 - g * g), r.copy(), n * r * (1 - r)
+        return leak, leak * new, z * (1 - g * g), r.copy(), (1 - r) * open_n
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State

@@ -49,5 +49,6 @@ def test_lengths_are_pulled_as_each_alone(columns: int) -> None:
     W, a = RNG.standard_normal((2, 512, 128)), RNG.standard_normal((3, 2, 512, columns))
     each = np.stack([W.swapaxes(1, 2) @ one for one in a])
     np.testing.assert_allclose(pull(W, a), each, rtol=0, atol=1e-11)
+    assert pull(W, a[:0]).shape == (0, 2, 128, columns)
     wide = a.transpose(1, 2, 0, 3).copy().transpose(2, 0, 1, 3)
     np.testing.assert_allclose(pull(W, wide), each, rtol=0, atol=1e-11)

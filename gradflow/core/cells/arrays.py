@@ -51,7 +51,7 @@ def product(A: Array, x: Array) -> Array:
         out: Array = A @ x
         return out
     banded = A.reshape(*A.shape[:-2], bands, rows // bands, inner) @ x[..., None, :, :]
-    return banded.reshape(*banded.shape[:-3], rows, -1)
+    return banded.reshape(*banded.shape[:-3], rows, x.shape[-1])
 
 
 @lru_cache
@@ -74,7 +74,8 @@ def pull(W: Array, a: Array) -> Array:
         return product(Wt, a)
     lengths, nets, rows, columns = a.shape
     wide = a.transpose(1, 2, 0, 3).reshape(nets, rows, lengths * columns)
-    return product(Wt, wide).reshape(nets, -1, lengths, columns).transpose(2, 0, 1, 3)
+    pulled = product(Wt, wide).reshape(nets, W.shape[-1], lengths, columns)
+    return pulled.transpose(2, 0, 1, 3)
 
 
 def owner(a: Array) -> Array:

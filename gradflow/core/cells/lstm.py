@@ -190,7 +190,7 @@ class LSTM(Cell):
         f = dc_da.pop() if self.forget_gate else None
         dh, dc = dstate
         H = self.hidden
-        da = like(dh, (1 + len(dc_da)) * H)
+        da = like(dh, len(self.gates) * H)
         np.multiply(dh, dh_do, out=da[..., :H, :])
         dc_total = dh * dh_dc
         dc_total += dc

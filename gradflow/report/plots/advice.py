@@ -14,16 +14,14 @@ from gradflow.report.plots.data import HIGH, LOW, thin
 from gradflow.report.plots.facets import Grid, Panel, common_ranges, facets
 from gradflow.report.plots.files import target
 from gradflow.report.plots.frame import Key, figure
-from gradflow.report.plots.lines import X, band
+from gradflow.report.plots.lines import band, decades_over_steps
 from gradflow.report.plots.spots import Spot, statistics
 from gradflow.report.plots.style import (
     COLOURS,
     DASHES,
-    decade_axis,
     limits,
     norm_label,
     private_style,
-    whole_axis,
 )
 from gradflow.report.plots.traces import Trace
 from gradflow.report.rates import STEADY
@@ -95,16 +93,12 @@ def draw(advice: Sequence[Advice]) -> Figure:
     ranges = common_ranges(grid, _range)
 
     def panel(ax: Axes, one: Panel[_Change]) -> list[str]:
-        low, high = ranges[one]
-        decade_axis(ax, low, high)
-        whole_axis(ax)
-        ax.set_xlabel(X["lag"])
-        ax.set_ylabel(norm_label(STATE))
+        floor = decades_over_steps(ax, ranges[one], "lag", norm_label(STATE))
         notes = limits(ax)
         (shown,) = one.spots
         for trace, line in ((shown.before, BEFORE), (shown.after, AFTER)):
             if trace is not None:
-                band(ax, trace, "lag", line, low - (high - low) - 4)
+                band(ax, trace, "lag", line, floor)
         if shown.before is None:
             notes.append(f"{shown.cell}: as it is, the state overflows")
         for trace in shown.shown[-1:]:

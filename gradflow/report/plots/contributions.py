@@ -15,9 +15,9 @@ from gradflow.report.plots.data import HIGH, LOW
 from gradflow.report.plots.facets import Panel, common_ranges, facets
 from gradflow.report.plots.frame import figure
 from gradflow.report.plots.gating import NAMES, by_gate, entries
-from gradflow.report.plots.lines import X, band
+from gradflow.report.plots.lines import band, decades_over_steps
 from gradflow.report.plots.spots import Spot, statistics
-from gradflow.report.plots.style import COLOURS, decade_axis, limits, whole_axis
+from gradflow.report.plots.style import COLOURS, limits
 from gradflow.report.plots.traces import Key, Traces, extent, none_recorded, pools, traces
 from gradflow.report.records import Run, quantile
 
@@ -62,14 +62,10 @@ def draw(found: Sequence[Traces] | Sequence[Conflict], name: str, x: str) -> Fig
     ranges = common_ranges(grid, extent)
 
     def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
-        low, high = ranges[one]
-        decade_axis(ax, low, high)
-        whole_axis(ax)
-        ax.set_xlabel(X[x])
-        ax.set_ylabel(rf"$\Vert G_k\Vert$ of {WEIGHTS[name]}")
+        floor = decades_over_steps(ax, ranges[one], x, rf"$\Vert G_k\Vert$ of {WEIGHTS[name]}")
         notes = limits(ax)
         for (_, gate), trace in one.spots[0].of.items():
-            band(ax, trace, x, by_gate(gate or "g"), low - (high - low) - 4)
+            band(ax, trace, x, by_gate(gate or "g"), floor)
         return notes
 
     gates = dict.fromkeys(gate for one in every for _, gate in one.of)

@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from gradflow.report.plots.facets import Panel, common_ranges, facets
 from gradflow.report.plots.frame import figure
 from gradflow.report.plots.hues import Hue, hue
-from gradflow.report.plots.lines import X, band
+from gradflow.report.plots.lines import X, band, decades_over_steps
 from gradflow.report.plots.spots import statistics
-from gradflow.report.plots.style import COLOURS, DASHES, GREY, decade_axis, limits, whole_axis
+from gradflow.report.plots.style import COLOURS, DASHES, GREY, limits, whole_axis
 from gradflow.report.plots.traces import Key, Traces, extent, none_recorded, traces
 from gradflow.report.records import Run
 
@@ -67,15 +67,13 @@ def _parts(found: Sequence[Traces], x: str) -> Figure:
     ranges = common_ranges(grid, lambda spots: extent(spots, PARTS))
 
     def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
-        low, high = ranges[one]
-        decade_axis(ax, low, high)
-        whole_axis(ax)
-        ax.set_xlabel(X[x])
-        ax.set_ylabel(r"parts of $\Vert\,\partial L\,/\,\partial c_k\Vert$")
+        floor = decades_over_steps(
+            ax, ranges[one], x, r"parts of $\Vert\,\partial L\,/\,\partial c_k\Vert$"
+        )
         notes = limits(ax)
         for key, (_, line) in PARTS.items():
             trace = one.spots[0].of[key]
-            band(ax, trace, x, line, low - (high - low) - 4)
+            band(ax, trace, x, line, floor)
             if np.isneginf(trace.median).all():
                 notes.append(f"{one.spots[0].cell}: nothing comes through gates")
         return notes

@@ -15,9 +15,9 @@ from gradflow.core.typing import Array
 from gradflow.report.plots.facets import Panel, facets
 from gradflow.report.plots.frame import figure
 from gradflow.report.plots.hues import hue
-from gradflow.report.plots.lines import X
+from gradflow.report.plots.lines import decades_over_steps
 from gradflow.report.plots.spots import Spot, statistics
-from gradflow.report.plots.style import GREY, decade_axis, limits, whole_axis
+from gradflow.report.plots.style import GREY, limits
 from gradflow.report.plots.traces import none_recorded, pools
 from gradflow.report.records import Run, quantile
 
@@ -101,11 +101,9 @@ def draw(found: Sequence[Singular] | Sequence[Rates], name: str, x: str) -> Figu
     grid = facets(every, ())
 
     def panel(ax: Axes, one: Panel[Singular]) -> list[str]:
-        low, high = _range(one.spots)
-        decade_axis(ax, low, high)
-        whole_axis(ax)
-        ax.set_xlabel(X[x])
-        ax.set_ylabel(r"singular values of $\partial s_T\,/\,\partial s_k$")
+        decades_over_steps(
+            ax, _range(one.spots), x, r"singular values of $\partial s_T\,/\,\partial s_k$"
+        )
         (shown,) = one.spots
         count = shown.values.shape[1]
         for i in range(count)[::-1]:

@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from gradflow.core.theory import Prediction
 from gradflow.report.plots.facets import Panel, common_ranges, facets
 from gradflow.report.plots.frame import Key, figure
-from gradflow.report.plots.lines import X, band
+from gradflow.report.plots.lines import band, decades_over_steps
 from gradflow.report.plots.spots import Spot, statistics
-from gradflow.report.plots.style import COLOURS, DASHES, decade_axis, limits, norm_label, whole_axis
+from gradflow.report.plots.style import COLOURS, DASHES, limits, norm_label
 from gradflow.report.plots.traces import Trace, none_recorded, pools, traces
 from gradflow.report.predictions import RATES, predictions
 from gradflow.report.records import Run, default_state
@@ -72,16 +72,12 @@ def draw(found: Sequence[Predicted], name: str, x: str) -> Figure:
     theories = list(dict.fromkeys(said.name for one in found for said in one.said))
 
     def panel(ax: Axes, one: Panel[Predicted]) -> list[str]:
-        low, high = ranges[one]
-        decade_axis(ax, low, high)
-        whole_axis(ax)
-        ax.set_xlabel(X[x])
-        ax.set_ylabel(norm_label(name))
+        floor = decades_over_steps(ax, ranges[one], x, norm_label(name))
         notes = limits(ax)
         (shown,) = one.spots
         trace = shown.trace
         along = trace.lag if x == "lag" else trace.step
-        band(ax, trace, x, MEASURED, low - (high - low) - 4)
+        band(ax, trace, x, MEASURED, floor)
         for said in shown.said:
             if np.isfinite(said.rate):
                 y = shown.start + said.rate * trace.lag

@@ -16,7 +16,7 @@ from gradflow.report.plots.data import HIGH, LOW
 from gradflow.report.plots.facets import Panel, common_ranges, facets
 from gradflow.report.plots.frame import figure
 from gradflow.report.plots.hues import hue
-from gradflow.report.plots.lines import X, band
+from gradflow.report.plots.lines import band, decades_over_steps
 from gradflow.report.plots.spots import Place, Spot, statistics
 from gradflow.report.plots.style import (
     DASHES,
@@ -25,7 +25,6 @@ from gradflow.report.plots.style import (
     limits,
     norm_label,
     ramp,
-    whole_axis,
 )
 from gradflow.report.plots.traces import Trace, condense, none_recorded, pools, split
 from gradflow.report.records import Run, quantile
@@ -94,13 +93,8 @@ def draw(found: Sequence[Errors] | Sequence[Cut], name: str, x: str) -> Figure:
     several = sorted({k2 for one in cuts for k2 in one.of})
 
     def panel(ax: Axes, one: Panel[Cut]) -> list[str]:
-        low, high = ranges[one]
-        decade_axis(ax, low, high)
-        whole_axis(ax)
-        ax.set_xlabel(X[x])
-        ax.set_ylabel(norm_label(name))
+        floor = decades_over_steps(ax, ranges[one], x, norm_label(name))
         (shown,) = one.spots
-        floor = low - (high - low) - 4
         for k2, trace in shown.of.items():
             along = trace.lag if x == "lag" else trace.step
             alive = np.isfinite(trace.median)

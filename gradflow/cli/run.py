@@ -91,6 +91,8 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
     from gradflow.report.rows import rows
     from gradflow.report.table import records
 
+    if quiet and not as_json:
+        return
     stored = finished.run
     found = rows(stored) if stored.points else []
     if as_json:
@@ -110,8 +112,6 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
                 "rows": records(found),
             }
         )
-        return
-    if quiet:
         return
     if found:
         show_rows(found, stored.name)

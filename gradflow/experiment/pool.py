@@ -43,28 +43,34 @@ class Pool:
         queue = deque((bundle, 1) for bundle in bundles)
         idle: list[_Worker] = []
         busy: dict[Connection, tuple[_Worker, Bundle, int]] = {}
+        done: list[Outcome] = []
         try:
-            while queue or busy:
+            while queue or busy or done:
                 while queue and len(busy) < self.jobs:
                     bundle, turn = queue.popleft()
                     worker = idle.pop() if idle else _Worker.start(self.measure)
                     busy[worker.pipe] = worker, bundle, turn
                     worker.give(bundle)
-                ready = wait(busy)
+                while done:  # kept while the workers are at their next bundles
+                    on_done(done.pop(0))
+                ready = wait(busy) if busy else ()
                 for pipe in [pipe for pipe in busy if pipe in ready]:
                     worker, bundle, turn = busy.pop(pipe)
                     outcome = worker.take()
                     if outcome is not None:
                         idle.append(worker)
-                        on_done(outcome)
+                        done.append(outcome)
                     elif turn < ATTEMPTS:
                         queue.appendleft((bundle, turn + 1))
                     else:
-                        on_done(lost(bundle, worker.obituary()))
+                        done.append(lost(bundle, worker.obituary()))
         finally:
-            for worker, _, _ in busy.values():
+            busy_workers = [worker for worker, _, _ in busy.values()]
+            for worker in busy_workers:
                 worker.process.terminate()
-            for worker in (*idle, *(worker for worker, _, _ in busy.values())):
+            for worker in (*idle, *busy_workers):
+                worker.pipe.close()
+            for worker in (*idle, *busy_workers):
                 worker.stop()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.core.cells import Cell, State
+from gradflow.core.scan import drives
 
 Array = np.ndarray[Any, Any]
 
@@ -26,25 +27,25 @@ def back(
     -------
     states, totals : list
         ∂L/∂s_k and the total derivatives of the parts after h, k = 0..T (totals from 1 on).
-    drives : list
+    das : list
         ∂L/∂u_k, k = 1..T.
     """
     nets = next(iter(p.values())).shape[0]
     state = tuple(np.zeros((nets, cell.hidden, x.shape[-1]), x.dtype) for _ in cell.parts)
     caches = []
     with np.errstate(over="ignore"):  # σ of what is far below 0
-        for u in cell.drive(p, x):
+        for u in drives(cell, p, x, state):
             state, cache = cell.step(p, state, u)
             caches.append(cache)
     adjoint = tuple(np.zeros_like(part) for part in state)
-    states, totals, drives = [], [], []
+    states, totals, das = [], [], []
     for step in range(len(x), 0, -1):
         if step in inject:
             adjoint = (adjoint[0] + inject[step], *adjoint[1:])
         states.append(adjoint)
         local = cell.linearise(p, caches[step - 1])
-        adjoint, drive, total = cell.step_vjp(p, local, adjoint)
+        adjoint, da, total = cell.step_vjp(p, local, adjoint)
         totals.append(total)
-        drives.append(drive)
+        das.append(da)
     states.append(adjoint)
-    return states[::-1], totals[::-1], drives[::-1]
+    return states[::-1], totals[::-1], das[::-1]

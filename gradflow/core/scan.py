@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from gradflow.core.cells import Cell, State
+from gradflow.core.cells import Cell, Drive, State
 from gradflow.core.scaled import SMALL, Passed, Scaled, in_range, square_norms
 from gradflow.core.tape import Keep, Swept, Taken, Tape
 from gradflow.core.typing import Array, Params
@@ -24,6 +24,7 @@ __all__ = [
     "Taken",
     "Tape",
     "advance",
+    "drives",
     "pass_on",
     "pull_back",
     "pull_joint",
@@ -56,8 +57,9 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[T
     tape = Tape(x, [state])
     local, states, caches = (each in keep for each in (Keep.LOCAL, Keep.STATES, Keep.CACHES))
     waiting: list[tuple[Array, ...]] = []
+    p = cell.ready(p, x.shape[-1])
     with np.errstate(over="ignore", invalid="ignore"):
-        for u in _driven(cell, p, x, state):
+        for u in drives(cell, p, x, state):
             state, cache = cell.step(p, state, u)
             if states:
                 tape.states.append(state)
@@ -73,8 +75,14 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[T
     return tape, state
 
 
-def _driven(cell: Cell, p: Params, x: Array, state: State) -> Iterator[Array]:
-    """u of each step, made for some steps at once."""
+def drives(cell: Cell, p: Params, x: Array, state: State) -> Iterator[Array | Drive]:
+    """u of each step: to be made by the step itself, or made for some steps at once."""
+    matrix = cell.joined(p) if x.shape[-1] > 1 else None
+    if matrix is not None:
+        bordered = np.concatenate((x, np.ones_like(x[..., :1, :])), axis=-2)
+        shape = (len(x), len(matrix), *bordered.shape[-2:])
+        yield from (Drive(matrix, xt) for xt in np.broadcast_to(bordered, shape))
+        return
     ahead = max(1, DRIVEN // (state[0].nbytes * len(cell.gates)))
     for first in range(0, len(x), ahead):
         yield from cell.drive(p, x[first : first + ahead])
@@ -129,6 +137,7 @@ def pull_back(
         Whether COTANGENTS stay.
     """
     todo = [(0, len(tape.local))]
+    p = cell.ready(p, adjoint.parts[0].shape[-1])
     while todo:
         first, last = todo.pop()
         joining = None if inject is None else _slice(inject, first, last)

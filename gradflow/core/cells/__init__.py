@@ -18,6 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from gradflow.core.cells.base import (
     Carrousel,
     Cell,
+    Drive,
     Parameter,
     State,
     Summand,
@@ -39,6 +40,7 @@ __all__ = [
     "RNN",
     "Carrousel",
     "Cell",
+    "Drive",
     "Parameter",
     "State",
     "Summand",

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from gradflow.core.typing import Array
 
-__all__ = ["blocks", "like", "owner", "product", "pull", "sigmoid"]
+__all__ = [
+    "Drive",
+    "affine",
+    "blocks",
+    "difference",
+    "like",
+    "owner",
+    "place",
+    "product",
+    "pull",
+    "sigmoid",
+    "spread",
+]
 
 _UNPACKED = 1_000_000
 """Multiplications up to which OpenBLAS takes matrices as they lie; beyond, it copies both first."""
@@ -17,15 +30,39 @@ _NARROW = 16
 """Columns below which the lengths of an adjoint are worth joining into one product."""
 
 
-def sigmoid(a: Array) -> Array:
+def sigmoid(a: Array, out: Array | None = None) -> Array:
     """σ(a) = 1 / (1 + e^−a), to full relative precision for negative a as well.
 
     Where e^−a overflows the limit 0 is right; the time loops silence NumPy's warning of it.
     """
-    e = np.negative(a)
+    e: Array = np.negative(a, out=out)
     np.exp(e, out=e)
     e += 1
     return np.divide(1, e, out=e)
+
+
+def place(a: Array) -> Array | None:
+    """Where a function of `a` goes that nobody else needs: into `a` itself, if that is one piece.
+
+    Fewer arrays stay in the processor's cache: 3 to 8 % of a pass. In pieces, the gates of several
+    nets, it costs as much as it gains.
+    """
+    alone = type(a) is np.ndarray  # subclasses that count operations do so for a whole memory
+    return a if alone and a.flags.c_contiguous else None
+
+
+def difference(a: Array | float, b: Array) -> Array:
+    """a − b in the memory of b, an array that nobody else needs."""
+    out: Array = np.subtract(a, b, out=b)
+    return out
+
+
+def spread(v: Array, columns: int) -> Array:
+    """A vector's copies side by side: with as many columns as the arrays that it is applied to.
+
+    Arrays of the same shape are multiplied in a third of the time.
+    """
+    return np.repeat(v, columns, axis=-1)
 
 
 def blocks(a: Array, count: int) -> tuple[Array, ...]:
@@ -60,6 +97,34 @@ def _bands(rows: int, inner: int, columns: int) -> int:
     fewest = -(-rows * inner * columns // _UNPACKED)
     counts = range(fewest, rows // 8 + 1) if columns > 1 else ()
     return next((count for count in counts if rows % count == 0), 1)
+
+
+@dataclass(frozen=True)
+class Drive:
+    """U x + b that is yet to be made, in one product with W h: [W U b] [h; x; 1].
+
+    Neither U x nor a sum then passes through memory: 5 to 10 % of a pass with four gates. With one
+    gate there is nothing to gain.
+
+    Parameters
+    ----------
+    matrix : array
+        [W U b].
+    x : array
+        [x; 1].
+    """
+
+    matrix: Array
+    x: Array
+
+
+def affine(W: Array, h: Array, u: Array | Drive) -> Array:
+    """W h + u."""
+    if isinstance(u, Drive):
+        return product(u.matrix, np.concatenate((h, u.x), axis=-2))
+    a = product(W, h)
+    a += u
+    return a
 
 
 def pull(W: Array, a: Array) -> Array:

@@ -13,24 +13,40 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import MISSING, dataclass, fields
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from gradflow.core.cells.arrays import blocks, like, product, pull, sigmoid
+from gradflow.core.cells.arrays import (
+    Drive,
+    affine,
+    blocks,
+    difference,
+    like,
+    place,
+    product,
+    pull,
+    sigmoid,
+    spread,
+)
 from gradflow.core.typing import Array, Params
 
 __all__ = [
     "Carrousel",
     "Cell",
+    "Drive",
     "Parameter",
     "State",
     "Summand",
+    "affine",
     "blocks",
+    "difference",
     "like",
+    "place",
     "product",
     "pull",
     "sigmoid",
+    "spread",
 ]
 
 State: TypeAlias = tuple[Array, ...]
@@ -143,13 +159,24 @@ class Cell(ABC):
             u += p["b"]
         return u
 
+    def joined(self, p: Params) -> Array | None:
+        """[W U b], if `step` takes a `Drive`; None, as here: it asks for u itself."""
+        return None
+
+    def ready(self, p: Params, columns: int) -> Params:
+        """Lay parameters out for many steps of so many columns; here, as they are."""
+        return p
+
     def drive_vjp(self, p: Params, da: Array) -> Array:
         """dx = Uᵀ da."""
         return pull(p["U"], da)
 
     @abstractmethod
-    def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
-        """Return the next state and the cache that `linearise` needs; mutates nothing."""
+    def step(self, p: Params, state: State, u: Any) -> tuple[State, tuple[Array, ...]]:
+        """Return the next state and the cache that `linearise` needs; mutates nothing.
+
+        u is an array; where `joined` gives a matrix it may be a `Drive`.
+        """
 
     def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
         """Turn caches into the local derivatives of `step_vjp`.

@@ -14,10 +14,13 @@ from gradflow.core.cells.base import (
     State,
     Summand,
     blocks,
+    difference,
     like,
+    place,
     product,
     pull,
     sigmoid,
+    spread,
 )
 from gradflow.core.typing import Array, Params
 
@@ -81,6 +84,10 @@ class GRU(Cell):
                 out["b_rec"] = Parameter("bias", ("g",), H, 1)
         return out
 
+    def ready(self, p: Params, columns: int) -> Params:
+        """Spread the recurrent bias."""
+        return {**p, "b_rec": spread(p["b_rec"], columns)} if "b_rec" in p else p
+
     def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
         """One step of the equations above; the cache is (z, r, g, z ⊙ (g − h_{t−1}), r ⊙ n).
 
@@ -90,18 +97,20 @@ class GRU(Cell):
         W, gates = p["W"], 2 * self.hidden
         a_zr = product(W[:, :gates], h)
         a_zr += u[:, :gates]
-        z, r = blocks(sigmoid(a_zr), 2)
+        z, r = blocks(sigmoid(a_zr, out=place(a_zr)), 2)
         if self.reset == "before":
             open_n = r * h
-            a_g = product(W[:, gates:], open_n) + u[:, gates:]
+            a_g = product(W[:, gates:], open_n)
+            a_g += u[:, gates:]
         else:
             n = product(W[:, gates:], h)
             if self.bias:
                 n += p["b_rec"]
             open_n = r * n
             a_g = open_n + u[:, gates:]
-        g = np.tanh(a_g)
-        new = z * (g - h)
+        g = np.tanh(a_g, out=place(a_g))
+        new = g - h
+        new *= z
         return (h + new,), (z, r, g, new, open_n)
 
     def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -114,8 +123,10 @@ class GRU(Cell):
             ∂(r ⊙ n)/∂a_r = (1−r) ⊙ (r ⊙ n)
         """
         z, r, g, new, open_n = cache
-        leak = 1 - z
-        return leak, leak * new, z * (1 - g * g), r.copy(), (1 - r) * open_n
+        leak, dg, dr = 1 - z, difference(1, g * g), 1 - r
+        dg *= z
+        dr *= open_n
+        return leak, leak * new, dg, r.copy(), dr
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State
@@ -132,7 +143,8 @@ class GRU(Cell):
         if self.reset == "before":
             dq = pull(W[:, 2 * H :], da_g)
             np.multiply(dq, dr, out=da_r)
-            dh_prev += dq * r
+            dq *= r
+            dh_prev += dq
         else:
             np.multiply(da_g, dr, out=da_r)
             dh_prev += pull(W[:, 2 * H :], da_g * r)

@@ -11,14 +11,19 @@ import numpy as np
 from gradflow.core.cells.base import (
     Carrousel,
     Cell,
+    Drive,
     Parameter,
     State,
     Summand,
+    affine,
     blocks,
+    difference,
     like,
+    place,
     product,
     pull,
     sigmoid,
+    spread,
 )
 from gradflow.core.typing import Array, Params
 
@@ -116,7 +121,15 @@ class LSTM(Cell):
             out["P"] = Parameter("peephole", self.peeping, H, 1 if self._diagonal else H)
         return out
 
-    def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
+    def joined(self, p: Params) -> Array:
+        """[W U b], all gates."""
+        return np.concatenate((p["W"], p["U"], p["b"]), axis=-1)
+
+    def ready(self, p: Params, columns: int) -> Params:
+        """Spread diagonal peepholes."""
+        return {**p, "P": spread(p["P"], columns)} if self._diagonal else p
+
+    def step(self, p: Params, state: State, u: Array | Drive) -> tuple[State, tuple[Array, ...]]:
         """One step of the equations above.
 
         The cache is (o; f, i; g; f ⊙ c_{t−1}; i ⊙ g; tanh c_t; h_t), with the first term of c_t as
@@ -124,16 +137,15 @@ class LSTM(Cell):
         """
         h, c_prev = state
         H, G = self.hidden, len(self.gates)
-        a = product(p["W"], h)
-        a += u
+        a = affine(p["W"], h, u)
         for gate in self.peeping:
             if gate != "o":
                 a_gate = blocks(a, G)[self.gates.index(gate)]
                 a_gate += self._peep(p, gate, c_prev)
         late = "o" in self.peeping
-        s = sigmoid(a[:, late * H : -H])
+        a_s, a_g = a[:, late * H : -H], a[:, -H:]
+        s, g = sigmoid(a_s, out=place(a_s)), np.tanh(a_g, out=place(a_g))
         fi = s if late else s[:, H:]
-        g = np.tanh(a[:, -H:])
         f, i = self._split(fi)
         kept = c_prev if f is None else f * c_prev
         new = i * g
@@ -165,13 +177,17 @@ class LSTM(Cell):
         """
         o, fi, g, kept, new, t, h = cache
         f, i = self._split(fi)
-        h_slopes = o - h * t, (1 - o) * h
-        to_g = i - new * g
+        dh_dc, dh_do, dc_dg = difference(o, h * t), 1 - o, difference(i, new * g)
+        dh_do *= h
+        if self.coupled and f is not None:
+            return dh_dc, dh_do, difference(i * kept, f * new), dc_dg, f.copy()
+        dc_di = 1 - i
+        dc_di *= new
         if f is None:
-            return *h_slopes, (1 - i) * new, to_g
-        if self.coupled:
-            return *h_slopes, i * kept - f * new, to_g, f.copy()
-        return *h_slopes, (1 - f) * kept, (1 - i) * new, to_g, f.copy()
+            return dh_dc, dh_do, dc_di, dc_dg
+        dc_df = 1 - f
+        dc_df *= kept
+        return dh_dc, dh_do, dc_df, dc_di, dc_dg, f.copy()
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State
@@ -198,10 +214,10 @@ class LSTM(Cell):
             dc_total += self._peep_vjp(p, "o", da)
         for k, slope in enumerate(dc_da, start=1):
             np.multiply(dc_total, slope, out=da[..., k * H : (k + 1) * H, :])
-        dc_prev = dc_total if f is None else dc_total * f
+        dc_prev = dc_total.copy("K") if f is None else dc_total * f
         for gate in self.peeping:
             if gate != "o":
-                dc_prev = dc_prev + self._peep_vjp(p, gate, da)
+                dc_prev += self._peep_vjp(p, gate, da)
         return (pull(p["W"], da), dc_prev), da, (dc_total,)
 
     @property

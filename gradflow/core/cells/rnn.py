@@ -8,7 +8,16 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from gradflow.core.cells.base import Cell, Parameter, State, product, pull, sigmoid
+from gradflow.core.cells.base import (
+    Cell,
+    Parameter,
+    State,
+    difference,
+    place,
+    product,
+    pull,
+    sigmoid,
+)
 from gradflow.core.typing import Array, Params
 
 __all__ = ["RNN"]
@@ -16,17 +25,18 @@ __all__ = ["RNN"]
 Activation: TypeAlias = Literal["tanh", "sigmoid", "relu", "identity"]
 
 
-def _relu(a: Array) -> Array:
-    return a * (a.real > 0)  # a product, so that NaN stays NaN
+def _relu(a: Array, out: Array | None = None) -> Array:
+    s: Array = np.multiply(a, a.real > 0, out=out)  # a product, so that NaN stays NaN
+    return s
 
 
-ACTIVATIONS: dict[Activation, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "tanh": (np.tanh, lambda s: 1 - s * s),
+ACTIVATIONS: dict[Activation, tuple[Callable[..., Array], Callable[[Array], Array]]] = {
+    "tanh": (np.tanh, lambda s: difference(1, s * s)),
     "sigmoid": (sigmoid, lambda s: s * (1 - s)),
     "relu": (_relu, lambda s: (s > 0).astype(s.dtype)),
-    "identity": (lambda a: a, np.ones_like),
+    "identity": (np.positive, np.ones_like),
 }
-"""f, and f′ as a function of the output f(a)."""
+"""f with NumPy's `out`, and f′ as a function of the output f(a)."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ class RNN(Cell):
         f, _ = ACTIVATIONS[self.activation]
         a = product(p["W"], state[0])
         a += u
-        s = f(a)
+        s = f(a, out=place(a))
         return (s,), (s,)
 
     def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -22,6 +22,9 @@ __all__ = ["Footprint", "Schedule", "Work"]
 _BLOCK = 64
 """Steps of a block where memory is no concern: what is done once for each no longer counts."""
 
+_ADJOINTS = 16 << 20
+"""Bytes of a block's adjoints beyond which blocks are half as long: 4 % of a pass of 10 lengths."""
+
 _OBJECTS = 1500
 """Bytes of Python objects that a span leaves behind in each layer and direction."""
 
@@ -106,7 +109,9 @@ class Work:
         Without any that fits the one with the smallest footprint is returned; the caller, who
         knows what the bytes are for, refuses.
         """
-        kept = Schedule(_BLOCK)
+        cell = self.net.cell
+        adjoints = len(self.lengths) * self._bytes(cell.hidden * (2 * len(cell.parts) - 1))
+        kept = Schedule(_BLOCK if _BLOCK * adjoints <= _ADJOINTS else _BLOCK // 2)
         if budget is None or self.net.bidirectional or self.footprint(kept).peak <= budget:
             return kept
         steps = max(self.lengths)

@@ -219,6 +219,8 @@ class Run:
     def injection(self, span: tuple[int, int], top: list[list[Tape]]) -> Scaled | None:
         """∂L/∂y of the loss at the steps of a span, for each length that has joined."""
         lo, hi = span
+        if not any(at[0] <= hi and at[-1] > lo for at in self.targets):
+            return None
         steps = np.arange(lo + 1, hi + 1)
         joined = [at for length, at in zip(self.lengths, self.targets, strict=True) if length >= hi]
         at = np.stack([np.isin(steps, target) for target in joined], axis=1)
@@ -243,8 +245,7 @@ class Run:
 
     def check(self, block: Block) -> None:
         """Raise where an adjoint is NaN or infinite."""
-        squares = sum(block.swept.squares)
-        if not np.isfinite(squares).all():
+        if not np.isfinite(block.swept.state_squares).all():
             last = block.first + len(block.swept.dstates)
             where = self.net.name(block.layer, block.direction)
             raise NumericalError(

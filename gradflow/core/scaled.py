@@ -118,8 +118,8 @@ def square_norms(arrays: list[Array]) -> Array:
     """Σ m² over features for each of the arrays: ``(steps, ..., nets, columns)``."""
     if arrays[0].size >= SMALL:
         with np.errstate(over="ignore", under="ignore"):  # callers check the range
-            return np.stack([_square_norm(a) for a in arrays])
-    stack = np.stack(arrays)
+            return np.array([_square_norm(a) for a in arrays])
+    stack = np.array(arrays)
     squares: Array = np.einsum("...fc,...fc->...c", stack, stack)
     return squares
 
@@ -161,16 +161,20 @@ class Passed:
     def squares(self) -> tuple[Array, ...]:
         """Σ m² over features of each member, ``(steps, ..., nets, columns)``."""
         if self._squares:
-            return tuple(np.stack(part[::-1]) for part in zip(*self._squares, strict=True))
+            return tuple(np.array(part[::-1]) for part in zip(*self._squares, strict=True))
         return tuple(square_norms(list(part[::-1])) for part in zip(*self._each, strict=True))
 
     def comfortable(self) -> bool:
         """Whether some more steps can do no harm to the range of the mantissas."""
         last = self._each[-1]
         each = self._squares[-1] if self._squares else square_norms(list(last))
-        squares = np.sum(each, axis=0)
+        squares = sum(each[1:], start=each[0])
         reach = 2.0 ** _REACH[last[0].dtype.itemsize]
-        return bool(((squares <= reach) & ((squares >= 1 / reach) | (squares == 0))).all())
+        if not squares.max(initial=0) <= reach:
+            return False
+        return bool(
+            squares.min(initial=1) >= 1 / reach or ((squares >= 1 / reach) | (squares == 0)).all()
+        )
 
 
 def in_range(squares: Array, dtype: np.dtype[np.generic]) -> bool:

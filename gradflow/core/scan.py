@@ -70,7 +70,7 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[T
             elif local:
                 tape.local.append(cell.linearise(p, cache))
         if waiting:
-            stacked = tuple(np.stack(arrays) for arrays in zip(*waiting, strict=True))
+            stacked = tuple(np.array(arrays) for arrays in zip(*waiting, strict=True))
             tape.local = list(zip(*cell.linearise(p, stacked), strict=True))
     return tape, state
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Flag, auto
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ class Tape:
 
     def outputs(self) -> Array:
         """h after each step, ``(steps, nets, hidden, columns)``."""
-        return np.stack([state[0] for state in self.states[1:]])
+        return np.array([state[0] for state in self.states[1:]])
 
 
 class Taken(NamedTuple):
@@ -104,7 +105,12 @@ class Swept:
         """Index of the step after the last in its block."""
         return self.start + len(self.dstates)
 
+    @cached_property
+    def state_squares(self) -> Array:
+        """Σ m² over all parts, after each step: ``(steps, ..., nets, columns)``."""
+        return sum(self.squares[1:], start=self.squares[0])
+
     def all_squares(self) -> Array:
         """Σ m² over all parts, before the first step and after each."""
         origin = square_norms(list(self.before)).sum(axis=0, keepdims=True)
-        return np.concatenate([origin, np.sum(self.squares, axis=0)])
+        return np.concatenate([origin, self.state_squares])

@@ -128,8 +128,7 @@ def _series(name: str, block: Block) -> tuple[Array, Arrays]:
     """Square norms of a quantity after each step of a block, and the arrays themselves."""
     swept, parts = block.swept, block.cell.parts
     if name == "s":
-        whole = np.sum(swept.squares, axis=0)
-        return whole, lambda: [np.concatenate(state, axis=-2) for state in swept.dstates]
+        return swept.state_squares, lambda: [np.concatenate(s, axis=-2) for s in swept.dstates]
     which = parts.index(name)
     if name == "h":
         return swept.squares[which], lambda: [state[which] for state in swept.dstates]

@@ -58,6 +58,7 @@ def conformance(cell: Cell) -> list[Check]:
         "∂/∂s of a step against the complex step": trial.state_vjp,
         "∂/∂u of a step against the complex step": trial.drive_vjp,
         "∂u/∂x against the complex step": trial.input_vjp,
+        "laid out for many steps as it comes": trial.layout,
         "a block linearised at once as step by step": trial.blockwise,
         "lengths side by side as one by one": trial.lengths,
         "nets side by side as one by one": trial.nets,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradflow.core.bptt import backpropagate
-from gradflow.core.cells import Cell, State
+from gradflow.core.cells import Cell, Drive, State
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network
 from gradflow.core.record import Gradients, Norms, Vectors
@@ -75,6 +75,17 @@ class Trial:
             "totals must hold every part after the first",
         )
         return 0.0
+
+    def layout(self) -> float:
+        """Parameters and drive as the time loops lay them out, against as they come."""
+        p, matrix = self.cell.ready(self.p, COLUMNS), self.cell.side_by_side(self.p)
+        ones = np.ones_like(self.x[:, :1])
+        u = self.u if matrix is None else Drive(matrix, np.concatenate((self.x, ones), axis=1))
+        after, cache = self.cell.step(p, self.state, u)
+        state, da, totals = self.cell.step_vjp(p, self.cell.linearise(p, cache), self.dstate)
+        wanted = [*self.cell.step(self.p, self.state, self.u)[0], *self.back[0], self.back[1]]
+        found = [*after, *state, da, *totals]
+        return _worst(*map(_error, found, [*wanted, *self.back[2]]))
 
     def _complex_step(self, state: State, u: Array) -> Array:
         after, _ = self.cell.step(self.p, state, u)

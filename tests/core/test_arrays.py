@@ -1,4 +1,4 @@
-"""Products in bands, and lengths that go back together: the same numbers as without."""
+"""Products in bands, in one, and of lengths together; results in place: the numbers as without."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ import itertools
 import numpy as np
 import pytest
 
-from gradflow.core.cells.arrays import _UNPACKED, _bands, product, pull
+from gradflow.core.cells.arrays import (
+    _UNPACKED,
+    Drive,
+    _bands,
+    affine,
+    difference,
+    place,
+    product,
+    pull,
+    spread,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -52,3 +62,40 @@ def test_lengths_are_pulled_as_each_alone(columns: int) -> None:
     assert pull(W, a[:0]).shape == (0, 2, 128, columns)
     wide = a.transpose(1, 2, 0, 3).copy().transpose(2, 0, 1, 3)
     np.testing.assert_allclose(pull(W, wide), each, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("nets", [1, 3])
+def test_one_product_makes_the_pre_activations_of_three(nets: int) -> None:
+    """[W U b] [h; x; 1] = W h + U x + b, and an array in its place is left as it is."""
+    W, U, b = (RNG.standard_normal((nets, 8, n)) for n in (5, 3, 1))
+    h, x = RNG.standard_normal((nets, 5, 4)), RNG.standard_normal((nets, 3, 4))
+    u = U @ x + b
+    before = u.copy()
+    drive = Drive(np.concatenate((W, U, b), axis=2), np.concatenate((x, np.ones_like(x[:, :1])), 1))
+    np.testing.assert_allclose(affine(W, h, drive), W @ h + u, rtol=1e-13)
+    np.testing.assert_array_equal(affine(W, h, u), W @ h + u)
+    np.testing.assert_array_equal(u, before)
+
+
+def test_results_go_into_arrays_of_one_piece_alone() -> None:
+    class Named(np.ndarray): ...
+
+    a = np.zeros((2, 4, 3))
+    assert place(a) is a
+    assert place(a[:1, 1:]) is not None
+    assert place(a[:, 1:]) is None
+    assert place(a.view(Named)) is None
+
+
+def test_a_difference_takes_the_second_memory() -> None:
+    a, b = RNG.standard_normal((2, 3)), RNG.standard_normal((2, 3))
+    wanted = a - b
+    found = difference(a, b)
+    assert found is b
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_spread_vector_multiplies_as_the_vector() -> None:
+    v, x = RNG.standard_normal((2, 4, 1)), RNG.standard_normal((2, 4, 5))
+    assert spread(v, 5).flags.c_contiguous
+    np.testing.assert_array_equal(spread(v, 5) * x, v * x)

@@ -4,16 +4,16 @@ A cell knows one step on arrays ``(nets, features, columns)`` and nothing of tim
 directions. Further axes may stand in front (the steps of a block, the lengths whose adjoints go
 back together): NumPy broadcasts over them, and `pull` is the one product that must know. `step`
 gives the next state and a cache; `linearise` turns the cache into the local derivatives;
-`step_vjp` takes the cotangent of the state back through them. In between, the input enters
-through the *drive* ``u_t = U x_t + b``, which needs no state and is therefore computed for many
-steps in one product.
+`step_vjp` takes the cotangent of the state back through them. The input enters through the *drive*
+``u_t = U x_t + b``, which needs no state: it is made for several steps in one product, or joins the
+state's own product (`Cell.side_by_side`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from gradflow.core.cells.arrays import (
     sigmoid,
     spread,
 )
+from gradflow.core.cells.terms import Carrousel, Parameter, State, Summand
 from gradflow.core.typing import Array, Params
 
 __all__ = [
@@ -48,64 +49,6 @@ __all__ = [
     "sigmoid",
     "spread",
 ]
-
-State: TypeAlias = tuple[Array, ...]
-"""The parts of a state in the order of `Cell.parts`, each ``(nets, hidden, columns)``."""
-
-Role: TypeAlias = Literal["input", "recurrent", "bias", "peephole"]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """The shape of one parameter: a row block for each gate.
-
-    Parameters
-    ----------
-    role : {"input", "recurrent", "bias", "peephole"}
-        What it multiplies; initialisers go by this.
-    blocks : tuple of str
-        The gate of each block of rows, top to bottom.
-    rows, cols : int
-        Shape of one block; a bias and a diagonal peephole are columns (``cols = 1``).
-    """
-
-    role: Role
-    blocks: tuple[str, ...]
-    rows: int
-    cols: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of the whole parameter."""
-        return len(self.blocks) * self.rows, self.cols
-
-
-class Carrousel(NamedTuple):
-    """The part of a step that passes the state on unit by unit, the gates held fixed.
-
-    With c the last part of the state, T_t its total derivative, and `through_gates` giving the
-    parts G and peek, `step_vjp` is the sum of the two ways::
-
-        T_t = dc_t + enter ⊙ dh_t + peek
-        dc_{t−1} = keep ⊙ T_t + G_c,  other parts: G alone
-
-    ``keep``: ∂c_t/∂c_{t−1}. ``enter``: ∂h_t/∂c_t; None where the carrousel is h itself.
-    """
-
-    keep: Array
-    enter: Array | None
-
-
-class Summand(NamedTuple):
-    """One step's contribution ``left ⊗ right`` to the gradient of one gate's block.
-
-    ``outer``: the matrix left rightᵀ. ``diagonal``: left ⊙ right. ``bias``: left, and right is 1.
-    """
-
-    gate: str
-    form: Literal["outer", "diagonal", "bias"]
-    left: Array
-    right: Array | None
 
 
 @dataclass(frozen=True)
@@ -159,7 +102,7 @@ class Cell(ABC):
             u += p["b"]
         return u
 
-    def joined(self, p: Params) -> Array | None:
+    def side_by_side(self, p: Params) -> Array | None:
         """[W U b], if `step` takes a `Drive`; None, as here: it asks for u itself."""
         return None
 
@@ -175,7 +118,7 @@ class Cell(ABC):
     def step(self, p: Params, state: State, u: Any) -> tuple[State, tuple[Array, ...]]:
         """Return the next state and the cache that `linearise` needs; mutates nothing.
 
-        u is an array; where `joined` gives a matrix it may be a `Drive`.
+        u is an array; where `side_by_side` gives a matrix it may be a `Drive`.
         """
 
     def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradflow.core.cells.base import Carrousel, Cell, Parameter, State, Summand, like
+from gradflow.core.cells.base import Carrousel, Cell, Drive, Parameter, State, Summand, like
 from gradflow.core.cells.specimen import carrousel_of
 from gradflow.core.typing import Array, Params
 
@@ -82,7 +82,15 @@ class CarrouselOnly(Cell):
         """The cell's: inputs are no states."""
         return self.cell.drive_vjp(p, da)
 
-    def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
+    def side_by_side(self, p: Params) -> Array | None:
+        """The cell's."""
+        return self.cell.side_by_side(p)
+
+    def ready(self, p: Params, columns: int) -> Params:
+        """The cell's."""
+        return self.cell.ready(p, columns)
+
+    def step(self, p: Params, state: State, u: Array | Drive) -> tuple[State, tuple[Array, ...]]:
         """The cell's."""
         return self.cell.step(p, state, u)
 

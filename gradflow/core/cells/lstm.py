@@ -121,7 +121,7 @@ class LSTM(Cell):
             out["P"] = Parameter("peephole", self.peeping, H, 1 if self._diagonal else H)
         return out
 
-    def joined(self, p: Params) -> Array:
+    def side_by_side(self, p: Params) -> Array:
         """[W U b], all gates."""
         return np.concatenate((p["W"], p["U"], p["b"]), axis=-1)
 

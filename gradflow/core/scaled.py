@@ -118,16 +118,16 @@ def square_norms(arrays: list[Array]) -> Array:
     """Σ m² over features for each of the arrays: ``(steps, ..., nets, columns)``."""
     if arrays[0].size >= SMALL:
         with np.errstate(over="ignore", under="ignore"):  # callers check the range
-            return np.array([_square_norm(a) for a in arrays])
+            return np.array([_square_norm(a) for a in arrays])[..., 0, :]
     stack = np.array(arrays)
     squares: Array = np.einsum("...fc,...fc->...c", stack, stack)
     return squares
 
 
 def _square_norm(a: Array) -> Array:
-    """As a product with ones: BLAS is faster than einsum where arrays are large."""
-    squares: Array = _ones(a.shape[-2], a.dtype) @ (a * a)
-    return squares[..., 0, :]
+    """As one row, a product with ones: BLAS is faster than einsum where arrays are large."""
+    row: Array = _ones(a.shape[-2], a.dtype) @ (a * a)
+    return row
 
 
 @lru_cache
@@ -161,7 +161,8 @@ class Passed:
     def squares(self) -> tuple[Array, ...]:
         """Σ m² over features of each member, ``(steps, ..., nets, columns)``."""
         if self._squares:
-            return tuple(np.array(part[::-1]) for part in zip(*self._squares, strict=True))
+            each = zip(*self._squares, strict=True)
+            return tuple(np.array(part[::-1])[..., 0, :] for part in each)
         return tuple(square_norms(list(part[::-1])) for part in zip(*self._each, strict=True))
 
     def comfortable(self) -> bool:

@@ -177,12 +177,13 @@ def _sweep(
         dstate, da, total = cell.step_vjp(p, tape.local[t], dstate)
         if cotangents:
             das.append(da)
-        totals.add(total)
+        if total:
+            totals.add(total)
         if t % _LOOK == 0 and not dstates.comfortable():
             break
     return Swept(
         dstates=dstates.in_time(),
-        totals=totals.in_time(),
+        totals=totals.in_time() or [()] * (last - t),
         da=das[::-1],
         squares=dstates.squares(),
         total_squares=totals.squares(),

@@ -73,7 +73,10 @@ def blocks(a: Array, count: int) -> tuple[Array, ...]:
 
 def like(a: Array, rows: int) -> Array:
     """An empty array laid out as `a`, with another number of features."""
-    return np.empty_like(a, shape=(*a.shape[:-2], rows, a.shape[-1]))
+    shape = (*a.shape[:-2], rows, a.shape[-1])
+    if type(a) is np.ndarray and a.flags.c_contiguous:
+        return np.empty(shape, a.dtype)
+    return np.empty_like(a, shape=shape)
 
 
 def product(A: Array, x: Array) -> Array:

@@ -68,20 +68,24 @@ class Norms:
 
     def block(self, block: Block) -> None:
         """Record the states after the block's steps, and state 0 where the block starts there."""
-        swept, place = block.swept, (block.layer, block.direction)
+        exponent, place = block.swept.exponent, (block.layer, block.direction)
+        known: dict[str, Array] = {}
         for name in self.names:
             if name == "x":
                 continue
-            squares, arrays = _series(name, block)
-            self._put(name, place, block.first + 1, squares, arrays, swept.exponent)
+            same = "h" if block.cell.parts == ("h",) else name  # s is h there
+            if same not in known:
+                known[same] = _logs(_series(name, block), exponent)
+            self._put(name, place, block.first + 1, known[same])
             if block.first == 0:
-                self._put(name, place, 0, *_origin(name, block), swept.exponent)
+                self._put(name, place, 0, _logs(_origin(name, block), exponent))
 
     def inputs(self, first: int, dx: Scaled) -> None:
         """Record ∂L/∂x."""
         if self.needs_inputs:
             each = list(dx.parts[0])
-            self._put("x", (0, 0), first + 1, square_norms(each), lambda: each, dx.exponent)
+            logs = _logs((square_norms(each), lambda: each), dx.exponent)
+            self._put("x", (0, 0), first + 1, logs)
 
     def quantities(self, net: int, length: int, loss: Loss) -> Result:
         """Everything recorded of one of the nets at one of the lengths, by name."""
@@ -96,24 +100,20 @@ class Norms:
             result[name] = Quantity(name, SERIES, track.values[net].copy(), coords)
         return result
 
-    def _put(
-        self,
-        name: str,
-        place: tuple[int, int],
-        first: int,
-        squares: Array,
-        arrays: Arrays,
-        exponent: Array,
-    ) -> None:
-        """Store the norms of arrays ``([lengths,] nets, hidden, columns)`` of consecutive steps."""
+    def _put(self, name: str, place: tuple[int, int], first: int, logs: Array) -> None:
+        """Store the norms ``(steps, [lengths,] nets, columns)`` of consecutive steps."""
         several = len(self.lengths) > 1
-        logs = log10_norms(squares, exponent, arrays)
         for j in range(logs.shape[1] if several else 1):
             track = self.tracks[name][j]
             where, chosen = track.within(first, len(logs))
             if len(chosen):
                 own = (chosen, j) if several else (chosen,)
                 track.values[:, place[0], place[1], :, where] = logs[own].transpose(1, 2, 0)
+
+
+def _logs(found: tuple[Array, Arrays], exponent: Array) -> Array:
+    squares, arrays = found
+    return log10_norms(squares, exponent, arrays)
 
 
 def _origin(name: str, block: Block) -> tuple[Array, Arrays]:

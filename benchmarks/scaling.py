@@ -224,7 +224,7 @@ def plot(path: Path, found: dict[str, Any]) -> None:
         axis.legend(frameon=False)
     if "zone" in found:
         axes[2].plot(np.array(found["zone"]["seconds"]) * 1e3, lw=1)
-        axes[2].set(xlabel="1000 steps back", ylabel="milliseconds", ylim=(0, None))
+        axes[2].set(xlabel="thousands of steps back", ylabel="ms for 1000 steps", ylim=(0, None))
     figure.savefig(path, dpi=120)
 
 

@@ -15,7 +15,7 @@ from gradflow.core.network import Network
 from gradflow.core.scaled import SMALL
 from gradflow.core.scan import DRIVEN
 from gradflow.core.tape import Keep
-from gradflow.core.typing import DType
+from gradflow.core.typing import DType, Params
 
 __all__ = ["Footprint", "Schedule", "Work"]
 
@@ -123,6 +123,7 @@ class Work:
     def footprint(self, schedule: Schedule) -> Footprint:
         """Predict the bytes that a measurement takes under a schedule."""
         net, steps, size = self.net, max(self.lengths), self.dtype.itemsize
+        block = min(schedule.block, steps)
         hidden, places = net.cell.hidden, net.layers * len(net.directions)
         drawn = 8 if size == 8 else size + 8  # inputs are drawn in float64, then cast
         fixed = self.nets * net.size * size + steps * net.inputs * self.columns * drawn
@@ -132,22 +133,33 @@ class Work:
         state = self._bytes(places * hidden * len(net.cell.parts))
         stay = Keep.COTANGENTS in self.keep or net.layers > 1
         back = 3 * len(net.cell.parts) + 2 * stay * len(net.cell.gates)
-        width = steps if net.bidirectional else schedule.block
+        width = steps if net.bidirectional else block
         between = 2 * width * self._bytes(net.outputs) * (net.bidirectional + net.layers - 1)
-        column = schedule.block * self._bytes(hidden * back) + between
+        column = block * self._bytes(hidden * back) + between
         drive = self._bytes(hidden * len(net.cell.gates))
-        driven = 2 * min(max(drive, DRIVEN), schedule.block * drive)
+        driven = 2 * min(max(drive, DRIVEN), block * drive)
         waiting = 0
         if hidden * self.nets * self.columns < SMALL:  # caches of a block, linearised at once
-            waiting = 2 * schedule.block * self._bytes(hidden * _units(net.cell, Keep.CACHES))
+            waiting = 2 * block * self._bytes(hidden * _units(net.cell, Keep.CACHES))
         # Tapes shrink while lengths join: the peak is at the end of one of the lengths.
         peaks = []
         for joined, length in enumerate(sorted(self.lengths, reverse=True), start=1):
             spans = math.ceil(length / schedule.block)
-            held = length * step if schedule.keep else spans * state + schedule.block * step
+            held = length * step if schedule.keep else spans * state + block * step
             held += spans * places * _OBJECTS
-            peaks.append(Footprint(fixed, held, max(joined * column, waiting) + driven))
+            working = max(joined * column, waiting + self._joint(block)) + driven
+            peaks.append(Footprint(fixed, held, working))
         return max(peaks, key=lambda footprint: footprint.peak)
+
+    def _joint(self, block: int) -> int:
+        """Bytes of [W U b] and a block's [x; 1] in the largest layer, where a step takes them."""
+        cell, size = self.net.cell, self.dtype.itemsize
+        if self.columns == 1 or not _joins(cell):
+            return 0
+        inputs = max(self.net.features(layer) for layer in range(self.net.layers)) + 1
+        nets = self.nets if self.net.layers > 1 else 1  # the first layer's inputs are shared
+        matrix = self.nets * len(cell.gates) * cell.hidden * (cell.hidden + inputs)
+        return (matrix + block * nets * inputs * self.columns) * size
 
     def _bytes(self, features: int) -> int:
         return features * self.nets * self.columns * self.dtype.itemsize
@@ -155,8 +167,7 @@ class Work:
 
 def _units(cell: Cell, keep: Keep) -> int:
     """Count the numbers that are left of one step for each unit."""
-    small = replace(cell, hidden=4)
-    p = {name: np.zeros((1, *q.shape)) for name, q in small.parameters(1).items()}
+    small, p = _small(cell)
     zeros = tuple(np.zeros((1, 4, 1)) for _ in small.parts)
     after, cache = small.step(p, zeros, np.zeros((1, 4 * len(small.gates), 1)))
     arrays = small.linearise(p, cache) if Keep.LOCAL in keep else ()
@@ -166,3 +177,15 @@ def _units(cell: Cell, keep: Keep) -> int:
         if held.pop(id(before), 0) or Keep.STATES in keep:  # the next step holds it, or the tape
             held[id(owner(part))] = part.size
     return math.ceil(sum(held.values()) / 4)
+
+
+def _joins(cell: Cell) -> bool:
+    """Whether the cell's steps make the drive together with W h."""
+    small, p = _small(cell)
+    return small.side_by_side(p) is not None
+
+
+def _small(cell: Cell) -> tuple[Cell, Params]:
+    """The cell with four units and one input, and parameters of zeros."""
+    small = replace(cell, hidden=4)
+    return small, {name: np.zeros((1, *q.shape)) for name, q in small.parameters(1).items()}

@@ -119,6 +119,22 @@ def test_memory_is_as_predicted(
     assert predicted.peak - here == pytest.approx(peak, rel=0.2)
 
 
+def test_memory_counts_the_matrix_that_is_made_for_steps() -> None:
+    """[W U b] is a second copy of a wide cell's weights; few steps hide nothing of it."""
+    net, steps = Network(LSTM(1024), INPUTS), 16
+    x = np.random.default_rng(1).standard_normal((steps, 1, INPUTS, 2))
+    loss, weights = unit(net, 1, 2), drawn(net)
+    work = Work(net, 1, 2, (steps,), 3 * (steps + 1), x.dtype)
+    schedule = work.schedule()
+    tracemalloc.start()
+    norms = Norms(net, (steps,), 1, 2, ["h", "c", "s"])
+    backpropagate(net, weights, x, loss, (steps,), [norms], schedule)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    here = sum(p.nbytes for layer in weights for q in layer for p in q.values()) + x.nbytes
+    assert 0.8 * peak <= work.footprint(schedule).peak - here <= 1.2 * peak
+
+
 def test_memory_is_held_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
     set_to: dict[int, int] = {}
 

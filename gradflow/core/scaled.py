@@ -170,12 +170,7 @@ class Passed:
         last = self._each[-1]
         each = self._squares[-1] if self._squares else square_norms(list(last))
         squares = sum(each[1:], start=each[0])
-        reach = 2.0 ** _REACH[last[0].dtype.itemsize]
-        if not squares.max(initial=0) <= reach:
-            return False
-        return bool(
-            squares.min(initial=1) >= 1 / reach or ((squares >= 1 / reach) | (squares == 0)).all()
-        )
+        return _within(squares, 2.0 ** _REACH[last[0].dtype.itemsize])
 
 
 def in_range(squares: Array, dtype: np.dtype[np.generic]) -> bool:
@@ -184,11 +179,18 @@ def in_range(squares: Array, dtype: np.dtype[np.generic]) -> bool:
     Zero is trusted only where it is not fresh: a column that vanishes between two steps of one
     block may have underflowed.
     """
-    reach = 2.0 ** (2 * _REACH[dtype.itemsize])
-    zero = squares == 0
-    if not ((squares <= reach) & ((squares >= 1 / reach) | zero)).all():
+    if not _within(squares, 2.0 ** (2 * _REACH[dtype.itemsize])):
         return False
+    zero = squares == 0
     return not (zero.any() and (zero[:-1] & ~zero[1:]).any())
+
+
+def _within(squares: Array, reach: float) -> bool:
+    """Whether all lie in 1/reach … reach or are zero; most have no zeros, and two looks suffice."""
+    if not squares.max(initial=0) <= reach:  # NaN is not
+        return False
+    least = 1 / reach
+    return bool(squares.min(initial=1) >= least or ((squares >= least) | (squares == 0)).all())
 
 
 def log10_norm(squares: Array, exponent: Array) -> Array:

@@ -77,7 +77,7 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[T
 
 def drives(cell: Cell, p: Params, x: Array, state: State) -> Iterator[Array | Drive]:
     """u of each step: to be made by the step itself, or made for some steps at once."""
-    matrix = cell.side_by_side(p) if x.shape[-1] > 1 else None
+    matrix = cell.side_by_side(p) if x.shape[-1] > 1 else None  # with one column nothing is gained
     if matrix is not None:
         bordered = np.concatenate((x, np.ones_like(x[..., :1, :])), axis=-2)
         shape = (len(x), len(matrix), *bordered.shape[-2:])

@@ -69,7 +69,7 @@ class Pool:
             for worker in busy_workers:
                 worker.process.terminate()
             for worker in (*idle, *busy_workers):
-                worker.pipe.close()
+                worker.pipe.close()  # all of them first, so that they end side by side
             for worker in (*idle, *busy_workers):
                 worker.stop()
 

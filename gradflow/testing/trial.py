@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from gradflow.core.bptt import backpropagate
-from gradflow.core.cells import Cell, Drive, State
+from gradflow.core.cells import Cell, State
 from gradflow.core.losses import Loss
 from gradflow.core.network import Network
 from gradflow.core.record import Gradients, Norms, Vectors
-from gradflow.core.scan import Keep, unroll
+from gradflow.core.scan import Keep, drives, unroll
 from gradflow.core.schedule import Schedule
 from gradflow.core.typing import Array, Params
 
@@ -78,9 +78,8 @@ class Trial:
 
     def layout(self) -> float:
         """Parameters and drive as the time loops lay them out, against as they come."""
-        p, matrix = self.cell.ready(self.p, COLUMNS), self.cell.side_by_side(self.p)
-        ones = np.ones_like(self.x[:, :1])
-        u = self.u if matrix is None else Drive(matrix, np.concatenate((self.x, ones), axis=1))
+        p = self.cell.ready(self.p, COLUMNS)
+        (u,) = drives(self.cell, self.p, self.x[None], self.state)
         after, cache = self.cell.step(p, self.state, u)
         state, da, totals = self.cell.step_vjp(p, self.cell.linearise(p, cache), self.dstate)
         wanted = [*self.cell.step(self.p, self.state, self.u)[0], *self.back[0], self.back[1]]

@@ -18,10 +18,10 @@ import time
 
 import numpy as np
 
+from gradflow.core.analyses.spectrum import lyapunov
 from gradflow.core.cells import RNN
-from gradflow.core.initialise import Init, draw
-from gradflow.core.network import Network
-from gradflow.core.spectrum import lyapunov
+from gradflow.core.network.initialise import Init, draw
+from gradflow.core.network.stack import Network
 from gradflow.core.theory import rnn_chi
 
 GAINS = (1.5, 2.0)

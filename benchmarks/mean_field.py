@@ -17,10 +17,10 @@ import sys
 
 import numpy as np
 
+from gradflow.core.analyses.spectrum import lyapunov
 from gradflow.core.cells import GRU, LSTM, RNN, Cell
-from gradflow.core.initialise import Init, draw
-from gradflow.core.network import Network
-from gradflow.core.spectrum import lyapunov
+from gradflow.core.network.initialise import Init, draw
+from gradflow.core.network.stack import Network
 from gradflow.core.theory import population_rate
 
 STEPS = 256

@@ -12,13 +12,13 @@ import numpy as np
 
 from benchmarks.workloads import GATES, Problem, Workload
 from gradflow.core import cells
-from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import Cell
-from gradflow.core.heap import hold_memory
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Work
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.record import Norms
-from gradflow.core.schedule import Work
+from gradflow.experiment.workers.heap import hold_memory
 
 RECORDED = ("h", "c", "s")
 

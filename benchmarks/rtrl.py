@@ -18,13 +18,13 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 
 from gradflow.core import cells
-from gradflow.core.bptt import backpropagate
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
+from gradflow.core.analyses.rtrl import rtrl
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.record import Gradients, Norms
-from gradflow.core.rtrl import rtrl
-from gradflow.core.schedule import Schedule
-from gradflow.report.plots.style import COLOURS, DASHES, GREY, private_style
+from gradflow.report.figures.style import COLOURS, DASHES, GREY, private_style
 
 HERE = Path(__file__).parent
 INPUTS = 4

@@ -113,8 +113,8 @@ def child(steps: int) -> dict[str, Any]:
     """Measure one point here: its seconds, bytes predicted, at the peak, and of the program."""
     from benchmarks.worker import peak_bytes
     from gradflow.experiment.config import parse
-    from gradflow.experiment.measure import footprint, measure
-    from gradflow.experiment.plan import bundle, plan
+    from gradflow.experiment.measure.measurement import footprint, measure
+    from gradflow.experiment.measure.plan import bundle, plan
 
     (whole,) = bundle(plan(parse(_long(steps))))
     measure(*bundle(plan(parse(_long(8)))))  # what is imported late belongs to the program

@@ -25,22 +25,22 @@ import numpy as np
 from gradflow.core.quantity import Quantity
 from gradflow.errors import NumericalError, UserError
 from gradflow.experiment.config import Experiment, load_config, parse
-from gradflow.experiment.cost import pieces
-from gradflow.experiment.execute import Outcome
-from gradflow.experiment.measure import measure
-from gradflow.experiment.memory import MemoryRun, PartRun
-from gradflow.experiment.plan import Point, bundle, plan
+from gradflow.experiment.measure.duration import pieces
+from gradflow.experiment.measure.measurement import measure
+from gradflow.experiment.measure.plan import Point, bundle, plan
 from gradflow.experiment.run import run as run_stored
-from gradflow.experiment.store import RESULTS, Run, open_run
-from gradflow.experiment.workers import workers
-from gradflow.report.check import check as check_stored
-from gradflow.report.rates import Summary
-from gradflow.report.rows import Row, rows
+from gradflow.experiment.store.memory import MemoryRun, PartRun
+from gradflow.experiment.store.runs import RESULTS, Run, open_run
+from gradflow.experiment.workers.choice import workers
+from gradflow.experiment.workers.executor import Outcome
+from gradflow.gate.check import check as check_stored
+from gradflow.report.read.rates import Summary
+from gradflow.report.read.rows import Row, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from gradflow.report.gate import Verdict
+    from gradflow.gate.compare import Verdict
 
 __all__ = ["Flow", "check", "configure", "load", "open", "run"]
 
@@ -203,13 +203,13 @@ class Flow:
 
     def print(self) -> None:
         """Print the closing table."""
-        from gradflow.report.table import print_table
+        from gradflow.report.tables.closing import print_table
 
         print_table(self.rows(), title=self.experiment.name)
 
     def plot(self, ax: Axes, **options: Any) -> None:
-        """Draw the curves of all cells onto an Axes; see `gradflow.report.plots.draw_curves`."""
-        from gradflow.report.plots import draw_curves
+        """Draw the curves of all cells onto an Axes; see `gradflow.report.figures.draw_curves`."""
+        from gradflow.report.figures import draw_curves
 
         draw_curves(ax, self.source, **options)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gradflow.core.bptt import backpropagate
-from gradflow.core.losses import At, Loss
-from gradflow.core.network import Network, Weights
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import At, Loss
+from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Norms, Vectors
-from gradflow.core.schedule import Schedule
 
 Array = np.ndarray[Any, Any]
 

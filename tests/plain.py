@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.core.cells import Cell, State
-from gradflow.core.scan import drives
+from gradflow.core.engine.scan import drives
 
 Array = np.ndarray[Any, Any]
 

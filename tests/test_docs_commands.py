@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from gradflow.cli import app
 from gradflow.experiment.config import load_config
-from gradflow.experiment.measure import measure
-from gradflow.experiment.plan import Bundle, Point, plan
+from gradflow.experiment.measure.measurement import measure
+from gradflow.experiment.measure.plan import Bundle, Point, plan
 
 ROOT = Path(__file__).parent.parent
 CHAPTER = ROOT / "docs" / "why-lstm.md"

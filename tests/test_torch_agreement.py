@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradflow.core.bptt import backpropagate
-from gradflow.core.losses import At, Loss
-from gradflow.core.network import Network
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import At, Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.record import Gradients
-from gradflow.core.schedule import Schedule
-from gradflow.experiment.weights import read
+from gradflow.experiment.models.weights import read
 from tests.flow import norms, unit
 
 torch = pytest.importorskip("torch")

@@ -16,9 +16,9 @@ from typer.testing import CliRunner, Result
 from gradflow.cli import app
 from gradflow.cli.progress import line
 from gradflow.core import cells
+from gradflow.core.analyses.rtrl import rtrl
 from gradflow.core.cells import GRU, LSTM, RNN
-from gradflow.core.rtrl import rtrl
-from gradflow.report.trust import print_trust
+from gradflow.report.tables.trust import print_trust
 from gradflow.testing import variants
 from gradflow.testing.check import Check
 from gradflow.testing.engines import rtrl_error

@@ -13,7 +13,7 @@ def cost(config: Config, overrides: Overrides = None, as_json: Json = False) -> 
     import threadpoolctl
 
     from gradflow.experiment.config import load_config
-    from gradflow.report.costs import prices, records
+    from gradflow.report.tables.costs import prices, records
 
     with threadpoolctl.threadpool_limits(1):
         found = prices(load_config(config, overrides or ()))

@@ -33,9 +33,9 @@ def baseline(
             "  fix: write it where you work and commit it, or say --force"
         )
     from gradflow.experiment.config import load_config
-    from gradflow.experiment.workers import workers
-    from gradflow.report.check import make_baseline
-    from gradflow.report.verdicts import changes
+    from gradflow.experiment.workers.choice import workers
+    from gradflow.gate.check import make_baseline
+    from gradflow.gate.formats import changes
 
     experiment = load_config(config, overrides or ())
     with bar(experiment.name, quiet=quiet) as on_progress:
@@ -61,9 +61,9 @@ def check(
 ) -> None:
     """Compare with the baseline and the assertions: exit code 1 if a case fails."""
     from gradflow.experiment.config import load_config
-    from gradflow.experiment.workers import workers
-    from gradflow.report import check as gate
-    from gradflow.report.verdicts import known, write
+    from gradflow.experiment.workers.choice import workers
+    from gradflow.gate import check as gate
+    from gradflow.gate.formats import known, write
 
     form = known(format)
     words = ["gradflow", "baseline", str(config), *(overrides or ())]

@@ -19,7 +19,7 @@ from gradflow.cli.screen import (
 )
 
 if TYPE_CHECKING:
-    from gradflow.experiment.store import Run
+    from gradflow.experiment.store.runs import Run
 
 __all__ = ["export", "ls", "plot", "show"]
 
@@ -46,7 +46,7 @@ def plot(
     results: Results = Path("results"),
 ) -> None:
     """Draw a run and print the names of the files."""
-    from gradflow.report.plots import plot as draw
+    from gradflow.report.figures import plot as draw
 
     stored = _open(run, results)
     written = draw(stored, kind, x, state, [one.strip() for one in formats.split(",")], out)
@@ -56,7 +56,7 @@ def plot(
 
 def ls(results: Results = Path("results"), as_json: Json = False) -> None:
     """List the runs."""
-    from gradflow.experiment.store import list_runs
+    from gradflow.experiment.store.runs import list_runs
 
     runs = list_runs(results)
     if as_json:
@@ -89,11 +89,11 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one run: its table, and what it was computed with; or one quantity by lag or gate."""
-    from gradflow.report.explain import explain
-    from gradflow.report.predictions import compare
-    from gradflow.report.predictions import records as compared_records
-    from gradflow.report.rows import rows
-    from gradflow.report.table import records
+    from gradflow.report.read.explain import explain
+    from gradflow.report.read.predictions import compare
+    from gradflow.report.read.predictions import records as compared_records
+    from gradflow.report.read.rows import rows
+    from gradflow.report.tables.closing import records
 
     stored = _open(run, results)
     if quantity is not None:
@@ -130,7 +130,7 @@ def show(
 
 
 def _show_quantity(stored: Run, name: str, as_json: bool) -> None:
-    from gradflow.report.digest import as_data, digest
+    from gradflow.report.read.digest import as_data, digest
 
     found = digest(stored, name)
     if as_json:
@@ -146,7 +146,7 @@ def export(
     results: Results = Path("results"),
 ) -> None:
     """Write a run as tidy rows, one for each norm."""
-    from gradflow.report.export import export as write
+    from gradflow.report.export.write import export as write
 
     with piped():
         count = write(_open(run, results), to, out)
@@ -155,7 +155,7 @@ def export(
 
 
 def _open(run: str | None, results: Path) -> Run:
-    from gradflow.experiment.store import latest, open_run
+    from gradflow.experiment.store.runs import latest, open_run
 
     return latest(results) if run is None else open_run(run, results)
 

@@ -15,8 +15,8 @@ from gradflow.cli.screen import emit_json, grid, say, show_reasons, show_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gradflow.experiment.execute import Failure
     from gradflow.experiment.run import Finished, Preview
+    from gradflow.experiment.workers.executor import Failure
 
 __all__ = ["run", "say_failures"]
 
@@ -49,8 +49,8 @@ def run(
     """Run what is not there yet and show a table of verdicts."""
     from gradflow.experiment import run as running
     from gradflow.experiment.config import load_config
-    from gradflow.experiment.measure import measure
-    from gradflow.experiment.workers import workers
+    from gradflow.experiment.measure.measurement import measure
+    from gradflow.experiment.workers.choice import workers
 
     changes = [*(overrides or ()), *([f"memory={memory}"] if memory else ())]
     experiment = load_config(config, changes)
@@ -88,8 +88,8 @@ def say_failures(failures: Sequence[Failure]) -> None:
 
 
 def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
-    from gradflow.report.rows import rows
-    from gradflow.report.table import records
+    from gradflow.report.read.rows import rows
+    from gradflow.report.tables.closing import records
 
     if quiet and not as_json:
         return
@@ -117,7 +117,7 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
         show_rows(found, stored.name)
         asked = stored.experiment.record
         if asked.gates or asked.theory:
-            from gradflow.report.explain import explain
+            from gradflow.report.read.explain import explain
 
             show_reasons(explain(stored), [])
     missing = f", {len(stored.missing)} missing" if stored.missing else ""

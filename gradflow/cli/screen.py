@@ -14,13 +14,13 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from gradflow.advice.advise import Advice
     from gradflow.experiment.config import Experiment
-    from gradflow.report.advise import Advice
-    from gradflow.report.costs import Price
-    from gradflow.report.digest import Digest
-    from gradflow.report.explain import Explanation
-    from gradflow.report.predictions import Comparison
-    from gradflow.report.rows import Row
+    from gradflow.report.read.digest import Digest
+    from gradflow.report.read.explain import Explanation
+    from gradflow.report.read.predictions import Comparison
+    from gradflow.report.read.rows import Row
+    from gradflow.report.tables.costs import Price
     from gradflow.testing.trust import Trust
 
 __all__ = [
@@ -73,7 +73,7 @@ def grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
 def show_rows(rows: Sequence[Row], title: str) -> None:
     """Write the table of verdicts to stdout."""
-    from gradflow.report.table import print_table
+    from gradflow.report.tables.closing import print_table
 
     with piped():
         print_table(rows, _console(), title=title)
@@ -81,8 +81,8 @@ def show_rows(rows: Sequence[Row], title: str) -> None:
 
 def show_reasons(explained: Sequence[Explanation], compared: Sequence[Comparison]) -> None:
     """Write why the verdicts are what they are, and what theory predicts, to stdout."""
-    from gradflow.report.explain import print_explanations
-    from gradflow.report.predictions import print_predictions
+    from gradflow.report.read.explain import print_explanations
+    from gradflow.report.read.predictions import print_predictions
 
     with piped():
         if explained:
@@ -93,7 +93,7 @@ def show_reasons(explained: Sequence[Explanation], compared: Sequence[Comparison
 
 def show_advice(advice: Sequence[Advice], experiment: Experiment) -> None:
     """Write the table of advice to stdout."""
-    from gradflow.report.advice import print_advice
+    from gradflow.report.tables.advice import print_advice
 
     with piped():
         print_advice(advice, experiment, _console())
@@ -101,7 +101,7 @@ def show_advice(advice: Sequence[Advice], experiment: Experiment) -> None:
 
 def show_trust(rows: Sequence[Trust]) -> None:
     """Write the table of trust to stdout."""
-    from gradflow.report.trust import print_trust
+    from gradflow.report.tables.trust import print_trust
 
     with piped():
         print_trust(rows, _console())
@@ -109,7 +109,7 @@ def show_trust(rows: Sequence[Trust]) -> None:
 
 def show_costs(found: Sequence[Price]) -> None:
     """Write the table of costs to stdout."""
-    from gradflow.report.costs import print_costs
+    from gradflow.report.tables.costs import print_costs
 
     with piped():
         print_costs(found, _console())
@@ -117,7 +117,7 @@ def show_costs(found: Sequence[Price]) -> None:
 
 def show_digest(shown: Digest, title: str) -> None:
     """Write the table of a quantity to stdout."""
-    from gradflow.report.digest import print_digest
+    from gradflow.report.read.digest import print_digest
 
     with piped():
         print_digest(shown, title, _console())

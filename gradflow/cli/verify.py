@@ -27,7 +27,7 @@ def verify(
 
     Every variant of a kind is tried. Exit code 1 if one fails.
     """
-    from gradflow.report.trust import records
+    from gradflow.report.tables.trust import records
     from gradflow.testing.trust import known, trust
 
     rows = []

@@ -17,7 +17,7 @@ __all__ = ["init", "schema", "validate"]
 def validate(config: Config, overrides: Overrides = None, quiet: Quiet = False) -> None:
     """Say whether an experiment file is right, without running it."""
     from gradflow.experiment.config import load_config
-    from gradflow.experiment.plan import plan
+    from gradflow.experiment.measure.plan import plan
 
     experiment = load_config(config, overrides or ())
     if not quiet:
@@ -38,7 +38,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Write an experiment file to start from."""
-    from gradflow.experiment.starter import STARTER
+    from gradflow.experiment.config.starter import STARTER
 
     if str(file) == "-":
         emit(STARTER)

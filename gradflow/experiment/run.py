@@ -12,14 +12,14 @@ from typing import TypeAlias
 
 from gradflow.errors import UserError
 from gradflow.experiment.config import Experiment, dump
-from gradflow.experiment.cost import pieces, seconds, share
-from gradflow.experiment.execute import Executor, Failure, Outcome, Serial
-from gradflow.experiment.folder import Folder, read_manifest
-from gradflow.experiment.measure import footprint
-from gradflow.experiment.plan import Bundle, bundle, plan
-from gradflow.experiment.probe import pace
-from gradflow.experiment.provenance import environment
-from gradflow.experiment.store import RESULTS, Run, assemble
+from gradflow.experiment.measure.duration import pieces, seconds, share
+from gradflow.experiment.measure.measurement import footprint
+from gradflow.experiment.measure.pace import pace
+from gradflow.experiment.measure.plan import Bundle, bundle, plan
+from gradflow.experiment.store.folder import Folder, read_manifest
+from gradflow.experiment.store.provenance import environment
+from gradflow.experiment.store.runs import RESULTS, Run, assemble
+from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
 
 __all__ = [
     "BASELINES",

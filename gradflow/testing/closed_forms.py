@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.record import Norms
-from gradflow.core.schedule import Schedule
 from gradflow.core.typing import Array, Params
 
 __all__ = ["STEPS", "ClosedForm", "biased", "closed_form", "closed_forms", "silence"]

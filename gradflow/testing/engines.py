@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from gradflow.core.bptt import backpropagate
+from gradflow.core.analyses.rtrl import rtrl
 from gradflow.core.cells import Cell
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.record import Gradients, Norms
-from gradflow.core.rtrl import rtrl
 from gradflow.core.scaled import Scaled
-from gradflow.core.schedule import Schedule
 from gradflow.core.typing import Array
 
 __all__ = ["rtrl_error"]

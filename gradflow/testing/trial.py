@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import Cell, State
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.scan import Keep, drives, unroll
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.record import Gradients, Norms, Vectors
-from gradflow.core.scan import Keep, drives, unroll
-from gradflow.core.schedule import Schedule
 from gradflow.core.typing import Array, Params
 
 __all__ = ["Trial"]

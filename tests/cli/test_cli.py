@@ -17,8 +17,8 @@ from gradflow.cli import app, main
 from gradflow.cli.progress import bar
 from gradflow.cli.screen import emit, piped
 from gradflow.errors import NumericalError
-from gradflow.experiment import measure as measuring
-from gradflow.experiment.plan import Bundle
+from gradflow.experiment.measure import measurement as measuring
+from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.run import Progress
 
 CONFIG = """\
@@ -316,7 +316,7 @@ def test_the_command_that_accepts_names_the_folder() -> None:
 
 def test_failures_in_the_gate_can_be_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     call("baseline", "small.yaml", "-q", "--out", "kept")
-    monkeypatch.setattr("gradflow.report.check.measure", fail)
+    monkeypatch.setattr("gradflow.gate.check.measure", fail)
     words = ("check", "small.yaml", "--out", "kept", "sweep.length=[4]")
     assert "Traceback" not in call(*words).stderr
     monkeypatch.setenv("GRADFLOW_TRACEBACK", "1")

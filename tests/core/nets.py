@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import Cell
-from gradflow.core.initialise import Init, draw
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network, Weights
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.initialise import Init, draw
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Norms
-from gradflow.core.schedule import Schedule
 
 Array = np.ndarray[Any, Any]
 

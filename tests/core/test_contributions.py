@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradflow.core.bptt import backpropagate
+from gradflow.core.analyses.readout_conflict import readout
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
-from gradflow.core.forward import forward, outputs
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network, Weights
-from gradflow.core.readout import readout
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.forward import forward, outputs
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.engine.tape import Keep
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Contributions, Gradients
-from gradflow.core.schedule import Schedule
-from gradflow.core.tape import Keep
 from tests import plain
 from tests.variants import draw, every_cell
 

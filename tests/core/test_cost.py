@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
-from gradflow.core.cost import cost, critical_path, seconds
-from gradflow.core.network import Network
+from gradflow.core.cost.step import cost, critical_path, seconds
+from gradflow.core.network.stack import Network
 from tests.variants import every_cell
 
 H, F, B = 8, 3, 5

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import GRU, LSTM
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.record import FlowMap, Norms
-from gradflow.core.schedule import Schedule
 from tests.variants import draw
 
 T, NETS, COLUMNS = 9, 2, 3

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.record import Gates
-from gradflow.core.schedule import Schedule
 from tests.variants import draw, every_cell
 
 H, F, STEPS, NETS, COLUMNS = 5, 2, 9, 2, 3

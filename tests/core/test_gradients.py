@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from gradflow.core import cells
-from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import Cell
-from gradflow.core.losses import At, Loss
-from gradflow.core.network import Network, Weights
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import At, Loss
+from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Gradients, Norms, Vectors
 from gradflow.core.scaled import Scaled
-from gradflow.core.schedule import Schedule
 from tests import reference
 from tests.variants import draw, every_cell
 

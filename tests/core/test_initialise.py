@@ -9,7 +9,7 @@ import pytest
 
 from gradflow.core import cells
 from gradflow.core.cells import Parameter
-from gradflow.core.initialise import SCHEMES, Chrono, Init, draw
+from gradflow.core.network.initialise import SCHEMES, Chrono, Init, draw
 
 SHAPES = [(64, 64), (64, 5), (5, 64)]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
-from gradflow.core.initialise import Chrono, Init
+from gradflow.core.network.initialise import Chrono, Init
 from gradflow.core.theory import at_rest, population_rate, rnn_chi, rnn_driven
 from gradflow.core.theory.weights import gains
 from tests.core.nets import first_of, kicked, measured, noise, weights_of

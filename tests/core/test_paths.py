@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradflow.core.bptt import backpropagate
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
 from gradflow.core.cells.carrousel_only import CarrouselOnly
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network, Weights
-from gradflow.core.observe import Block
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.observe import Block
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Gradients, Norms, Vectors
 from gradflow.core.record.paths import Parts, Paths
 from gradflow.core.scaled import Scaled
-from gradflow.core.schedule import Schedule
 from tests.variants import draw, every_cell
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 7, 2, 2

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gradflow.core import cells
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
-from gradflow.core.schedule import Schedule
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from tests.flow import norms, unit
 
 Array = np.ndarray[Any, Any]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from gradflow.core import cells
+from gradflow.core.analyses.frame import Frame
+from gradflow.core.analyses.graded import Graded, log2_singular_values
+from gradflow.core.analyses.spectrum import condition, lyapunov, participation, spectrum
 from gradflow.core.cells import Cell
-from gradflow.core.forward import forward
-from gradflow.core.frame import Frame
-from gradflow.core.graded import Graded, log2_singular_values
-from gradflow.core.initialise import Init, draw
-from gradflow.core.network import Network, Weights
-from gradflow.core.spectrum import condition, lyapunov, participation, spectrum
+from gradflow.core.engine.forward import forward
+from gradflow.core.network.initialise import Init, draw
+from gradflow.core.network.stack import Network, Weights
 from gradflow.errors import NumericalError
 from tests import variants
 from tests.core.exact import exact

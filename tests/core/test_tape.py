@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradflow.core import cells, heap
-from gradflow.core.bptt import backpropagate
+from gradflow.core import cells
 from gradflow.core.cells import LSTM, RNN
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule, Work
+from gradflow.core.engine.tape import Tape
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.record import Gates, Gradients, Norms
-from gradflow.core.schedule import Schedule, Work
-from gradflow.core.tape import Tape
+from gradflow.experiment.workers import heap
 from tests.flow import unit
 
 STEPS, HIDDEN, COLUMNS, INPUTS = 40, 5, 3, 2

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradflow.core.analyses.spectrum import lyapunov
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
-from gradflow.core.initialise import Chrono, Init, draw
-from gradflow.core.network import Network
-from gradflow.core.spectrum import lyapunov
+from gradflow.core.network.initialise import Chrono, Init, draw
+from gradflow.core.network.stack import Network
 from gradflow.core.theory import (
     carrousel_rate,
     chrono_decay,

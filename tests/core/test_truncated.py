@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from gradflow.core import cells
-from gradflow.core.bptt import backpropagate
+from gradflow.core.analyses.truncated import bias, truncated, windows
 from gradflow.core.cells import CEC, LSTM, RNN, Cell
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network, Weights
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Gradients, Norms
 from gradflow.core.scaled import Scaled
-from gradflow.core.schedule import Schedule
-from gradflow.core.truncated import bias, truncated, windows
 from tests import plain as by_hand
 from tests.variants import draw, every_cell
 

@@ -10,9 +10,9 @@ import pytest
 
 from gradflow.core import cells
 from gradflow.core.cells import Cell
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network, Weights
-from gradflow.core.schedule import Schedule
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network, Weights
 from gradflow.testing.closed_forms import biased, closed_forms, silence
 from tests import plain
 from tests.flow import norms, unit, vectors

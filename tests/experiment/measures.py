@@ -13,8 +13,8 @@ import numpy as np
 from gradflow.core.quantity import Quantity, Result
 from gradflow.errors import NumericalError
 from gradflow.experiment.config import parse
-from gradflow.experiment.measure import measure
-from gradflow.experiment.plan import Bundle, Point, bundle, plan
+from gradflow.experiment.measure.measurement import measure
+from gradflow.experiment.measure.plan import Bundle, Point, bundle, plan
 
 
 def an_experiment(*overrides: str, **sections: Any) -> Any:

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from gradflow.core import cells, inputs
-from gradflow.core.initialise import Chrono, Init
+from gradflow.core.network.initialise import Chrono, Init
 from gradflow.errors import ConfigError
-from gradflow.experiment import sources
 from gradflow.experiment.config import (
     INPUTS,
     CellConfig,
@@ -25,9 +24,10 @@ from gradflow.experiment.config import (
     parse,
     schema,
 )
-from gradflow.experiment.plan import plan
-from gradflow.experiment.starter import STARTER
-from gradflow.experiment.yaml import MAX_BYTES
+from gradflow.experiment.config.starter import STARTER
+from gradflow.experiment.config.text.yaml import MAX_BYTES
+from gradflow.experiment.data import sources
+from gradflow.experiment.measure.plan import plan
 
 GOOD: dict[str, Any] = {"model": {"cell": "lstm"}, "inputs": {"kind": "noise"}, "length": 20}
 

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gradflow.errors import ConfigError
-from gradflow.experiment import yaml
 from gradflow.experiment.config import dump, parse
 from gradflow.experiment.config.load import resolve
-from gradflow.experiment.plan import plan
+from gradflow.experiment.config.text import yaml
+from gradflow.experiment.measure.plan import plan
 from tests.experiment.wrong import MARK, WRONG
 
 CELLS = st.sampled_from(

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from gradflow.errors import UserError
-from gradflow.experiment.execute import Outcome, Serial
-from gradflow.experiment.measure import measure
+from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.run import run
-from gradflow.experiment.workers import workers
+from gradflow.experiment.workers.choice import workers
+from gradflow.experiment.workers.executor import Outcome, Serial
 from tests.experiment import measures
 from tests.experiment.measures import an_experiment, bundles
 from tests.experiment.test_execute import digest, failures
@@ -78,7 +78,7 @@ def test_stopping_cancels_the_rest(cluster: Any) -> None:
 
 def test_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr("gradflow.experiment.dask_executor.CONNECT", 0.3)
+    monkeypatch.setattr("gradflow.experiment.workers.dask.CONNECT", 0.3)
     with pytest.raises(UserError, match=r"no Dask scheduler answers(.|\n)*tcp://host:8786"):
         workers(dask="tcp://127.0.0.1:9")(measure).run(bundles(), lambda _: None)
     with pytest.raises(UserError, match="no Dask scheduler answers"):

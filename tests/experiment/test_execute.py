@@ -10,13 +10,14 @@ import pytest
 import threadpoolctl
 
 from gradflow.errors import UserError
-from gradflow.experiment import cost, pool
-from gradflow.experiment.execute import Executor, Outcome, Serial
-from gradflow.experiment.measure import measure
-from gradflow.experiment.npz import encode
-from gradflow.experiment.plan import Bundle
-from gradflow.experiment.pool import Pool
-from gradflow.experiment.workers import processors, workers
+from gradflow.experiment.measure import duration as cost
+from gradflow.experiment.measure.measurement import measure
+from gradflow.experiment.measure.plan import Bundle
+from gradflow.experiment.store.npz import encode
+from gradflow.experiment.workers import pool
+from gradflow.experiment.workers.choice import processors, workers
+from gradflow.experiment.workers.executor import Executor, Outcome, Serial
+from gradflow.experiment.workers.pool import Pool
 from tests.experiment import measures
 from tests.experiment.measures import bundles, label
 

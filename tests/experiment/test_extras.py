@@ -7,8 +7,8 @@ import pytest
 
 import gradflow
 from gradflow.errors import UserError
-from gradflow.experiment.measure import footprint
-from gradflow.experiment.plan import bundle, plan
+from gradflow.experiment.measure.measurement import footprint
+from gradflow.experiment.measure.plan import bundle, plan
 
 ALL = dict.fromkeys(("paths", "contributions", "gates", "flow_map", "spectrum"), True)
 

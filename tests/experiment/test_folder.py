@@ -12,8 +12,8 @@ import pytest
 
 from gradflow.core.quantity import Quantity, Result
 from gradflow.errors import UserError
-from gradflow.experiment import files
-from gradflow.experiment.folder import DamagedError, Folder, read_manifest, read_point
+from gradflow.experiment.store import files
+from gradflow.experiment.store.folder import DamagedError, Folder, read_manifest, read_point
 
 ENVIRONMENT = {"numpy": "2"}
 

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.core.bptt import backpropagate
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.record import Norms
-from gradflow.core.schedule import Schedule
-from gradflow.experiment import sources, weights
-from gradflow.experiment.measure import measure
-from gradflow.experiment.memory import PartRun
-from gradflow.experiment.plan import bundle, plan
+from gradflow.experiment.data import sources
+from gradflow.experiment.measure.measurement import measure
+from gradflow.experiment.measure.plan import bundle, plan
+from gradflow.experiment.models import weights
+from gradflow.experiment.store.memory import PartRun
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gradflow.errors import UserError
-from gradflow.experiment import plan as planning
 from gradflow.experiment.config import parse
-from gradflow.experiment.plan import Point, bundle, plan
+from gradflow.experiment.measure import plan as planning
+from gradflow.experiment.measure.plan import Point, bundle, plan
 
 GOOD: dict[str, Any] = {"model": {"cell": "lstm"}, "inputs": {"kind": "noise"}, "length": 20}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import gradflow
-from gradflow.experiment import probe
-from gradflow.experiment.cost import seconds
-from gradflow.experiment.plan import bundle, plan
+from gradflow.experiment.measure import pace as probe
+from gradflow.experiment.measure.duration import seconds
+from gradflow.experiment.measure.plan import bundle, plan
 from gradflow.experiment.run import preview
 
 

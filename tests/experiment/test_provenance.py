@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gradflow.core import ENGINE
-from gradflow.experiment.provenance import environment
+from gradflow.experiment.store.provenance import environment
 
 ME = ("-c", "user.name=me", "-c", "user.email=me@example.org")
 

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from gradflow.errors import UserError
-from gradflow.experiment import provenance
 from gradflow.experiment.config import load_config
-from gradflow.experiment.execute import Serial
-from gradflow.experiment.folder import DamagedError
-from gradflow.experiment.measure import measure
-from gradflow.experiment.plan import Bundle
-from gradflow.experiment.pool import Pool
+from gradflow.experiment.measure.measurement import measure
+from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.run import Progress, Shard, preview, run
-from gradflow.experiment.store import latest, list_runs, open_run
+from gradflow.experiment.store import provenance
+from gradflow.experiment.store.folder import DamagedError
+from gradflow.experiment.store.runs import latest, list_runs, open_run
+from gradflow.experiment.workers.executor import Serial
+from gradflow.experiment.workers.pool import Pool
 from tests.experiment import measures
 from tests.experiment.measures import an_experiment
 
@@ -148,8 +148,8 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, jobs: i
     script = tmp_path / "script.py"
     script.write_text(
         "import functools, pathlib, sys\n"
-        "from gradflow.experiment.execute import Serial\n"
-        "from gradflow.experiment.pool import Pool\n"
+        "from gradflow.experiment.workers.executor import Serial\n"
+        "from gradflow.experiment.workers.pool import Pool\n"
         "from gradflow.experiment.run import run\n"
         "from tests.experiment.measures import an_experiment, slow\n"
         "if __name__ == '__main__':\n"

@@ -14,7 +14,7 @@ import pytest
 
 from gradflow.core import inputs
 from gradflow.errors import UserError
-from gradflow.experiment import reading, sources
+from gradflow.experiment.data import reading, sources
 
 DIGITS = Path(reading.__file__).parents[1] / "data" / "digits.npz"
 RNG = np.random.default_rng(0)

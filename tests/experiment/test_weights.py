@@ -9,7 +9,7 @@ import pytest
 
 from gradflow.core import cells
 from gradflow.errors import UserError
-from gradflow.experiment.weights import read
+from gradflow.experiment.models.weights import read
 
 STEPS, COLUMNS = 7, 3
 
@@ -366,6 +366,6 @@ def test_not_finite_in_safetensors(tmp_path):
 def test_too_many_bytes(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     path.write_bytes(pack({NAME: entry()}, bytes(8)))
-    monkeypatch.setattr("gradflow.experiment.safetensors.MAX_BYTES", 7)
+    monkeypatch.setattr("gradflow.experiment.models.safetensors.MAX_BYTES", 7)
     with pytest.raises(UserError, match="8 bytes are too many"):
         read(path)

@@ -14,16 +14,16 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import gradflow
+from gradflow.advice.advise import Advice, advise
+from gradflow.advice.knobs import knobs
+from gradflow.advice.search import BISECTIONS, Trial, trial, turn
 from gradflow.cli import app
 from gradflow.core import cells
 from gradflow.core.cells import CEC
 from gradflow.errors import GradflowError, NumericalError, UserError
 from gradflow.experiment.config import PointConfig
-from gradflow.report.advice import note, print_advice
-from gradflow.report.advise import Advice, advise
-from gradflow.report.knobs import knobs
-from gradflow.report.rates import STEADY
-from gradflow.report.search import BISECTIONS, Trial, trial, turn
+from gradflow.report.read.rates import STEADY
+from gradflow.report.tables.advice import note, print_advice
 
 CONFIG = """\
 name: small
@@ -245,7 +245,7 @@ def test_what_fails_inside_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr("gradflow.report.search.measure", broken)
+    monkeypatch.setattr("gradflow.advice.search.measure", broken)
     with pytest.raises(GradflowError, match="no such luck"):
         only("rnn")
 
@@ -255,7 +255,7 @@ def test_a_trial_that_overflows_is_infinite(monkeypatch: pytest.MonkeyPatch) -> 
         raise NumericalError("too large")
 
     config = only("cec").config
-    monkeypatch.setattr("gradflow.report.search.measure", broken)
+    monkeypatch.setattr("gradflow.advice.search.measure", broken)
     assert trial(config, 1.0, [0]).decades == math.inf
 
 
@@ -272,7 +272,7 @@ def test_what_is_never_steady_is_tried_within_bounds(
     def cliff(config: PointConfig, value: float, seeds: Any) -> Trial:
         return Trial(value, 5.0 if value > edge else -5.0, ())
 
-    monkeypatch.setattr("gradflow.report.search.trial", cliff)
+    monkeypatch.setattr("gradflow.advice.search.trial", cliff)
     tried = [one.value for one in turn(knob, config, [0], Trial(math.nan, -5.0, ()))]
     assert 1 < len(tried) <= len(knob.grid) + 2 * BISECTIONS
     assert len(set(tried)) == len(tried)

@@ -13,13 +13,13 @@ import pytest
 from gradflow.core import cells
 from gradflow.core.quantity import Result
 from gradflow.errors import GradflowError, NoBaselineError, NumericalError
-from gradflow.experiment.execute import Serial
-from gradflow.experiment.folder import read_manifest
-from gradflow.experiment.plan import Bundle
-from gradflow.experiment.pool import Pool
+from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.run import run
-from gradflow.report import check as gate
-from gradflow.report.check import check, make_baseline
+from gradflow.experiment.store.folder import read_manifest
+from gradflow.experiment.workers.executor import Serial
+from gradflow.experiment.workers.pool import Pool
+from gradflow.gate import check as gate
+from gradflow.gate.check import check, make_baseline
 from tests.experiment.measures import an_experiment
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import gradflow
 from gradflow.cli import app
-from gradflow.report.costs import prices, records
+from gradflow.report.tables.costs import prices, records
 
 
 @pytest.fixture(scope="module")

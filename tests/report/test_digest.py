@@ -14,7 +14,7 @@ import gradflow
 from gradflow.cli import app
 from gradflow.core.quantity import Quantity
 from gradflow.errors import UserError
-from gradflow.report.digest import as_data, digest, print_digest
+from gradflow.report.read.digest import as_data, digest, print_digest
 from tests.report.fakes import Run, series
 
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from gradflow.core.quantity import Quantity
 from gradflow.core.theory import Prediction
 from gradflow.errors import UserError
-from gradflow.report.explain import Explanation, explain, print_explanations, sentence
-from gradflow.report.predictions import compare, predictions, print_predictions, records
-from gradflow.report.rates import summarise
+from gradflow.report.read.explain import Explanation, explain, print_explanations, sentence
+from gradflow.report.read.predictions import compare, predictions, print_predictions, records
+from gradflow.report.read.rates import summarise
 from tests.report.fakes import Run, line, series, walk
 from tests.report.test_kinds import theory
 

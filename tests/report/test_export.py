@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gradflow.errors import UserError
-from gradflow.report import export as module
-from gradflow.report.export import export
-from gradflow.report.tidy import MORE, NAMES, blocks, columns
+from gradflow.report.export import write as module
+from gradflow.report.export.tidy import MORE, NAMES, blocks, columns
+from gradflow.report.export.write import export
 from tests.report.fakes import Run, line, series, walk
 
 pq = pytest.importorskip("pyarrow.parquet")

@@ -14,12 +14,12 @@ import pytest
 
 from gradflow.errors import NoBaselineError, UserError
 from gradflow.experiment.config import AssertConfig
-from gradflow.experiment.execute import Failure
-from gradflow.report.baseline import merge, read_baseline, write_baseline
-from gradflow.report.cases import Case, Series, judged_by_slope, measure_case, series
-from gradflow.report.gate import Finding, Verdict, compare, idle, judge
-from gradflow.report.records import curves
-from gradflow.report.verdicts import changes, known, write
+from gradflow.experiment.workers.executor import Failure
+from gradflow.gate.baseline import merge, read_baseline, write_baseline
+from gradflow.gate.cases import Case, Series, judged_by_slope, measure_case, series
+from gradflow.gate.compare import Finding, Verdict, compare, idle, judge
+from gradflow.gate.formats import changes, known, write
+from gradflow.report.read.records import curves
 from tests.report.fakes import Run, line
 from tests.report.fakes import series as norms
 

@@ -9,9 +9,9 @@ import pytest
 import gradflow
 from gradflow.core.quantity import Quantity
 from gradflow.errors import UserError
-from gradflow.report.plots import KINDS, plot
-from gradflow.report.plots.style import private_style
-from gradflow.report.plots.traces import extent, traces
+from gradflow.report.figures import KINDS, plot
+from gradflow.report.figures.style import private_style
+from gradflow.report.figures.traces import extent, traces
 from tests.report.fakes import Run, line, series
 from tests.report.test_plots import axes_of, overlaps, texts
 
@@ -342,7 +342,7 @@ def test_missing_numbers_are_left_out_of_the_median(tmp_path):
 
 
 def test_records_beside_the_norms_are_no_states(run, tmp_path):
-    from gradflow.report.records import states
+    from gradflow.report.read.records import states
 
     assert states(run.result(run.points[2])) == ["h", "s"]
     assert matplotlib.get_backend()

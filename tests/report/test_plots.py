@@ -10,14 +10,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from gradflow.errors import UserError
-from gradflow.report.plots import KINDS, Kind, draw_curves, plot, register
-from gradflow.report.plots.data import LAGS, gather
-from gradflow.report.plots.facets import facets
-from gradflow.report.plots.hues import by_cell, hue
-from gradflow.report.plots.spots import longest, words
-from gradflow.report.plots.style import literal, private_style, ramp
-from gradflow.report.plots.text import wrap
-from gradflow.report.records import quantile
+from gradflow.report.figures import KINDS, Kind, draw_curves, plot, register
+from gradflow.report.figures.data import LAGS, gather
+from gradflow.report.figures.facets import facets
+from gradflow.report.figures.hues import by_cell, hue
+from gradflow.report.figures.spots import longest, words
+from gradflow.report.figures.style import literal, private_style, ramp
+from gradflow.report.figures.text import wrap
+from gradflow.report.read.records import quantile
 from tests.report.fakes import Run, line, series, sweep, walk
 
 LENGTHS = (4, 16, 64)
@@ -86,8 +86,9 @@ def test_the_users_settings_stay_as_they_were(run, tmp_path):
 
 def test_matplotlib_waits_until_something_is_drawn():
     code = (
-        "import sys, gradflow.report.plots as p; assert 'matplotlib' not in sys.modules;"
-        "from gradflow.report.plots import curves; assert 'matplotlib.pyplot' not in sys.modules"
+        "import sys, gradflow.report.figures as p; assert 'matplotlib' not in sys.modules;"
+        "from gradflow.report.figures.kinds import curves;"
+        "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -127,7 +128,7 @@ def test_kinds_that_need_several_lengths_say_so(tmp_path, kind):
 
 def test_a_kind_can_be_added(run, tmp_path, monkeypatch):
     monkeypatch.setitem(KINDS, "twin", None)
-    register(Kind("twin", "the curves again", "gradflow.report.plots.curves"))
+    register(Kind("twin", "the curves again", "gradflow.report.figures.kinds.curves"))
     assert plot(run, "twin", state="s", formats=("svg",))[0].name == "twin-s.svg"
 
 

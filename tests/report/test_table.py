@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from gradflow.errors import UserError
-from gradflow.report.records import default_state, length_of
-from gradflow.report.rows import rows
-from gradflow.report.table import as_json, note, print_table, records
+from gradflow.report.read.records import default_state, length_of
+from gradflow.report.read.rows import rows
+from gradflow.report.tables.closing import as_json, note, print_table, records
 from tests.report.fakes import Run, line, series, sweep, walk
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gradflow.core.network import Network
-from gradflow.core.observe import Block
+from gradflow.core.engine.observe import Block
+from gradflow.core.engine.tape import Keep
+from gradflow.core.network.stack import Network
 from gradflow.core.record.series import Series
 from gradflow.core.record.sizes import Sized
 from gradflow.core.scaled import Scaled, add
-from gradflow.core.tape import Keep
 
 __all__ = ["Adjoints"]
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradflow.core.cells.specimen import gates_of
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
-from gradflow.core.observe import Block
+from gradflow.core.engine.observe import Block
+from gradflow.core.engine.tape import Keep
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
 from gradflow.core.record.series import Series
 from gradflow.core.record.track import Every
 from gradflow.core.scaled import Scaled
-from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 
 __all__ = ["Gates"]

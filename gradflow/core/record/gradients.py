@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradflow.core.network import Network
-from gradflow.core.observe import Block
+from gradflow.core.engine.observe import Block
+from gradflow.core.engine.tape import Keep
+from gradflow.core.network.stack import Network
 from gradflow.core.record.rank_ones import factors, summands_of
 from gradflow.core.record.sizes import Sized
 from gradflow.core.scaled import Scaled
-from gradflow.core.tape import Keep
 
 __all__ = ["Gradients"]
 

@@ -7,13 +7,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
-from gradflow.core.observe import Block
+from gradflow.core.engine.observe import Block
+from gradflow.core.engine.tape import Keep
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.quantity import SERIES, Quantity, Result
 from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
 from gradflow.core.scaled import Scaled, log10_norms, square_norms
-from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 
 __all__ = ["Norms"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradflow.core.cells import Summand
-from gradflow.core.observe import Block
+from gradflow.core.engine.observe import Block
 from gradflow.core.record.sizes import Sized
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.quantity import SERIES, Quantity
 from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
 from gradflow.core.typing import Array

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gradflow.core.losses import Loss
-from gradflow.core.network import Network
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.typing import Array
 
 __all__ = ["Every", "Track", "recorded_steps", "time_axes"]

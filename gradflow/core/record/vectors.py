@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gradflow.core.observe import Block
+from gradflow.core.engine.observe import Block
+from gradflow.core.engine.tape import Keep
 from gradflow.core.scaled import Scaled
-from gradflow.core.tape import Keep
 from gradflow.core.typing import Array
 
 __all__ = ["Vectors"]

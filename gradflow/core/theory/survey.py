@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gradflow.core.cells import GRU, LSTM, RNN
-from gradflow.core.forward import forward
-from gradflow.core.network import Network, Weights
+from gradflow.core.engine.forward import forward
+from gradflow.core.network.stack import Network, Weights
 from gradflow.core.theory.bounds import norm_bound, radius_rate
 from gradflow.core.theory.carrousel import carrousel_rate
 from gradflow.core.theory.gated import population_rate

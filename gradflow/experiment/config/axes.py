@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from gradflow.experiment.config.cells import CellConfig
-from gradflow.experiment.config.mistakes import Mistake, got, inside
-from gradflow.experiment.config.paths import checker
-from gradflow.experiment.nodes import Node, Place
+from gradflow.experiment.config.dotted import checker
+from gradflow.experiment.config.text.mistakes import Mistake, got, inside
+from gradflow.experiment.config.text.nodes import Node, Place
 
 __all__ = ["MAX_POINTS", "PATHS", "Axis", "canonical", "labels", "normal", "read_axes"]
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
-from gradflow.experiment.config.complaints import Spot, complain
-from gradflow.experiment.config.mistakes import Mistake, got, nearest, quote
-from gradflow.experiment.config.words import choices
+from gradflow.experiment.config.text.complaints import Spot, complain
+from gradflow.experiment.config.text.mistakes import Mistake, got, nearest, quote
+from gradflow.experiment.config.text.words import choices
 
 if TYPE_CHECKING:
     from gradflow.core.cells import Cell

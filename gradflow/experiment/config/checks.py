@@ -8,12 +8,12 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from gradflow.experiment.config.complaints import Spot, complain, missing
 from gradflow.experiment.config.inputs import INPUTS, Inputs
-from gradflow.experiment.config.mistakes import Mistake, got, inside, nearest, quote
 from gradflow.experiment.config.models import Experiment
-from gradflow.experiment.config.words import bare, choices, describe
-from gradflow.experiment.nodes import Path
+from gradflow.experiment.config.text.complaints import Spot, complain, missing
+from gradflow.experiment.config.text.mistakes import Mistake, got, inside, nearest, quote
+from gradflow.experiment.config.text.nodes import Path
+from gradflow.experiment.config.text.words import bare, choices, describe
 
 __all__ = ["check", "check_field", "check_model", "keys", "kind_of_inputs", "unknown"]
 

@@ -13,9 +13,9 @@ from gradflow.experiment.config import fit
 from gradflow.experiment.config.axes import Axis
 from gradflow.experiment.config.checks import check
 from gradflow.experiment.config.inputs import FileInputs
-from gradflow.experiment.config.mistakes import Mistake
 from gradflow.experiment.config.models import PointConfig
-from gradflow.experiment.nodes import Node, Path, Place, spell
+from gradflow.experiment.config.text.mistakes import Mistake
+from gradflow.experiment.config.text.nodes import Node, Path, Place, spell
 
 __all__ = ["Choice", "Composer", "put"]
 

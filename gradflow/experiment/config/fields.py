@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
-from gradflow.experiment.config.mistakes import Mistake, got, is_number, is_step, nearest, quote
+from gradflow.experiment.config.text.mistakes import (
+    Mistake,
+    got,
+    is_number,
+    is_step,
+    nearest,
+    quote,
+)
 
 __all__ = ["At", "Chrono", "Every", "ForgetBias", "Memory", "Section", "Sequences", "Slope"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gradflow.errors import UserError
 from gradflow.experiment.config.inputs import AnyInputs, FileInputs
-from gradflow.experiment.config.mistakes import Mistake, got
 from gradflow.experiment.config.models import InitConfig, LossConfig, ModelConfig
+from gradflow.experiment.config.text.mistakes import Mistake, got
 
 __all__ = [
     "check_features",
@@ -83,7 +83,7 @@ def read_file(inputs: FileInputs, length: int | None) -> FileInputs:
     Mistake
         If it cannot be read, or has too few steps or sequences.
     """
-    from gradflow.experiment import sources
+    from gradflow.experiment.data import sources
 
     try:
         batch = sources.load(inputs, length, inputs.seed)
@@ -103,7 +103,7 @@ def weights(model: ModelConfig) -> ModelConfig:
     Mistake
         If the file cannot be read or contradicts what the section says.
     """
-    from gradflow.experiment import weights as files
+    from gradflow.experiment.models import weights as files
 
     assert model.weights is not None
     check_path(model.weights, tuple(files.READERS), ("weights",))
@@ -190,7 +190,7 @@ def _check_targets(loss: LossConfig, inputs: AnyInputs, length: int) -> None:
 
 def check_init(init: InitConfig, model: ModelConfig) -> None:
     """Raise a `Mistake` where a scheme means nothing for the cell's weights."""
-    from gradflow.core.initialise import DIAGONAL
+    from gradflow.core.network.initialise import DIAGONAL
 
     if model.weights is not None or init.peephole in DIAGONAL:
         return

@@ -36,14 +36,14 @@ class Inputs(Section):
     @property
     def task(self) -> Task:
         """What the source of this kind declares."""
-        from gradflow.experiment import sources
+        from gradflow.experiment.data import sources
 
         return sources.task(self.kind)
 
     @property
     def targets(self) -> Literal["none", "values", "classes"]:
         """What a loss may compare outputs with."""
-        from gradflow.experiment import sources
+        from gradflow.experiment.data import sources
 
         return sources.target_kind(self)
 

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradflow.experiment import yaml
 from gradflow.experiment.config.axes import PATHS, normal, read_axes
 from gradflow.experiment.config.checks import check, keys, unknown
 from gradflow.experiment.config.compose import FIELDS, Composer, put
-from gradflow.experiment.config.mistakes import Mistake, got, inside, nearest
+from gradflow.experiment.config.dotted import sections
 from gradflow.experiment.config.models import ORDER, CheckConfig, Experiment
-from gradflow.experiment.config.paths import sections
-from gradflow.experiment.config.words import choices
-from gradflow.experiment.nodes import Node, Place, spell, wrap
+from gradflow.experiment.config.text import yaml
+from gradflow.experiment.config.text.mistakes import Mistake, got, inside, nearest
+from gradflow.experiment.config.text.nodes import Node, Place, spell, wrap
+from gradflow.experiment.config.text.words import choices
 
 __all__ = ["load_config", "parse", "resolve"]
 

@@ -9,12 +9,12 @@ from pydantic import Field, PrivateAttr, SerializeAsAny, field_validator, model_
 from gradflow.experiment.config.cells import CellConfig, gates
 from gradflow.experiment.config.fields import At, Chrono, Every, ForgetBias, Memory, Section, Slope
 from gradflow.experiment.config.inputs import AnyInputs
-from gradflow.experiment.config.mistakes import Mistake, nearest
+from gradflow.experiment.config.text.mistakes import Mistake, nearest
 
 if TYPE_CHECKING:
     from gradflow.core.cells import Cell
-    from gradflow.core.initialise import Init
-    from gradflow.experiment.weights import Imported
+    from gradflow.core.network.initialise import Init
+    from gradflow.experiment.models.weights import Imported
 
 __all__ = [
     "ORDER",
@@ -102,8 +102,8 @@ class InitConfig(Section):
 
     def build(self) -> Init:
         """Make the core's description of it."""
-        from gradflow.core.initialise import Chrono as CoreChrono
-        from gradflow.core.initialise import Init
+        from gradflow.core.network.initialise import Chrono as CoreChrono
+        from gradflow.core.network.initialise import Init
 
         bias = self.forget_bias
         values = {name: getattr(self, name) for name in type(self).model_fields}

@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 from gradflow.experiment.config import cells
+from gradflow.experiment.config.dotted import writable
 from gradflow.experiment.config.models import ORDER, Experiment
-from gradflow.experiment.config.paths import writable
-from gradflow.experiment.yaml import resolve
+from gradflow.experiment.config.text.yaml import resolve
 
 __all__ = ["dump", "schema", "settings"]
 

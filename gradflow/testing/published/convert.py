@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gradflow.core.cells import GRU, LSTM, RNN, Cell
-from gradflow.core.forward import States, forward, outputs
-from gradflow.core.network import Network
-from gradflow.core.tape import Keep
+from gradflow.core.engine.forward import States, forward, outputs
+from gradflow.core.engine.tape import Keep
+from gradflow.core.network.stack import Network
 from gradflow.core.typing import Array
 from gradflow.testing.published.case import Published
 from gradflow.testing.published.forms import Keras, Onnx

@@ -1,0 +1,1 @@
+"""What to change so that error survives, searched on the measured rate."""

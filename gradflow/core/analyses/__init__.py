@@ -1,0 +1,1 @@
+"""What needs passes of its own beside the one forward and back."""

@@ -1,0 +1,90 @@
+"""What every loss step contributes to the gradient of the readout weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradflow.core.engine.forward import forward, outputs
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.engine.tape import Keep
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network, Weights
+from gradflow.core.quantity import Quantity, Result
+from gradflow.core.record.rank_ones import RankOnes
+from gradflow.core.record.sizes import Sized
+from gradflow.core.scaled import Scaled, zeros_like_columns
+from gradflow.core.typing import Array
+
+__all__ = ["readout"]
+
+
+def readout(
+    net: Network, weights: Weights, x: Array, loss: Loss, length: int, schedule: Schedule
+) -> list[Result]:
+    """Measure the output weight conflict: how far the loss steps disagree about the readout V.
+
+    ::
+
+        ∂L/∂V = Σ_t G_t,   G_t = (∂ℓ_t/∂(V y_t)) y_tᵀ      over the loss steps t
+        conflict = ‖Σ_t G_t‖_F / Σ_t ‖G_t‖_F
+
+    V leads from the units outward. It should let a unit's content out where it is asked for, and
+    keep it from doing harm at all other steps: with one weight for both the steps cancel. The
+    gradient needs no way back through time, so this is one forward pass.
+
+    Parameters
+    ----------
+    net, weights, x, loss, length
+        As in `backpropagate`; the loss is mse or cross_entropy.
+    schedule : Schedule
+        How time is cut.
+
+    Returns
+    -------
+    list of Result
+        For each net ``contribution_V``, log10 of ‖G_t‖_F, over (sequence, step), the loss steps
+        alone, and ``conflict_V`` over sequences, NaN where every summand is zero.
+
+    Raises
+    ------
+    ValueError
+        If the loss has no readout weights.
+
+    References
+    ----------
+    S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997),
+    section 3.2, "output weight conflict".
+    """
+    nets = weights[0][0]["U"].shape[0]
+    states = net.initial(nets, x.shape[-1], x.dtype)
+    steps = loss.steps(length)
+    spans = [(0, length)] if net.bidirectional else schedule.cuts(length)
+    total: RankOnes | None = None
+    logs: list[Array] = []
+    for lo, hi in spans:
+        tapes, states = forward(
+            net, weights, x[lo:hi], states, schedule.cuts(hi - lo), first=lo, keep=Keep.STATES
+        )
+        wanted = steps[(steps > lo) & (steps <= hi)] - lo - 1
+        y = outputs(tapes[-1])
+        error = loss.residual(lo + 1, y)
+        if len(wanted):
+            left, right = (
+                Sized.of(Scaled((a,), zeros_like_columns(a))) for a in (error[wanted], y[wanted])
+            )
+            new = RankOnes.sum(left, right)
+            total = new if total is None else total.plus(new)
+            logs.append(left.log10 + right.log10)
+    if total is None:
+        raise ValueError(f"none of the loss steps lies within the length {length}")
+    values = np.concatenate(logs)
+    conflict = total.conflict()
+    return [
+        {
+            "contribution_V": Quantity(
+                "contribution_V", ("sequence", "step"), values[:, net_index].T, {"step": steps}
+            ),
+            "conflict_V": Quantity("conflict_V", ("sequence",), conflict[net_index], {}, "1"),
+        }
+        for net_index in range(nets)
+    ]

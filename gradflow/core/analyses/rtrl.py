@@ -1,0 +1,243 @@
+"""Real-time recurrent learning: the exact gradient without a way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradflow.core.analyses.jacobian import Jacobian, jacobian
+from gradflow.core.analyses.nudges import Sources
+from gradflow.core.engine.scan import advance
+from gradflow.core.engine.tape import Taken
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network, Weights
+from gradflow.core.quantity import Result
+from gradflow.core.record.series import Series
+from gradflow.core.record.sizes import Sized
+from gradflow.core.record.track import Every, recorded_steps
+from gradflow.core.scaled import Scaled, add
+from gradflow.core.typing import Array, DType
+from gradflow.errors import NumericalError
+
+__all__ = ["Sensitivities", "bytes_needed", "rtrl"]
+
+
+@dataclass(frozen=True)
+class Sensitivities:
+    """What a forward run has found.
+
+    Parameters
+    ----------
+    gradients : dict
+        ∂L/∂θ by layer, direction (0) and name, summed over sequences, as in `Gradients`.
+    series : list of Series
+        log10 norms along time.
+    """
+
+    gradients: dict[tuple[int, int, str], Scaled]
+    series: list[Series]
+
+    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+        """The norms of one of the nets, by name, as `Norms.quantities` gives them."""
+        return {each.name: each.quantity(net, length, loss) for each in self.series}
+
+
+def rtrl(
+    net: Network,
+    weights: Weights,
+    x: Array,
+    loss: Loss,
+    length: int,
+    *,
+    states: Sequence[str] = ("h", "c", "s", "x"),
+    every: Every = 1,
+    parameters: bool = True,
+) -> Sensitivities:
+    """Carry the sensitivities of the state forward, together with the state.
+
+    With S_t the states of all layers, D components in all, and θ anything that L depends on::
+
+        ∂S_t/∂θ = (∂S_t/∂S_{t−1}) (∂S_{t−1}/∂θ) + ∂⁺S_t/∂θ      ∂⁺: θ's own part in step t
+        ∂L/∂θ   = Σ_t (∂ℓ_t/∂y_t) (∂y_t/∂θ)                      over the loss steps
+
+    θ is every parameter; and, for the norms ‖∂L/∂s_k‖ of recorded steps k, a nudge to each state
+    and input there: ∂⁺ is then 1 at step k and 0 later. Nothing is shared with backpropagation
+    through time but a cell's local derivatives: no adjoint, no tape, no way back.
+
+    The memory does not grow with the length: P · D numbers for P parameters, O(H³) for a layer, and
+    as many again for each P / D recorded states. A step takes O(P · D²), that is O(H⁴), operations
+    against BPTT's O(H²), and O(K · D³) for K recorded steps. Each sensitivity has an exponent of
+    its own, so vanished ones are exact at any length.
+
+    Parameters
+    ----------
+    net, weights, x, loss
+        As in `backpropagate`; the net is unidirectional.
+    length : int
+        How many steps of x are taken.
+    states : sequence of str
+        Which norms: any of ``h``, ``c``, ``s``, ``x``; ``c`` is passed over where there is none.
+    every : int or "log"
+        At which steps.
+    parameters : bool
+        Whether the parameters' gradients are wanted.
+
+    Raises
+    ------
+    ValueError
+        If the net is bidirectional.
+    NumericalError
+        If a state or a sensitivity overflows.
+
+    References
+    ----------
+    R. J. Williams and D. Zipser, A learning algorithm for continually running fully recurrent
+    neural networks, Neural Computation 1 (1989).
+    """
+    if net.bidirectional:
+        raise ValueError(
+            "RTRL runs forward as the data come; a backward direction reads them from the end, so "
+            "it is not defined for a bidirectional net"
+        )
+    steps = recorded_steps(length, every) if states else np.arange(0)
+    run = _Run(net, weights, x, loss, length, tuple(states), parameters, set(steps.tolist()))
+    total, sources = run()
+    nets, columns = total.parts[0].shape[:2]
+    series = []
+    for name in sources.names(states):
+        own = replace(net, layers=1) if name == "x" else net
+        first = 1 if name == "x" else 0
+        each = Series(name, "log10", own, [length], nets, columns, every, first=first)
+        for (what, layer, step), where in sources.nudges.items():
+            if what == name:
+                each.put((layer, 0), step, _column(total, where).log10[None])
+        series.append(each)
+    return Sensitivities(_gradients(net, total, sources), series)
+
+
+def bytes_needed(
+    net: Network, nets: int, columns: int, recorded: int, dtype: DType, *, parameters: bool = True
+) -> int:
+    """Bytes that `rtrl` takes at its peak for a number of recorded steps, whatever the length."""
+    sources = Sources(net, ("h", "c", "s", "x"), parameters)
+    for step in range(1, recorded + 1):
+        sources.nudge(step)
+    D = net.layers * len(net.cell.parts) * net.cell.hidden
+    each = sources.count * (D * 5 * dtype.itemsize + 3 * (dtype.itemsize + 4))
+    return nets * columns * each
+
+
+@dataclass
+class _Run:
+    """One call of `rtrl`."""
+
+    net: Network
+    weights: Weights
+    x: Array
+    loss: Loss
+    length: int
+    states: tuple[str, ...]
+    parameters: bool
+    recorded: set[int]
+
+    def __call__(self) -> tuple[Scaled, Sources]:
+        """∂L/∂ of every source, ``(nets, columns, 1, sources)``, and what the sources are."""
+        net, layers = self.net, [layer[0] for layer in self.weights]
+        nets, columns = layers[0]["U"].shape[0], self.x.shape[-1]
+        sources = Sources(net, self.states, self.parameters)
+        begin = [layer[0] for layer in net.initial(nets, columns, self.x.dtype)]
+        M = sources.begin(nets, columns, self.x.dtype, nudge=0 in self.recorded)
+        total = Scaled((np.zeros((nets, columns, 1, M.exponent.shape[-1])),), M.exponent)
+        at = set(self.loss.steps(self.length).tolist())
+        for step, taken in enumerate(advance(net.cell, layers, self.x[: self.length], begin), 1):
+            self.check(taken, step)
+            if step in self.recorded:
+                new = sources.nudge(step)
+                M, total = _wider(M, new), _wider(total, new)
+            maps = [
+                jacobian(net.cell, p, each, parameters=self.parameters)
+                for p, each in zip(layers, taken, strict=True)
+            ]
+            M = self.forward(M, maps, sources, step)
+            if step in at:
+                total = add(total, self.output(M, taken[-1], step))
+        return total, sources
+
+    def forward(self, M: Scaled, maps: list[Jacobian], sources: Sources, step: int) -> Scaled:
+        """Take the sensitivities of all layers through a step."""
+        nets, columns = M.parts[0].shape[:2]
+        joining = Scaled(
+            tuple(
+                sources.joining(layer, each, step, nets, columns) for layer, each in enumerate(maps)
+            ),
+            np.zeros_like(M.exponent),
+        )
+        M = M.normalised(joining)
+        after: list[Array] = []
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for each, was, join in zip(maps, M.parts, joining.at(M.exponent).parts, strict=True):
+                own = each.state @ was
+                own += join
+                if after:
+                    own += each.x @ after[-1][:, :, : self.net.cell.hidden]
+                after.append(own)
+        for layer, own in enumerate(after):
+            if not np.isfinite(own).all():
+                raise NumericalError(
+                    f"a sensitivity of {self.net.name(layer, 0)} is not finite at step {step}"
+                )
+        return Scaled(tuple(after), M.exponent)
+
+    def check(self, taken: Sequence[Taken], step: int) -> None:
+        """Raise where a state is not finite."""
+        for layer, each in enumerate(taken):
+            if not all(np.isfinite(part).all() for part in each.after):
+                raise NumericalError(
+                    f"the state of {self.net.name(layer, 0)} overflows at step {step}: smaller "
+                    "weights, gains or inputs keep it finite"
+                )
+
+    def output(self, M: Scaled, top: Taken, step: int) -> Scaled:
+        """(∂ℓ_t/∂y_t) (∂y_t/∂θ)."""
+        y = top.after[0]
+        dy = self.loss.cotangent(step, 1, y.shape, y[None] if self.loss.sees_outputs else None)[0]
+        rows = M.parts[-1][:, :, : self.net.cell.hidden]
+        return Scaled((dy.transpose(0, 2, 1)[:, :, None] @ rows,), M.exponent)
+
+
+def _wider(a: Scaled, new: int) -> Scaled:
+    """With `new` more sources, nothing sensitive to them yet."""
+
+    def grown(part: Array) -> Array:
+        return np.concatenate([part, np.zeros((*part.shape[:-1], new), part.dtype)], axis=-1)
+
+    return Scaled(tuple(map(grown, a.parts)), grown(a.exponent))
+
+
+def _column(total: Scaled, where: slice) -> Sized:
+    """∂L/∂ of some sources as a vector for each sequence, ``(nets, sources, columns)``."""
+    each = Sized.of(Scaled((total.parts[0][..., where],), total.exponent[..., where]))
+    return Sized.of(_level(each.values[:, :, 0], each.exponent))
+
+
+def _level(values: Array, exponent: Array) -> Scaled:
+    """Numbers ``(nets, columns, sources)`` at one exponent, sources second from last."""
+    top = exponent.max(axis=-1, keepdims=True)
+    with np.errstate(under="ignore"):
+        level = np.ldexp(values, exponent - top)
+    return Scaled((level.transpose(0, 2, 1),), top.transpose(0, 2, 1))
+
+
+def _gradients(net: Network, total: Scaled, sources: Sources) -> dict[tuple[int, int, str], Scaled]:
+    """Sum over sequences, and put the parameters back into shape."""
+    found = {}
+    for (layer, name), where in sources.parameters.items():
+        each = Sized.of(Scaled((total.parts[0][..., where],), total.exponent[..., where]))
+        nets = len(each.values)
+        flat = _level(each.values.reshape(nets, 1, -1), each.exponent.reshape(nets, 1, -1))
+        summed = flat.parts[0].reshape(nets, total.parts[0].shape[1], -1).sum(axis=1)
+        shape = net.parameters(layer)[name].shape
+        found[layer, 0, name] = Scaled((summed.reshape(nets, *shape),), flat.exponent)
+    return found

@@ -1,0 +1,213 @@
+"""Truncated backpropagation through time, and what it leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradflow.core.engine.bptt import Run, backpropagate
+from gradflow.core.engine.observe import Observer
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.engine.tape import Keep
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network, Weights
+from gradflow.core.quantity import Quantity, Result
+from gradflow.core.record import Adjoints, Gradients
+from gradflow.core.record.series import Series
+from gradflow.core.record.sizes import Sized
+from gradflow.core.record.track import Every
+from gradflow.core.scaled import Scaled
+from gradflow.core.typing import Array
+
+__all__ = ["bias", "truncated", "windows"]
+
+
+def windows(length: int, k1: int, k2: int) -> list[tuple[int, int, int]]:
+    """(start, first, end): losses after step `first` go back from `end` to the state at `start`.
+
+    ::
+
+        end = k1, 2 k1, …, T     first = end − k1     start = max(0, end − k2)
+
+    so every loss step belongs to one window, and its error goes back by k2 − k1 + 1 to k2 steps.
+
+    Raises
+    ------
+    ValueError
+        Unless 1 ≤ k1 ≤ k2: with k2 < k1 the errors of some losses would go nowhere.
+    """
+    if not 1 <= k1 <= k2:
+        raise ValueError(
+            f"truncated BPTT needs 1 ≤ k1 ≤ k2, not k1 = {k1} and k2 = {k2}: k1 is the number of "
+            "steps between two passes back, k2 how far each of them goes"
+        )
+    ends = [*range(k1, length, k1), length]
+    starts = [0, *ends[:-1]]
+    return [(max(0, end - k2), first, end) for first, end in zip(starts, ends, strict=True)]
+
+
+def truncated(
+    net: Network,
+    weights: Weights,
+    x: Array,
+    loss: Loss,
+    length: int,
+    k1: int,
+    k2: int,
+    observers: Sequence[Observer],
+    schedule: Schedule,
+) -> None:
+    """Every k1 steps, go back k2 steps; states are carried on, weights stay as they are.
+
+    ::
+
+        ∂L/∂θ ≈ Σ_windows Σ_{start < k ≤ end} (∂L_window/∂a_k) (∂a_k/∂θ)
+
+    with L_window the losses of the last k1 steps. The observers see each window as a pass of its
+    own, steps in the time of the whole sequence; what they show is to be summed over windows
+    (`Gradients` and `Adjoints` do).
+
+    Parameters
+    ----------
+    net, weights, x, loss
+        As in `backpropagate`; the net is unidirectional.
+    length : int
+        T.
+    k1, k2 : int
+        Steps between passes, and steps that each goes back; BPTT(k2; k1) in the notation of
+        Williams and Peng.
+    observers : sequence of Observer
+        Who looks.
+    schedule : Schedule
+        How each window is cut.
+
+    Raises
+    ------
+    ValueError
+        If the net is bidirectional, or k1 and k2 make no sense.
+
+    References
+    ----------
+    R. J. Williams and J. Peng, An efficient gradient-based algorithm for on-line training of
+    recurrent network trajectories, Neural Computation 2 (1990). I. Sutskever, Training recurrent
+    neural networks, PhD thesis, University of Toronto (2013), section 2.8.6.
+    """
+    if net.bidirectional:
+        raise ValueError(
+            "truncated BPTT follows a stream forward; a backward direction has no past to cut off, "
+            "so it is not defined for a bidirectional net"
+        )
+    nets = weights[0][0]["U"].shape[0]
+    states, now = net.initial(nets, x.shape[-1], x.dtype), 0
+    at = loss.steps(length)
+    for start, first, end in windows(length, k1, k2):
+        targets = at[(at > first) & (at <= end)]
+        if not len(targets):
+            continue
+        run = Run(net, weights, x, loss, [end], [targets], observers, schedule)
+        for lo, hi in schedule.cuts(start - now):
+            _, states = run.forward((now + lo, now + hi), states, Keep.NOTHING)
+        now = start
+        run.between(start, end, states)
+
+
+def bias(
+    net: Network,
+    weights: Weights,
+    x: Array,
+    loss: Loss,
+    length: int,
+    k1: int,
+    k2: Sequence[int],
+    schedule: Schedule,
+    *,
+    every: Every = 1,
+) -> list[Result]:
+    """Compare truncated gradients with the exact one, of the parameters and of the states.
+
+    ::
+
+        truncation_error   ‖ĝ − g‖ / ‖g‖            g: all parameters' gradients, one vector
+        truncation_cosine  ĝ·g / ‖ĝ‖‖g‖
+        truncated_h, …     log10 ‖Σ_windows ∂L_window/∂s_k‖, beside the exact ``h``, …
+
+    The error is a difference of two gradients, and so is 0 where it is below rounding.
+
+    Parameters
+    ----------
+    net, weights, x, loss, length, k1, schedule
+        As in `truncated`.
+    k2 : sequence of int
+        Each is tried.
+    every : int or "log"
+        At which steps the states' norms are recorded.
+
+    Returns
+    -------
+    list of Result
+        For each net the above, the first two over ``k2``, the others over ``k2`` and the axes of a
+        series; NaN where a gradient is exactly zero.
+    """
+    for each in k2:
+        windows(length, k1, each)
+    nets, columns = weights[0][0]["U"].shape[0], x.shape[-1]
+    exact, names = Gradients(net), ["s", *net.cell.parts]
+    backpropagate(net, weights, x, loss, [length], [exact], schedule)
+    wanted = _vector(exact)
+    errors, cosines = [], []
+    series: list[dict[str, Series]] = []
+    for each in k2:
+        found, adjoints = Gradients(net), Adjoints(net)
+        truncated(net, weights, x, loss, length, k1, each, [found, adjoints], schedule)
+        one = {n: Series(n, "log10", net, [length], nets, columns, every) for n in names}
+        adjoints.fill(one)
+        series.append(one)
+        error, cosine = _compare(_vector(found) if found.sums else _nothing(wanted), wanted)
+        errors.append(error)
+        cosines.append(cosine)
+    axis = {"k2": np.array(k2)}
+    results: list[Result] = []
+    for index in range(nets):
+        result: Result = {}
+        for name, values in (("error", errors), ("cosine", cosines)):
+            chosen = np.array([value[index] for value in values])
+            result[f"truncation_{name}"] = Quantity(
+                f"truncation_{name}", ("k2",), chosen, axis, "1"
+            )
+        for name in names:
+            each_k2 = [one[name].quantity(index, length, loss) for one in series]
+            result[f"truncated_{name}"] = Quantity(
+                f"truncated_{name}",
+                ("k2", *each_k2[0].dims),
+                np.stack([quantity.values for quantity in each_k2]),
+                axis | dict(each_k2[0].coords),
+            )
+        results.append(result)
+    return results
+
+
+def _vector(gradients: Gradients) -> Scaled:
+    """All gradients of a net as one vector, ``(nets, parameters, 1)``."""
+    each = [
+        Scaled((total.parts[0].reshape(len(total.parts[0]), -1, 1),), total.exponent)
+        for total in gradients.sums.values()
+    ]
+    top = np.max([scaled.magnitude() for scaled in each], axis=0)
+    return Scaled((np.concatenate([s.at(top).parts[0] for s in each], axis=-2),), top)
+
+
+def _nothing(like: Scaled) -> Scaled:
+    return Scaled((np.zeros_like(like.parts[0]),), like.exponent)
+
+
+def _compare(found: Scaled, wanted: Scaled) -> tuple[Array, Array]:
+    """Relative error and cosine of each net; NaN against a gradient that is exactly zero."""
+    top = np.maximum(found.magnitude(), wanted.magnitude())
+    a, b = Sized.of(found), Sized.of(wanted)
+    difference = found.at(top).parts[0] - wanted.at(top).parts[0]
+    error = np.linalg.norm(difference, axis=-2)[:, 0]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        relative = np.ldexp(error / b.norms[:, 0], top[:, 0, 0] - b.exponent[:, 0])
+        cosine = np.sum(a.values * b.values, axis=-2)[:, 0] / (a.norms * b.norms)[:, 0]
+    return relative, cosine

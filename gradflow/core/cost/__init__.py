@@ -1,0 +1,1 @@
+"""What a step of a cell costs: counted and timed."""

@@ -1,0 +1,1 @@
+"""The loops over time, and the one driver that uses them."""

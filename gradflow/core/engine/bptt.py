@@ -1,0 +1,254 @@
+"""Backpropagation through time: one driver for every cell, depth, direction and set of lengths.
+
+Time is cut into spans. A forward pass runs span after span through all layers; the backward pass
+takes the spans in reverse. A unidirectional net has many short spans, whose tapes are kept or, to
+save memory, recomputed from the states between them. A bidirectional net needs all of time at each
+layer and has one span. Within a span every direction of a layer runs in blocks of its own time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gradflow.core.cells import State
+from gradflow.core.engine.forward import States, Tapes, forward, outputs
+from gradflow.core.engine.observe import Block, Observer
+from gradflow.core.engine.scan import Keep, Tape, pull_back
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network, Weights, reads
+from gradflow.core.scaled import Scaled, add, grown, zeros_like_columns
+from gradflow.core.typing import Array
+from gradflow.errors import NumericalError
+
+__all__ = ["Run", "backpropagate"]
+
+
+def backpropagate(
+    net: Network,
+    weights: Weights,
+    x: Array,
+    loss: Loss,
+    lengths: Sequence[int],
+    observers: Sequence[Observer],
+    schedule: Schedule,
+    *,
+    at: Sequence[int] | None = None,
+) -> None:
+    """Run the network forward once and the adjoints of all lengths back, showing them to observers.
+
+    Parameters
+    ----------
+    net, weights : Network, Weights
+        The network and its parameters, several independent nets side by side.
+    x : array
+        Inputs ``(steps, nets or 1, inputs, columns)``, at least as long as the longest length.
+    loss : Loss
+        What is differentiated, apart for each length.
+    lengths : sequence of int
+        Each is one unrolling of the same stream; different ones only where the net is
+        unidirectional.
+    observers : sequence of Observer
+        Who looks.
+    schedule : Schedule
+        How time is cut.
+    at : sequence of int, optional
+        One loss step for each of `lengths`, in place of the loss's own: many losses of one
+        unrolling, side by side.
+
+    Raises
+    ------
+    NumericalError
+        If a state or an adjoint becomes NaN or infinite; names layer, direction and step.
+    """
+    if net.bidirectional and len(set(lengths)) > 1:
+        raise ValueError("the lengths of a bidirectional net do not share a forward pass")
+    each = [loss.steps(n) for n in lengths] if at is None else [np.array([k]) for k in at]
+    longest_first = sorted(range(len(lengths)), key=lambda j: -lengths[j])
+    targets = [each[j] for j in longest_first]
+    lengths = [lengths[j] for j in longest_first]
+    run = Run(net, weights, x, loss, lengths, targets, observers, schedule)
+    nets = next(iter(weights[0][0].values())).shape[0]
+    run.between(0, lengths[0], net.initial(nets, x.shape[-1], x.dtype))
+
+
+@dataclass
+class Run:
+    """What goes forward and back; the arguments of `backpropagate`, the longest length first.
+
+    ``targets`` are the loss steps of each length.
+    """
+
+    net: Network
+    weights: Weights
+    x: Array
+    loss: Loss
+    lengths: Sequence[int]
+    targets: Sequence[Array]
+    observers: Sequence[Observer]
+    schedule: Schedule
+    wants_dx: bool = field(init=False)
+    keep: Keep = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wants_dx = any(o.needs_inputs for o in self.observers)
+        self.keep = Keep.LOCAL | self.loss.needs
+        for observer in self.observers:
+            self.keep |= observer.needs
+
+    def between(self, first: int, last: int, states: States) -> None:
+        """Go forward from the states at step `first` to step `last`, and the adjoints back."""
+        spans = [(first, last)]
+        if not self.net.bidirectional:
+            ends = [length - first for length in self.lengths]
+            spans = [(first + a, first + b) for a, b in self.schedule.cuts(last - first, ends)]
+        before: list[States] = []
+        tapes: list[Tapes | None] = []
+        for span in spans:
+            before.append(states)
+            stays = self.schedule.keep or span == spans[-1]
+            made, states = self.forward(span, states, self.keep if stays else Keep.NOTHING)
+            tapes.append(made if stays else None)
+        adjoints: list[list[Scaled]] = [[self.nothing(part) for part in layer] for layer in states]
+        for span in reversed(spans):
+            tape = tapes.pop() or self.forward(span, before[len(tapes)], self.keep)[0]
+            adjoints = self.backward(span, tape, adjoints)
+            del tape  # before the next one is made
+
+    def nothing(self, state: State) -> Scaled:
+        """Zero, the adjoint beyond the end; with an (empty) axis of lengths if there are more."""
+        parts = tuple(np.zeros_like(part) for part in state)
+        if len(self.lengths) > 1:
+            parts = tuple(part[None][:0] for part in parts)
+        return Scaled(parts, zeros_like_columns(parts[0]))
+
+    def forward(self, span: tuple[int, int], states: States, keep: Keep) -> tuple[Tapes, States]:
+        """Take all layers through a span."""
+        lo, hi = span
+        return forward(
+            self.net,
+            self.weights,
+            self.x[lo:hi],
+            states,
+            self.schedule.cuts(hi - lo),
+            first=lo,
+            keep=keep,
+        )
+
+    def backward(
+        self, span: tuple[int, int], tapes: Tapes, adjoints: list[list[Scaled]]
+    ) -> list[list[Scaled]]:
+        """Take the adjoints back through a span, layer by layer from the top."""
+        lo, hi = span
+        adjoints = [[self.joined(a, hi) for a in layer] for layer in adjoints]
+        dy = self.injection(span, tapes[-1])
+        after: list[list[Scaled]] = []
+        for layer in range(self.net.layers - 1, -1, -1):
+            wants_dx = layer > 0 or self.wants_dx
+            dx: list[Scaled] = []
+            ends: list[Scaled] = []
+            for direction in range(len(self.net.directions)):
+                inject = None if dy is None else self.share(dy, direction)
+                end, piece = self.sweep(
+                    layer,
+                    direction,
+                    lo,
+                    tapes[layer][direction],
+                    adjoints[layer][direction],
+                    inject,
+                    wants_dx,
+                )
+                ends.append(end)
+                dx += piece
+            after.append(ends)
+            if wants_dx:
+                dy = dx[0] if len(dx) == 1 else add(*dx)
+        if self.wants_dx and dy is not None:
+            for observer in self.observers:
+                observer.inputs(lo, dy)
+        return after[::-1]
+
+    def sweep(
+        self,
+        layer: int,
+        direction: int,
+        lo: int,
+        tapes: list[Tape],
+        adjoint: Scaled,
+        inject: Scaled | None,
+        wants_dx: bool,
+    ) -> tuple[Scaled, list[Scaled]]:
+        """Take one direction's adjoint back through its blocks of a span."""
+        cell, p = self.net.cell, self.weights[layer][direction]
+        keep = self.keep | Keep.COTANGENTS if wants_dx else self.keep
+        dx: list[Array] = []
+        exponents: list[Array] = []
+        end = sum(len(tape.x) for tape in tapes)
+        for tape in reversed(tapes):
+            start = end - len(tape.x)
+            joining = None
+            if inject is not None:
+                joining = Scaled((inject.parts[0][start:end],), inject.exponent[start:end])
+            for swept in pull_back(cell, p, tape, adjoint, joining, keep):
+                first = lo + start + swept.start
+                block = Block(layer, direction, cell, p, first, tape, swept)
+                self.check(block)
+                for observer in self.observers:
+                    observer.block(block)
+                adjoint = Scaled(swept.before, swept.exponent)
+                if wants_dx:
+                    dx += [cell.drive_vjp(p, da) for da in reversed(swept.da)]
+                    exponents += [swept.exponent] * len(swept.dstates)
+            end = start
+        if not wants_dx:
+            return adjoint, []
+        own = Scaled((np.stack(dx[::-1]),), np.stack(exponents[::-1]))
+        return adjoint, [Scaled((reads(direction, own.parts[0]),), reads(direction, own.exponent))]
+
+    def joined(self, adjoint: Scaled, step: int) -> Scaled:
+        """Let the lengths that end at `step` join, as zeros: their loss is injected next."""
+        new = self.lengths.count(step) if len(self.lengths) > 1 else 0
+        if not new:
+            return adjoint
+        parts = tuple(grown(part, new) for part in adjoint.parts)
+        return Scaled(parts, grown(adjoint.exponent, new))
+
+    def injection(self, span: tuple[int, int], top: list[list[Tape]]) -> Scaled | None:
+        """∂L/∂y of the loss at the steps of a span, for each length that has joined."""
+        lo, hi = span
+        if not any(at[0] <= hi and at[-1] > lo for at in self.targets):
+            return None
+        steps = np.arange(lo + 1, hi + 1)
+        joined = [at for length, at in zip(self.lengths, self.targets, strict=True) if length >= hi]
+        at = np.stack([np.isin(steps, target) for target in joined], axis=1)
+        if not at.any():
+            return None
+        nets, _, columns = top[0][0].states[0][0].shape
+        y = outputs(top) if self.loss.sees_outputs else None
+        dy = self.loss.cotangent(lo + 1, hi - lo, (nets, self.net.outputs, columns), y)
+        chosen = at[:, :, None, None, None].astype(self.x.dtype)
+        if len(self.lengths) == 1:
+            chosen = chosen[:, 0]
+        else:
+            dy = dy[:, None]
+        dy = dy * chosen
+        return Scaled((dy,), zeros_like_columns(dy))
+
+    def share(self, dy: Scaled, direction: int) -> Scaled:
+        """The part of ∂L/∂[h→; h←] that belongs to a direction, in its own time."""
+        H = self.net.cell.hidden
+        part = dy.parts[0][..., direction * H : (direction + 1) * H, :]
+        return Scaled((reads(direction, part),), reads(direction, dy.exponent))
+
+    def check(self, block: Block) -> None:
+        """Raise where an adjoint is NaN or infinite."""
+        if not np.isfinite(block.swept.state_squares).all():
+            last = block.first + len(block.swept.dstates)
+            where = self.net.name(block.layer, block.direction)
+            raise NumericalError(
+                f"the adjoint of {where} is not finite at one of the steps {block.first + 1} to "
+                f"{last}: the derivative of a single step overflows"
+            )

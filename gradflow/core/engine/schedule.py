@@ -1,0 +1,191 @@
+"""Memory planned before it is taken: how time is cut into blocks, and what is kept of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradflow.core.cells import Cell
+from gradflow.core.cells.arrays import owner
+from gradflow.core.engine.scan import DRIVEN
+from gradflow.core.engine.tape import Keep
+from gradflow.core.network.stack import Network
+from gradflow.core.scaled import SMALL
+from gradflow.core.typing import DType, Params
+
+__all__ = ["Footprint", "Schedule", "Work"]
+
+_BLOCK = 64
+"""Steps of a block where memory is no concern: what is done once for each no longer counts."""
+
+_ADJOINTS = 16 << 20
+"""Bytes of a block's adjoints beyond which blocks are half as long: 4 % of a pass of 10 lengths."""
+
+_OBJECTS = 1500
+"""Bytes of Python objects that a span leaves behind in each layer and direction."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How time is cut, and whether tapes are kept.
+
+    Parameters
+    ----------
+    block : int
+        Most steps in a block.
+    keep : bool
+        Whether tapes are kept; else each span is run again on the way back. The numbers are the
+        same bit for bit.
+    """
+
+    block: int
+    keep: bool = True
+
+    def cuts(self, length: int, at: Sequence[int] = ()) -> list[tuple[int, int]]:
+        """Cut 0..length into blocks, with a border at each of `at`."""
+        borders = sorted({*range(0, length, self.block), *at, length})
+        return list(itertools.pairwise(borders))
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that a measurement takes beyond the running program.
+
+    Parameters
+    ----------
+    fixed : int
+        Weights, inputs and records.
+    tapes : int
+        What the forward pass leaves for the way back, or the checkpoints in its place.
+    block : int
+        The block that is being worked on.
+    """
+
+    fixed: int
+    tapes: int
+    block: int
+
+    @property
+    def peak(self) -> int:
+        """Their sum."""
+        return self.fixed + self.tapes + self.block
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be measured, as far as its size goes.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    nets, columns : int
+        Independent nets and sequences.
+    lengths : tuple of int
+        All that run together.
+    records : int
+        Numbers recorded for each net, sequence, layer and direction.
+    dtype : dtype
+        Of states and adjoints.
+    keep : Keep
+        What is left of every step for the way back.
+    """
+
+    net: Network
+    nets: int
+    columns: int
+    lengths: tuple[int, ...]
+    records: int
+    dtype: DType
+    keep: Keep = Keep.LOCAL
+
+    def schedule(self, budget: int | None = None) -> Schedule:
+        """Choose blocks: tapes kept if they fit into the budget, else checkpoints.
+
+        Without any that fits the one with the smallest footprint is returned; the caller, who
+        knows what the bytes are for, refuses.
+        """
+        cell = self.net.cell
+        adjoints = len(self.lengths) * self._bytes(cell.hidden * (2 * len(cell.parts) - 1))
+        kept = Schedule(_BLOCK if _BLOCK * adjoints <= _ADJOINTS else _BLOCK // 2)
+        if budget is None or self.net.bidirectional or self.footprint(kept).peak <= budget:
+            return kept
+        steps = max(self.lengths)
+        longest = max(_BLOCK, math.isqrt(steps))
+        choices = [Schedule(b, keep=False) for b in (_BLOCK, longest, _BLOCK // 4, 1)]
+        fitting = (s for s in choices if self.footprint(s).peak <= budget)
+        return next(fitting, min(choices, key=lambda s: self.footprint(s).peak))
+
+    def footprint(self, schedule: Schedule) -> Footprint:
+        """Predict the bytes that a measurement takes under a schedule."""
+        net, steps, size = self.net, max(self.lengths), self.dtype.itemsize
+        block = min(schedule.block, steps)
+        hidden, places = net.cell.hidden, net.layers * len(net.directions)
+        drawn = 8 if size == 8 else size + 8  # inputs are drawn in float64, then cast
+        fixed = self.nets * net.size * size + steps * net.inputs * self.columns * drawn
+        fixed += 2 * 8 * self.records * places * self.nets * self.columns
+        step = self._bytes(places * hidden * _units(net.cell, self.keep))
+        step += self._bytes((net.layers - 1) * net.outputs)
+        state = self._bytes(places * hidden * len(net.cell.parts))
+        stay = Keep.COTANGENTS in self.keep or net.layers > 1
+        back = 3 * len(net.cell.parts) + 2 * stay * len(net.cell.gates)
+        width = steps if net.bidirectional else block
+        between = 2 * width * self._bytes(net.outputs) * (net.bidirectional + net.layers - 1)
+        column = block * self._bytes(hidden * back) + between
+        drive = self._bytes(hidden * len(net.cell.gates))
+        driven = 2 * min(max(drive, DRIVEN), block * drive)
+        waiting = 0
+        if hidden * self.nets * self.columns < SMALL:  # caches of a block, linearised at once
+            waiting = 2 * block * self._bytes(hidden * _units(net.cell, Keep.CACHES))
+        # Tapes shrink while lengths join: the peak is at the end of one of the lengths.
+        peaks = []
+        for joined, length in enumerate(sorted(self.lengths, reverse=True), start=1):
+            spans = math.ceil(length / schedule.block)
+            held = length * step if schedule.keep else spans * state + block * step
+            held += spans * places * _OBJECTS
+            working = max(joined * column, waiting + self._joint(block)) + driven
+            peaks.append(Footprint(fixed, held, working))
+        return max(peaks, key=lambda footprint: footprint.peak)
+
+    def _joint(self, block: int) -> int:
+        """Bytes of [W U b] and a block's [x; 1] in the largest layer, where a step takes them."""
+        cell, size = self.net.cell, self.dtype.itemsize
+        if self.columns == 1 or not _joins(cell):
+            return 0
+        inputs = max(self.net.features(layer) for layer in range(self.net.layers)) + 1
+        nets = self.nets if self.net.layers > 1 else 1  # the first layer's inputs are shared
+        matrix = self.nets * len(cell.gates) * cell.hidden * (cell.hidden + inputs)
+        return (matrix + block * nets * inputs * self.columns) * size
+
+    def _bytes(self, features: int) -> int:
+        return features * self.nets * self.columns * self.dtype.itemsize
+
+
+def _units(cell: Cell, keep: Keep) -> int:
+    """Count the numbers that are left of one step for each unit."""
+    small, p = _small(cell)
+    zeros = tuple(np.zeros((1, 4, 1)) for _ in small.parts)
+    after, cache = small.step(p, zeros, np.zeros((1, 4 * len(small.gates), 1)))
+    arrays = small.linearise(p, cache) if Keep.LOCAL in keep else ()
+    arrays += cache if Keep.CACHES in keep else ()
+    held = {id(base): base.size for a in arrays for base in [owner(a)]}
+    for before, part in zip(zeros, after, strict=True):
+        if held.pop(id(before), 0) or Keep.STATES in keep:  # the next step holds it, or the tape
+            held[id(owner(part))] = part.size
+    return math.ceil(sum(held.values()) / 4)
+
+
+def _joins(cell: Cell) -> bool:
+    """Whether the cell's steps make the drive together with W h."""
+    small, p = _small(cell)
+    return small.side_by_side(p) is not None
+
+
+def _small(cell: Cell) -> tuple[Cell, Params]:
+    """The cell with four units and one input, and parameters of zeros."""
+    small = replace(cell, hidden=4)
+    return small, {name: np.zeros((1, *q.shape)) for name, q in small.parameters(1).items()}

@@ -1,0 +1,1 @@
+"""A user's data: series, tables and texts, read within bounds."""

@@ -1,0 +1,1 @@
+"""From an experiment to numbers: points, bundles, what they take, and measuring them."""

@@ -1,0 +1,92 @@
+"""What a bundle will take, predicted, and how a large one is cut into pieces.
+
+The figures need only be right relative to each other: they order the work, balance it, and make
+progress count work instead of points.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+
+from gradflow.experiment.measure.plan import Bundle
+
+__all__ = ["pieces", "seconds", "share", "split"]
+
+STEP = 1e-5
+"""Seconds of overhead of one gate's step, whatever its size, forward and back."""
+
+FLOP = 8e-11
+"""Seconds of one multiplication with addition in a matrix product of moderate size."""
+
+ELEMENT = 7e-9
+"""Seconds of one element of a gate: its non-linearity, its derivative, its norms."""
+
+WORTH = 2.0
+"""Seconds below which a piece is not worth its own hand-over."""
+
+PIECES = 64
+"""Into how many equal parts the work of a sweep should be divisible at least."""
+
+
+def seconds(bundle: Bundle) -> float:
+    """Predict the seconds that measuring a bundle takes on one core."""
+    overhead, work = _parts(bundle)
+    return overhead + work
+
+
+def pieces(bundles: Sequence[Bundle]) -> tuple[Bundle, ...]:
+    """Cut bundles that are large beside the whole along their seeds.
+
+    What is cut depends on the sweep alone, never on how many workers there are, so that these
+    cannot change a result even in its last bit. A bundle whose steps are mostly overhead stays
+    whole: its seeds share that overhead.
+    """
+    target = max(WORTH, sum(map(seconds, bundles)) / PIECES)
+    return tuple(piece for bundle in bundles for piece in _cut(bundle, target))
+
+
+def share(bundles: Iterable[Bundle], shard: int, shards: int) -> tuple[Bundle, ...]:
+    """Return the bundles of shard 1..`shards`: the longest first, each to the least loaded."""
+    loads = [0.0] * shards
+    chosen = []
+    for bundle in sorted(bundles, key=seconds, reverse=True):
+        lightest = loads.index(min(loads))
+        loads[lightest] += seconds(bundle)
+        if lightest == shard - 1:
+            chosen.append(bundle)
+    return tuple(chosen)
+
+
+def split(bundle: Bundle, count: int) -> tuple[Bundle, ...]:
+    """Cut a bundle along its seeds into `count` parts, or into as many as it has seeds."""
+    seeds = bundle.seeds
+    count = min(count, len(seeds))
+    bounds = [len(seeds) * part // count for part in range(count + 1)]
+    groups = [set(seeds[first:last]) for first, last in itertools.pairwise(bounds)]
+    return tuple(
+        Bundle(tuple(point for point in bundle.points if point.config.seed in group))
+        for group in groups
+    )
+
+
+def _cut(bundle: Bundle, target: float) -> tuple[Bundle, ...]:
+    overhead, work = _parts(bundle)
+    affordable = int(work / (2 * overhead))
+    return split(bundle, max(1, min(affordable, math.ceil((overhead + work) / target))))
+
+
+def _parts(bundle: Bundle) -> tuple[float, float]:
+    """Return the seconds of overhead, paid once, and of work, paid for each seed."""
+    config = bundle.points[0].config
+    cell = config.model.build_cell()
+    layers = config.model.layers * (2 if config.model.bidirectional else 1)
+    lengths, seeds = bundle.lengths, bundle.seeds
+    parameters = cell.parameters(1).values()
+    products = sum(math.prod(one.shape) for one in parameters if one.role == "recurrent")
+    step = FLOP * products + ELEMENT * len(cell.gates) * cell.hidden
+    columns = (config.inputs.sequences or 1) * len(seeds)  # a file says itself how many
+    overhead = max(lengths) * layers * len(cell.gates) * STEP
+    # One forward for all lengths, a backward for each.
+    return overhead, (max(lengths) + sum(lengths)) * layers * columns * step

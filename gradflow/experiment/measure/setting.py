@@ -1,0 +1,107 @@
+"""What a configuration describes, as arrays: the network, its weights, the inputs and the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradflow.core.cells.carrousel_only import CarrouselOnly
+from gradflow.core.inputs import Batch
+from gradflow.core.network.initialise import draw
+from gradflow.core.network.losses import At, Loss
+from gradflow.core.network.stack import Network, Weights
+from gradflow.core.random import stream
+from gradflow.core.typing import Array, DType
+from gradflow.experiment.config import PointConfig
+from gradflow.experiment.data import sources
+from gradflow.experiment.models import weights
+
+__all__ = ["Setting", "network", "prepare"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a bundle's configuration describes, as arrays."""
+
+    net: Network
+    weights: Weights
+    x: Array
+    loss: Loss
+
+
+def prepare(
+    config: PointConfig, seeds: Sequence[int], length: int, input_noise: float = 0.0
+) -> Setting:
+    """Draw or read what a configuration describes: the nets of all seeds side by side.
+
+    Parameters
+    ----------
+    config : PointConfig
+        The configuration, its own seed and length left aside.
+    seeds : sequence of int
+        One net for each.
+    length : int
+        Steps of the inputs.
+    input_noise : float
+        Relative Gaussian noise on the inputs.
+    """
+    dtype = np.dtype(config.dtype)
+    batch = sources.load(config.inputs, length, config.inputs.seed)
+    x = batch.x
+    if input_noise:
+        noise = stream(config.inputs.seed, "input-noise").standard_normal(x.shape)
+        x = x * (1 + input_noise * noise)
+    net = network(config, x.shape[2])
+    readout = None
+    if config.loss.kind != "sum":
+        each = [_readout(net, config, batch, seed, x.shape[-1]) for seed in seeds]
+        readout = np.stack(each).astype(dtype)
+    at: At = config.loss.at
+    loss = Loss(config.loss.kind, at, readout, batch.targets)
+    return Setting(net, _weights(net, config, seeds, dtype), x.astype(dtype, copy=False), loss)
+
+
+def network(config: PointConfig, features: int) -> Network:
+    """Make the network of a configuration for inputs of so many features."""
+    model, cell = config.model, config.model.build_cell()
+    if config.method == "carrousel":
+        cell = CarrouselOnly.of(cell)
+    return Network(cell, features, model.layers, model.bidirectional)
+
+
+def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DType) -> Weights:
+    model = config.model
+    if model.weights is not None:
+        imported = weights.read(model.weights, kind=model.cell.kind, options=model.cell.options)
+        return tuple(
+            tuple(
+                {name: np.repeat(a, len(seeds), axis=0).astype(dtype) for name, a in p.items()}
+                for p in layer
+            )
+            for layer in imported.weights
+        )
+    init = config.init.build()
+
+    def side_by_side(layer: int, direction: str) -> dict[str, Array]:
+        shapes = net.parameters(layer)
+        each = [draw(shapes, init, seed, layer, direction, dtype) for seed in seeds]
+        return {name: np.stack([p[name] for p in each]) for name in shapes}
+
+    return tuple(
+        tuple(side_by_side(layer, direction) for direction in net.directions)
+        for layer in range(net.layers)
+    )
+
+
+def _readout(net: Network, config: PointConfig, batch: Batch, seed: int, columns: int) -> Array:
+    """v of the probe, a random unit vector per sequence, or V, N(0, 1/outputs)."""
+    if config.loss.kind == "probe":
+        rows = [stream(seed, "probe", j).standard_normal(net.outputs) for j in range(columns)]
+        v = np.stack(rows, axis=-1)
+        unit: Array = v / np.linalg.norm(v, axis=0)
+        return unit
+    shape = (batch.outputs, net.outputs)
+    drawn: Array = stream(seed, "readout").standard_normal(shape) / np.sqrt(net.outputs)
+    return drawn

@@ -1,0 +1,1 @@
+"""A user's nets: weights from files, in this program's conventions."""

@@ -1,0 +1,1 @@
+"""Results on disk: whole files, a folder for each run, provenance."""

@@ -1,0 +1,1 @@
+"""Where bundles are measured: in this process, in others, on a cluster."""

@@ -1,0 +1,69 @@
+"""Bundles on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gradflow.errors import UserError
+from gradflow.experiment.measure.measurement import measure
+from gradflow.experiment.measure.plan import Bundle
+from gradflow.experiment.workers.executor import Measure, OnDone, attempt, lost
+
+__all__ = ["DaskExecutor"]
+
+CONNECT = 30
+"""Seconds that the scheduler has to answer."""
+
+
+@dataclass(frozen=True)
+class DaskExecutor:
+    """Sends bundles to the scheduler at `address` and gathers what comes back.
+
+    Dask hands the bundle of a worker that dies to another one; a bundle that has taken several
+    workers with it (``distributed.scheduler.allowed-failures``) is reported as failed. Workers need
+    gradflow installed; results come back through the scheduler, so workers share no file system.
+
+    Raises
+    ------
+    UserError
+        If Dask is not installed, or no scheduler answers.
+    """
+
+    address: str
+    measure: Measure = field(default=measure)
+
+    def run(self, bundles: Sequence[Bundle], on_done: OnDone) -> None:
+        """Measure the bundles; the first have priority."""
+        try:
+            from distributed import Client, as_completed
+        except ImportError as error:
+            raise UserError(
+                "--dask needs Dask\n  fix: pip install 'gradflow[dask]', here and on the workers"
+            ) from error
+        try:
+            client: Any = Client(self.address, timeout=CONNECT, set_as_default=False)  # type: ignore[no-untyped-call]  # so in its package
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"no Dask scheduler answers at {self.address!r}: {error}\n"
+                "  expected: an address such as tcp://host:8786"
+            ) from error
+        with client:
+            futures = {
+                client.submit(attempt, bundle, self.measure, pure=False, priority=-order): bundle
+                for order, bundle in enumerate(bundles)
+            }
+            done: Any = as_completed(futures, loop=client.loop)  # type: ignore[no-untyped-call]  # so in its package
+            try:
+                for future in done:
+                    bundle = futures.pop(future)
+                    problem = future.exception()
+                    on_done(
+                        future.result()
+                        if problem is None
+                        else lost(bundle, f"{type(problem).__name__}: {problem}")
+                    )
+                    future.release()
+            finally:
+                client.cancel(list(futures))

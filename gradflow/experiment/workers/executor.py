@@ -1,0 +1,112 @@
+"""How bundles of points get computed: one interface, in this process or in others.
+
+An executor measures bundles and hands back an outcome for each, in any order. What an outcome
+holds never depends on the executor: every one of them calls `attempt`, with one thread for linear
+algebra (the small products here are slower and noisier with more) and memory held between bundles.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import threadpoolctl
+
+from gradflow.core.quantity import Result
+from gradflow.errors import GradflowError, NumericalError
+from gradflow.experiment.measure.duration import split
+from gradflow.experiment.measure.measurement import measure
+from gradflow.experiment.measure.plan import Bundle, Point
+from gradflow.experiment.workers.heap import hold_memory
+
+__all__ = ["Executor", "Failure", "Measure", "OnDone", "Outcome", "Serial", "attempt", "lost"]
+
+Measure: TypeAlias = Callable[[Bundle], list[Result]]
+"""Computes a bundle's results, one for each point in order."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A point that could not be measured, and why; `exit_code` is the error's own."""
+
+    point: Point
+    reason: str
+    exit_code: int = GradflowError.exit_code
+    traceback: str = ""
+    numerical: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a bundle: results of some of its points, failures of the others."""
+
+    bundle: Bundle
+    results: tuple[tuple[Point, Result], ...] = ()
+    failures: tuple[Failure, ...] = ()
+    seconds: float = 0.0
+
+
+OnDone: TypeAlias = Callable[[Outcome], None]
+"""Receives every outcome, in the calling process; raising stops the executor."""
+
+
+class Executor(Protocol):
+    """Measures bundles, in any order, and calls `on_done` once for each."""
+
+    def run(self, bundles: Sequence[Bundle], on_done: OnDone) -> None:
+        """Return when all are done; leave no process behind however this ends."""
+
+
+@dataclass(frozen=True)
+class Serial:
+    """One bundle after another in this process."""
+
+    measure: Measure = field(default=measure)
+
+    def run(self, bundles: Sequence[Bundle], on_done: OnDone) -> None:
+        """Measure the bundles in order."""
+        for bundle in bundles:
+            on_done(attempt(bundle, self.measure))
+
+
+def attempt(bundle: Bundle, measure: Measure) -> Outcome:
+    """Measure a bundle; if that fails, its halves, so that the points that can be had survive."""
+    start = time.perf_counter()
+    hold_memory()
+    with threadpoolctl.threadpool_limits(1):
+        results, failures = _attempt(bundle, measure)
+    return Outcome(bundle, tuple(results), tuple(failures), time.perf_counter() - start)
+
+
+def _attempt(bundle: Bundle, measure: Measure) -> tuple[list[tuple[Point, Result]], list[Failure]]:
+    points = bundle.points
+    try:
+        return list(zip(points, measure(bundle), strict=True)), []
+    except Exception as error:
+        if len(points) == 1:
+            return [], [_failure(points[0], error)]
+    halves = split(bundle, 2)
+    if len(halves) == 1:  # one seed at several lengths
+        middle = len(points) // 2
+        halves = Bundle(points[:middle]), Bundle(points[middle:])
+    (results, failures), (more_results, more_failures) = (_attempt(h, measure) for h in halves)
+    return results + more_results, failures + more_failures
+
+
+def lost(bundle: Bundle, reason: str) -> Outcome:
+    """Return the outcome of a bundle whose worker could not finish it."""
+    return Outcome(bundle, failures=tuple(Failure(point, reason) for point in bundle.points))
+
+
+def _failure(point: Point, error: Exception) -> Failure:
+    explained = isinstance(error, GradflowError)
+    return Failure(
+        point=point,
+        reason=str(error) if explained else f"{type(error).__name__}: {error}",
+        exit_code=getattr(error, "exit_code", GradflowError.exit_code),
+        traceback="".join(traceback.format_exception(error)),
+        numerical=isinstance(error, NumericalError),
+    )

@@ -1,0 +1,85 @@
+"""The baseline: what the gate expects, in a file that is committed and reads well as a diff."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradflow.errors import NoBaselineError, UserError
+from gradflow.experiment.store.files import write_atomic
+from gradflow.gate.cases import Case
+from gradflow.gate.compare import Finding, compare
+
+__all__ = ["Change", "baseline_path", "merge", "read_baseline", "write_baseline"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a new baseline makes of the old one; `findings` are those that it accepts."""
+
+    findings: tuple[Finding, ...]
+    kept: int
+    total: int
+
+
+def baseline_path(name: str, out: Path) -> Path:
+    """Return where the baseline of experiment `name` lies, beside the runs in `out`."""
+    return out / "baselines" / f"{name}.json"
+
+
+def read_baseline(path: Path) -> dict[str, Case]:
+    """Read the expected cases by name.
+
+    Raises
+    ------
+    NoBaselineError
+        If there is no such file.
+    UserError
+        If it is not a baseline.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        if content["format"] != FORMAT:
+            raise UserError(
+                f"{path} is a baseline of format {content['format']}, this is format {FORMAT}\n"
+                "  fix: write it anew with gradflow baseline"
+            )
+        return {name: Case.from_json(fields) for name, fields in content["cases"].items()}
+    except FileNotFoundError as error:
+        raise NoBaselineError(f"there is no baseline {path}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"{path} is not a baseline ({type(error).__name__}: {error})\n"
+            "  fix: restore it, or write it anew with gradflow baseline"
+        ) from error
+
+
+def write_baseline(path: Path, cases: Mapping[str, Case]) -> None:
+    """Write the cases, one a line and sorted."""
+    lines = (f"  {json.dumps(name)}: {cases[name].as_json()}" for name in sorted(cases))
+    text = '{\n "cases": {\n' + ",\n".join(lines) + f'\n }},\n "format": {FORMAT}\n}}\n'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, text.encode())
+
+
+def merge(
+    old: Mapping[str, Case], new: Mapping[str, Case], tolerance: float
+) -> tuple[dict[str, Case], Change]:
+    """Return `new`, but with the old numbers of every case that still passes.
+
+    Otherwise each rewrite on another machine would change the last digits of every line, and the
+    lines that matter would be lost among them.
+    """
+    findings = compare(old, new, tolerance)
+    changed = {finding.case for finding in findings}
+    kept = {
+        name
+        for name in old.keys() & new.keys()
+        if name not in changed and (old[name].slack is None) == (new[name].slack is None)
+    }
+    merged = {name: old[name] if name in kept else case for name, case in new.items()}
+    return merged, Change(tuple(findings), len(kept), len(merged))

@@ -1,0 +1,182 @@
+"""What the gate remembers of a curve: golden values at a few lags, slope, extremes, class."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gradflow.core.quantity import Result
+from gradflow.core.typing import Array
+from gradflow.report.format import setting
+from gradflow.report.read.rates import slopes
+from gradflow.report.read.records import Curves, Point, curves, other_axes, states
+
+__all__ = ["LAGS", "Case", "Series", "judged_by_slope", "measure_case", "prefix", "series"]
+
+LAGS = 16
+"""About how many lags are remembered: 0, and the rest spaced evenly in log."""
+
+DIGITS = 12
+"""Decimals of a decade that are kept: far below any tolerance, above the noise of rounding."""
+
+SENSITIVE = 0.1
+"""The part of the tolerance that 1e-13 of input noise may move a well-conditioned case by."""
+
+SLOPE_SHARE = 0.01
+"""Relative slack of an ill-conditioned case's slope: two processors agree to about 0.002."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One curve of one point, in log10.
+
+    Parameters
+    ----------
+    kind : str
+        Its class: ``finite``, or how many norms are finite, −inf and NaN.
+    lags : tuple of int
+        Where `values` are taken.
+    values : tuple of float
+        The mean over sequences; −inf where all of them are.
+    slope : float or None
+        Decades per step, the mean over sequences.
+    low, high : float or None
+        The smallest and largest finite norm at any lag of any sequence.
+    slack : float or None
+        For an ill-conditioned case, by how much its slope may differ; it is then judged by that
+        and its class alone. None for all others.
+    """
+
+    kind: str
+    lags: tuple[int, ...]
+    values: tuple[float, ...]
+    slope: float | None
+    low: float | None
+    high: float | None
+    slack: float | None = None
+
+    @property
+    def span(self) -> int:
+        """How many steps the curve covers: turns a slope into decades."""
+        return max(1, self.lags[-1] - self.lags[0])
+
+    def as_json(self) -> str:
+        """Write the case on one line, keys sorted; infinities are text."""
+        fields: dict[str, Any] = {
+            "class": self.kind,
+            "high": self.high,
+            "lags": self.lags,
+            "log10": [value if np.isfinite(value) else str(value) for value in self.values],
+            "low": self.low,
+            "slope": self.slope,
+        }
+        if self.slack is not None:
+            fields["ill_conditioned"] = {"slope_within": self.slack}
+        return json.dumps(fields, sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Case:
+        """Read what `as_json` wrote."""
+        return cls(
+            kind=str(fields["class"]),
+            lags=tuple(map(int, fields["lags"])),
+            values=tuple(map(float, fields["log10"])),
+            slope=_maybe(fields["slope"]),
+            low=_maybe(fields["low"]),
+            high=_maybe(fields["high"]),
+            slack=_maybe(fields.get("ill_conditioned", {}).get("slope_within")),
+        )
+
+
+@dataclass(frozen=True)
+class Series:
+    """A recorded curve and where it belongs; `name` identifies it in a baseline."""
+
+    name: str
+    cell: str
+    kind: str
+    state: str
+    curves: Curves
+    top: bool = True
+
+
+def prefix(point: Point) -> str:
+    """Return how the names of a point's cases begin."""
+    config = point.config
+    words = [config.model.cell_label, f"length={config.length}", f"seed={config.seed}"]
+    words += [f"{path}={setting(value)}" for path, value in other_axes(point).items()]
+    return " ".join(words) + " "
+
+
+def series(point: Point, result: Result) -> Iterator[Series]:
+    """Name every norm recorded at a point, by layer and direction."""
+    cell = point.config.model.cell_label
+    kind = cell.partition("(")[0]
+    for state in states(result):
+        found = list(curves(result[state]))
+        for one in found:
+            part = f" layer={one.layer} {one.direction}" if len(found) > 1 else ""
+            top = one.layer == found[-1].layer
+            yield Series(prefix(point) + state + part, cell, kind, state, one, top)
+
+
+def measure_case(one: Curves) -> Case:
+    """Condense a curve."""
+    finite = np.isfinite(one.values)
+    at = _golden(one.lag)
+    fits = slopes(one.lag, one.values)
+    known = one.values[finite]
+    return Case(
+        kind=_kind(one.values),
+        lags=tuple(one.lag[at].tolist()),
+        values=tuple(_mean(one.values[:, i]) for i in at),
+        slope=_rounded(fits.mean()) if fits.size else None,
+        low=_rounded(known.min()) if known.size else None,
+        high=_rounded(known.max()) if known.size else None,
+    )
+
+
+def judged_by_slope(case: Case, probed: Case, tolerance: float) -> Case:
+    """Mark `case` as ill-conditioned if `probed`, from inputs with 1e-13 of noise, differs."""
+    pairs = [
+        *zip(case.values, probed.values, strict=True),
+        (case.low or 0.0, probed.low or 0.0),
+        (case.high or 0.0, probed.high or 0.0),
+    ]
+    moved = max(abs(a - b) for a, b in pairs if a != b) if any(a != b for a, b in pairs) else 0.0
+    if moved <= SENSITIVE * tolerance and case.kind == probed.kind:
+        return case
+    a, b = case.slope or 0.0, probed.slope or 0.0
+    return replace(case, slack=_rounded(max(tolerance, SLOPE_SHARE * abs(a), 10 * abs(a - b))))
+
+
+def _golden(lag: Array) -> list[int]:
+    """Indices of about `LAGS` of the ascending lags, the first and the last among them."""
+    wanted = np.concatenate([[0.0], np.geomspace(1, max(1, lag[-1]), LAGS - 1)])
+    return sorted({int(np.abs(lag - target).argmin()) for target in wanted})
+
+
+def _kind(values: Array) -> str:
+    names = np.where(np.isfinite(values), "finite", np.where(np.isnan(values), "nan", "-inf"))
+    counts = Counter(names.ravel().tolist())
+    if len(counts) == 1:
+        return str(next(iter(counts)))
+    return ", ".join(f"{name} {counts[name]}" for name in sorted(counts))
+
+
+def _mean(column: Array) -> float:
+    finite = column[np.isfinite(column)]
+    return _rounded(finite.mean()) if finite.size else float(column[0])
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), DIGITS) + 0.0
+
+
+def _maybe(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,214 @@
+"""The regression gate: which curves differ from the baseline by more than the tolerance.
+
+All differences are in decades. Both directions fail: *vanishing* where a norm is smaller than it
+was, *exploding* where it is larger. A change of class, a case that is missing and one that is new
+fail by themselves. An ill-conditioned case is judged by its slope.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from gradflow.experiment.config import AssertConfig
+from gradflow.experiment.workers.executor import Failure
+from gradflow.gate.cases import Case, Series
+from gradflow.report.read.rates import slopes
+
+__all__ = ["Finding", "Kind", "Verdict", "compare", "idle", "judge", "ranked"]
+
+Kind: TypeAlias = Literal[
+    "vanishing", "exploding", "class", "missing", "new", "failed", "invariant"
+]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A case that does not pass, and the worst of its differences.
+
+    Parameters
+    ----------
+    case : str
+        Which curve.
+    kind : str
+        What is wrong with it.
+    reason : str
+        A sentence with both values.
+    difference : float
+        Measured minus expected in decades; infinite where there is no number to it.
+    lag : int or None
+        Where, if it is at one lag.
+    expected, measured : float or None
+        The two values.
+    """
+
+    case: str
+    kind: Kind
+    reason: str
+    difference: float = math.inf
+    lag: int | None = None
+    expected: float | None = None
+    measured: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says; `findings` has the worst first.
+
+    Parameters
+    ----------
+    name : str
+        The experiment's.
+    tolerance : float
+        In decades.
+    compared : tuple of str
+        The curves that were compared with the baseline.
+    asserted : int
+        How many curves an assertion was about.
+    findings : tuple of Finding
+        Empty if all is well.
+    errors : tuple of Failure
+        Points that could not be measured.
+    """
+
+    name: str
+    tolerance: float
+    compared: tuple[str, ...]
+    asserted: int
+    findings: tuple[Finding, ...]
+    errors: tuple[Failure, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 fine, 1 a regression, 3 a point failed, 4 nothing was compared."""
+        if any(not failure.numerical for failure in self.errors):
+            return 3
+        if self.findings:
+            return 1
+        return 0 if self.compared or self.asserted else 4
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared, and nothing differs."""
+        return self.exit_code == 0
+
+
+def compare(
+    expected: Mapping[str, Case], measured: Mapping[str, Case], tolerance: float
+) -> list[Finding]:
+    """Compare all cases; one finding for each that does not pass."""
+    findings = [
+        Finding(name, "missing", "the baseline has it, the experiment does not")
+        for name in expected.keys() - measured.keys()
+    ]
+    findings += [
+        Finding(name, "new", "the experiment has it, the baseline does not")
+        for name in measured.keys() - expected.keys()
+    ]
+    for name in expected.keys() & measured.keys():
+        finding = compare_case(name, expected[name], measured[name], tolerance)
+        findings += [finding] if finding else []
+    return ranked(findings)
+
+
+def ranked(findings: Sequence[Finding]) -> list[Finding]:
+    """Put the worst first: changes of class, then by size, then what is missing or new."""
+    late = ("missing", "new")
+    return sorted(findings, key=lambda f: (f.kind in late, -abs(f.difference), f.case))
+
+
+def compare_case(name: str, expected: Case, measured: Case, tolerance: float) -> Finding | None:
+    """Return the worst difference of one case if it is beyond the tolerance."""
+    if expected.kind != measured.kind:
+        reason = f"the norms are now {measured.kind}, in the baseline {expected.kind}"
+        return Finding(name, "class", reason)
+    if expected.lags != measured.lags:
+        reason = (
+            f"recorded at {len(measured.lags)} golden lags up to {measured.lags[-1]},"
+            f" in the baseline at {len(expected.lags)} up to {expected.lags[-1]}"
+        )
+        return Finding(name, "class", reason)
+    limit = tolerance if expected.slack is None else expected.slack
+    found = [one for one in _differences(name, expected, measured) if abs(one.difference) > limit]
+    at_lags = [one for one in found if one.lag is not None]
+    worst = max(at_lags or found, key=lambda one: abs(one.difference), default=None)
+    if worst is None or not at_lags or at_lags[0] is worst:
+        return worst
+    return replace(worst, reason=f"{worst.reason}; beyond the tolerance from lag {at_lags[0].lag}")
+
+
+def judge(assertion: AssertConfig, one: Series) -> list[Finding] | None:
+    """Return what an assertion finds wrong with a curve; None if it is about others.
+
+    Assertions are about the top layer: what arrives in a lower one has come through the layers
+    above at every step, and its sum says nothing of the cell's own recurrence.
+    """
+    if (
+        not one.top
+        or one.state != assertion.state
+        or assertion.cell not in (None, one.cell, one.kind)
+    ):
+        return None
+    return list(_broken(assertion, one))
+
+
+def idle(assertion: AssertConfig) -> Finding:
+    """Return the finding that an assertion has met no curve: it guards nothing."""
+    case = f"{assertion.cell or 'all cells'} {assertion.state}"
+    return Finding(case, "invariant", "an assertion is about it, but no such curve was recorded")
+
+
+def _differences(name: str, expected: Case, measured: Case) -> Iterator[Finding]:
+    if expected.slack is None:
+        for lag, a, b in zip(expected.lags, expected.values, measured.values, strict=True):
+            yield _difference(name, f"at lag {lag}", a, b, lag=lag)
+        yield _difference(name, "the smallest norm", expected.low, measured.low)
+        yield _difference(name, "the largest norm", expected.high, measured.high)
+        weight, unit = expected.span, ""
+    else:
+        weight, unit = 1, " (ill-conditioned: judged by its slope)"
+    words = f"the slope over {expected.span} steps{unit}"
+    yield _difference(name, words, expected.slope, measured.slope, weight=weight)
+
+
+def _difference(
+    name: str,
+    where: str,
+    a: float | None,
+    b: float | None,
+    *,
+    lag: int | None = None,
+    weight: int = 1,
+) -> Finding:
+    """Compare two numbers of one class; what neither case has does not differ."""
+    difference = 0.0 if a == b or a is None or b is None else (b - a) * weight
+    return Finding(
+        case=name,
+        kind="vanishing" if difference < 0 else "exploding",
+        reason=f"{where}: {a} in the baseline, {b} now",
+        difference=difference,
+        lag=lag,
+        expected=a,
+        measured=b,
+    )
+
+
+def _broken(assertion: AssertConfig, one: Series) -> Iterator[Finding]:
+    values = one.curves.values
+    if assertion.flat is not None:
+        drift = np.ptp(values, axis=1).max() if np.isfinite(values).all() else math.inf
+        if not drift <= assertion.flat:
+            reason = f"flat to {assertion.flat:g} decades was asserted, it varies by {drift:.6g}"
+            yield Finding(one.name, "invariant", reason, float(drift))
+    if assertion.slope is not None:
+        low, high = assertion.slope
+        fits = slopes(one.curves.lag, values)
+        slope = float(np.mean(fits)) if fits.size else math.nan
+        if not low <= slope <= high:
+            reason = f"a slope from {low:g} to {high:g} was asserted, it is {slope:.6g}"
+            difference = slope - (low if slope < low else high)
+            yield Finding(one.name, "invariant", reason, difference, measured=slope)

@@ -1,0 +1,1 @@
+"""Tidy rows for other programs."""

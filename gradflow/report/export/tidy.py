@@ -1,0 +1,156 @@
+"""The rows of a run: one number each, with everything that tells it from the others.
+
+A run that holds more than norms (paths, contributions, gates, flow maps, spectra, …) has six more
+columns: `MORE`. ``state`` is then the quantity's name, and what is not a logarithm stands under
+``value``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradflow.core.quantity import SERIES, Quantity
+from gradflow.core.typing import Array
+from gradflow.report.read.records import COLUMNS, Run, length_of, original_step
+
+__all__ = ["MORE", "NAMES", "Block", "blocks", "columns", "plain", "swept"]
+
+NAMES = (
+    "cell",
+    "length",
+    "seed",
+    "sequence",
+    "layer",
+    "direction",
+    "state",
+    "step",
+    "lag",
+    "log10_norm",
+)
+"""Columns after those of the other swept axes."""
+
+MORE = ("gate", "loss_step", "vector", "k2", "label", "value")
+"""Columns after those, where a run holds more than norms along time."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that differ in step, lag and number only.
+
+    Parameters
+    ----------
+    constant : tuple
+        The columns in front: swept axes, cell, length, seed, sequence, layer, direction, state.
+    step, lag : array (n,) or None
+        Original time (a backward direction's step j is T + 1 − j), steps back from the
+        direction's last loss (negative after it); None where there is no time or no one loss.
+    numbers : array (n,)
+        What was recorded.
+    log10 : bool
+        Whether these are logarithms of norms.
+    more : tuple
+        Gate, loss step, vector, k2 and label, None where there is none.
+    """
+
+    constant: tuple[Any, ...]
+    step: Array | None
+    lag: Array | None
+    numbers: Array
+    log10: bool = True
+    more: tuple[Any, ...] = (None,) * len(MORE[:-1])
+
+    @property
+    def size(self) -> int:
+        """How many rows."""
+        return int(self.numbers.size)
+
+    def lists(self) -> list[list[Any]]:
+        """Step, lag and log10_norm of every row, and `MORE`."""
+        nothing = [None] * self.size
+        step, lag = (nothing if a is None else a.tolist() for a in (self.step, self.lag))
+        numbers = self.numbers.tolist()
+        more = [[value] * self.size for value in self.more]
+        norm, value = (numbers, nothing) if self.log10 else (nothing, numbers)
+        return [step, lag, norm, *more, value]
+
+
+def columns(run: Run) -> tuple[str, ...]:
+    """Name the columns: every swept axis that has none of its own, `NAMES`, `MORE` if needed."""
+    return (*swept(run), *NAMES, *(MORE if _holds_more(run) else ()))
+
+
+def blocks(run: Run) -> Iterator[Block]:
+    """Go through all numbers of a run, one result in memory at a time."""
+    axes = swept(run)
+    for point in run.points:
+        result = run.result(point)
+        length = length_of(point, result)
+        config = point.config
+        front = (
+            *(plain(point.axes.get(axis)) for axis in axes),
+            config.model.cell_label,
+            length,
+            config.seed,
+        )
+        for quantity in result.values():
+            yield from _rows(front, quantity, length)
+
+
+def _rows(front: tuple[Any, ...], quantity: Quantity, length: int) -> Iterator[Block]:
+    """Go through a quantity in the order of its axes, time innermost."""
+    dims, coords = quantity.dims, quantity.coords
+    others = [axis for axis, name in enumerate(dims) if name != "step"]
+    values = np.moveaxis(quantity.values, others, range(len(others)))
+    for place in np.ndindex(values.shape[: len(others)]):
+        at = {
+            dims[axis]: coords[dims[axis]][i].item() if dims[axis] in coords else i
+            for axis, i in zip(others, place, strict=True)
+        }
+        way = at.get("direction")
+        step = lag = None
+        if "step" in dims:
+            step = original_step(np.asarray(coords["step"]), str(way), length)
+            if "lag" in coords:
+                lags = np.atleast_2d(coords["lag"])
+                lag = lags[place[dims.index("direction")] if way is not None else 0]
+        where = (at.get("sequence"), at.get("layer"), way, quantity.name)
+        yield Block(
+            constant=(*front, *where),
+            step=step,
+            lag=lag,
+            numbers=np.atleast_1d(values[place]),
+            log10=quantity.unit == "log10",
+            more=(*(at.get(name) for name in MORE[:4]), at.get("prediction") or at.get("count")),
+        )
+
+
+def _holds_more(run: Run) -> bool:
+    """Whether there is more than norms along time; the first point of each cell tells."""
+    firsts = {point.config.model.cell_label: point for point in reversed(run.points)}
+    return any(
+        quantity.dims != SERIES or quantity.unit != "log10"
+        for point in firsts.values()
+        for quantity in run.result(point).values()
+    )
+
+
+def swept(run: Run) -> list[str]:
+    """Return the swept axes that have no column of their own."""
+    paths = dict.fromkeys(path for point in run.points for path in point.axes)
+    return [path for path in paths if path not in COLUMNS]
+
+
+def plain(value: Any) -> Any:
+    """Leave a number, a truth value, a text or nothing as it is; write all else as JSON."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=_items)
+
+
+def _items(value: Any) -> Any:
+    return list(value) if isinstance(value, Sequence) else str(value)

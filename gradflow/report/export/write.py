@@ -1,0 +1,162 @@
+"""Tidy rows of a run for other programs: csv or parquet."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from gradflow.errors import UserError
+from gradflow.report.export.tidy import Block, blocks, columns, plain, swept
+from gradflow.report.read.records import Run
+
+__all__ = ["TO", "export"]
+
+TO = ("csv", "parquet")
+"""What can be written."""
+
+GROUP = 1 << 18
+"""Rows that a parquet file keeps together."""
+
+
+def export(run: Run, to: str = "csv", out: str | Path = "-") -> int:
+    """Write a run as tidy rows, sorted as the plan and the arrays are.
+
+    Numbers are written with the fewest digits that give the same float64 back; an exact zero is
+    ``-inf``. A file appears under its name only when it is whole.
+
+    Parameters
+    ----------
+    run : Run
+        A stored run, or results in memory.
+    to : {"csv", "parquet"}
+        The format; parquet needs pyarrow.
+    out : path
+        The file; ``-`` is standard output, for csv only.
+
+    Returns
+    -------
+    int
+        How many rows were written.
+
+    Raises
+    ------
+    UserError
+        If the format is unknown, or cannot be written there or without what is not installed.
+    """
+    if to not in TO:
+        raise UserError(f"no format {to!r}; there is {', '.join(TO)}")
+    if to == "parquet":
+        if str(out) == "-":
+            raise UserError("parquet is not text\n  fix: name a file: --out FILE.parquet")
+        with _whole(Path(out)) as path:
+            return _parquet(run, path)
+    if str(out) == "-":
+        return _csv(run, sys.stdout)
+    with _whole(Path(out)) as path, path.open("w", encoding="utf-8", newline="") as file:
+        return _csv(run, file)
+
+
+def _csv(run: Run, file: IO[str]) -> int:
+    writer = csv.writer(file, lineterminator="\n")
+    names = columns(run)
+    writer.writerow(names)
+    count = 0
+    for block in blocks(run):
+        front = tuple(_text(value) for value in block.constant)
+        rows = zip(*block.lists()[: len(names) - len(front)], strict=True)
+        writer.writerows((*front, *row) for row in rows)
+        count += block.size
+    return count
+
+
+def _parquet(run: Run, path: Path) -> int:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "export to parquet needs pyarrow, which is not installed\n"
+            "  fix: pip install 'gradflow[parquet]', or export --to csv"
+        ) from error
+    names = columns(run)
+    axes = [_kind(run, axis) for axis in swept(run)]
+    text = pa.dictionary(pa.int32(), pa.string())
+    kinds = [{str: text, bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[k] for k in axes]
+    kinds += [text, *[pa.int64()] * 4, text, text]
+    front = len(kinds)
+    kinds += [pa.int64(), pa.int64(), pa.float64()]
+    kinds += [text, pa.int64(), pa.int64(), pa.int64(), text, pa.float64()]
+    kinds = kinds[: len(names)]
+    schema = pa.schema(list(zip(names, kinds, strict=True)))
+    count = 0
+    with parquet.ParquetWriter(path, schema) as writer:
+        for together in _batches(run):
+            sizes = [block.size for block in together]
+            arrays = []
+            for i, kind in enumerate(kinds[:front]):
+                values = [block.constant[i] for block in together]
+                if i < len(axes) and axes[i] is str:
+                    values = [None if value is None else _text(value) for value in values]
+                value_type = kind.value_type if kind == text else kind
+                indices = pa.array(np.repeat(np.arange(len(together)), sizes))
+                arrays.append(pa.array(values, value_type).take(indices).cast(kind))
+            each = zip(*(block.lists() for block in together), strict=True)
+            for parts, kind in zip(each, kinds[front:], strict=False):
+                value_type = kind.value_type if kind == text else kind
+                arrays.append(pa.array(list(itertools.chain(*parts)), value_type).cast(kind))
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            count += sum(sizes)
+    return count
+
+
+def _batches(run: Run) -> Iterator[list[Block]]:
+    together: list[Block] = []
+    size = 0
+    for block in blocks(run):
+        together.append(block)
+        size += block.size
+        if size >= GROUP:
+            yield together
+            together, size = [], 0
+    if together:
+        yield together
+
+
+def _kind(run: Run, axis: str) -> type:
+    """Return the type that holds all values of an axis; text where they are mixed or composed."""
+    kinds = {type(plain(point.axes[axis])) for point in run.points if axis in point.axes}
+    kinds.discard(type(None))
+    if kinds == {int, float}:
+        return float
+    (kind,) = kinds if len(kinds) == 1 else (str,)
+    return kind if kind in (bool, int, float) else str
+
+
+def _text(value: Any) -> Any:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path` that becomes it when all went well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error

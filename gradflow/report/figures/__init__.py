@@ -1,0 +1,158 @@
+"""Figures of a run: kinds by name, written as png, svg or pdf that are the same bytes every time.
+
+matplotlib is imported when something is drawn, not before, and only through its `Figure`: no
+display, no global state, no setting of the user's is touched.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from gradflow.errors import UserError
+from gradflow.report.figures.files import FORMATS, known, target
+from gradflow.report.read.records import Run, default_state
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from gradflow.report.figures.spots import Spot
+
+__all__ = ["FORMATS", "KINDS", "Kind", "draw_curves", "plot", "register"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure.
+
+    Parameters
+    ----------
+    name : str
+        What ``--kind`` calls it.
+    summary : str
+        What it shows, in a line.
+    module : str
+        Where its ``draw(spots, name, x) -> Figure`` is; imported when the kind is first drawn.
+        What is drawn comes from the module's own ``gather(run)``, by the names of its figures; a
+        module without shows norms, by state.
+    """
+
+    name: str
+    summary: str
+    module: str
+
+    def gather(self, run: Run, name: str | None = None) -> dict[str, Any]:
+        """Read what is drawn, by the names of the figures (default: all there are).
+
+        Raises
+        ------
+        UserError
+            If the run does not hold it.
+        """
+        from gradflow.report.figures import data
+
+        module = importlib.import_module(self.module)
+        read = getattr(module, "gather", data.gather)
+        if read is data.gather:
+            default_state(run, name)
+            return dict(data.gather(run, None if name is None else [name]))
+        found = cast("dict[str, Any]", read(run))
+        if name is None:
+            return found
+        known(f"figure of kind {self.name}", name, list(found))
+        return {name: found[name]}
+
+    def draw(self, found: Sequence[Spot], name: str, x: str) -> Figure:
+        """Draw one figure."""
+        function = cast("Callable[..., Figure]", importlib.import_module(self.module).draw)
+        return function(found, name, x)
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> Kind:
+    """Add a kind of figure under its name."""
+    KINDS[kind.name] = kind
+    return kind
+
+
+for _name, _summary in (
+    ("curves", "norm against lag or step, a panel for each length"),
+    ("length", "norm at the far end against the length of the sequence"),
+    ("slope", "decades per step, by cell or along a swept axis"),
+    ("heatmap", "norm by lag and length, a panel for each cell"),
+    ("flow", "the loss of every step against the state of every step"),
+    ("paths", "what the carrousel brings back, and what gates and hidden state do"),
+    ("contributions", "what each step adds to the weights' gradients, and whether steps agree"),
+    ("gates", "how far the gates are open, beside the gradient"),
+    ("theory", "the measured curve with predicted rates laid over it"),
+    ("truncation", "what truncated BPTT leaves out, by k2 and by lag"),
+    ("spectrum", "singular values of the derivative, and Lyapunov exponents"),
+):
+    register(Kind(_name, _summary, f"{__name__}.kinds.{_name}"))
+
+
+def plot(
+    run: Run,
+    kind: str = "curves",
+    x: str = "lag",
+    state: str | None = None,
+    formats: Sequence[str] = ("png", "svg"),
+    out: str | Path | None = None,
+) -> list[Path]:
+    """Draw a run and write the figures, one for each state or part of what a kind shows.
+
+    Parameters
+    ----------
+    run : Run
+        A stored run, or results in memory.
+    kind : str
+        One of `KINDS`.
+    x : {"lag", "step"}
+        What the curves are drawn against; the other kinds take no notice.
+    state : str, optional
+        One state, or one figure of a kind that has several; default all there are.
+    formats : sequence of {"png", "svg", "pdf"}
+        Files to write of each figure.
+    out : path, optional
+        A folder (default ``plots`` in the run's), or with a suffix of `FORMATS` the one file.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of writing.
+
+    Raises
+    ------
+    UserError
+        If a name is unknown, or the run does not hold what the kind shows.
+    """
+    from gradflow.report.figures.style import private_style
+
+    known("kind", kind, list(KINDS))
+    known("x", x, ("lag", "step"))
+    place = target(run.path / "plots" if out is None else out, formats)
+    found = KINDS[kind].gather(run, state)
+    if place.single and len(found) > 1:
+        raise UserError(
+            f"{out}: one file, but there is a figure for each state: {', '.join(found)}\n"
+            f"  fix: choose one with state, or give a folder"
+        )
+    written = []
+    with private_style():
+        for name, spots in found.items():
+            figure = KINDS[kind].draw(spots, name, x)
+            written += place.write(figure, "-".join(filter(None, (kind, name))))
+    return written
+
+
+def draw_curves(ax: Axes, run: Run, **options: Any) -> None:
+    """Draw curves onto axes of your own; see `gradflow.report.figures.kinds.curves.draw_curves`."""
+    from gradflow.report.figures.kinds.curves import draw_curves as draw
+
+    draw(ax, run, **options)

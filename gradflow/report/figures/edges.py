@@ -1,0 +1,175 @@
+"""What stands around the panels of a figure: heading and titles, labels, legend, small print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.transforms import Bbox
+
+from gradflow.report.figures.style import GREY, literal
+from gradflow.report.figures.text import LINE, ruler, wrap
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from matplotlib.text import Text
+
+    from gradflow.report.figures.facets import Grid
+
+__all__ = ["Edges", "Key"]
+
+Key = tuple["Artist", str]
+"""A line or patch of the legend, and its name."""
+
+PAD = 0.04
+"""Between what stands at the edges, in inches."""
+
+ROW_LINES = 2.5
+"""About how many lines of text there may be beside a row; a longer name makes the row taller."""
+
+SMALL, NORMAL = 5.5, 8.0
+"""Sizes of text in points."""
+
+
+class Edges:
+    """Margins that grow as things are put into them, from the outside inwards.
+
+    All lengths are in inches. The height of the figure follows in the end: that of the panels, and
+    of what stands above and below them.
+
+    Parameters
+    ----------
+    fig : Figure
+        Its width is final.
+    height : float
+        Of all panels together.
+    """
+
+    def __init__(self, fig: Figure, height: float) -> None:
+        self.fig, self.height = fig, height
+        self.width = float(fig.get_figwidth())
+        self.left, self.right = 0.0, self.width
+        self.top = self.bottom = PAD
+        self._above: list[tuple[float, Text]] = []
+        self._below: list[tuple[float, Text]] = []
+        self._legend: tuple[float, Legend, bool] | None = None
+        self._side: Text | None = None
+
+    def note(self, text: str) -> None:
+        """Write small print at the bottom."""
+        lines = wrap(text, self.width - 2 * PAD, ruler(SMALL)) if text else []
+        if lines:
+            written = self.fig.text(
+                PAD / self.width, 0, literal("\n".join(lines)), fontsize=SMALL, color=GREY,
+                va="bottom", linespacing=1.2,
+            )  # fmt: skip
+            self._below.append((self.bottom, written))
+            self.bottom += len(lines) * LINE * SMALL + PAD
+
+    def legend(self, entries: Sequence[Key], title: str, across: int, beside: bool) -> None:
+        """Name the lines below the panels, or beside a single one."""
+        fit = ruler(7.5)
+        wide = (self.width / 2 if beside else self.width) - 0.6
+        names = ["\n ".join(wrap(name, wide, fit)) for _, name in entries]
+        legend = self.fig.legend(
+            [line for line, _ in entries],
+            [literal(f" {name}") for name in names],  # one that starts with _ would be left out
+            loc="upper right" if beside else "lower center",
+            ncols=across,
+            title=title or None,
+            title_fontsize=7.5,
+            handlelength=2.4,
+            columnspacing=1.4,
+            handletextpad=0.3,
+            borderaxespad=0.0,
+            borderpad=0.1,
+        )
+        box = legend.get_window_extent()
+        self._legend = (self.bottom, legend, beside)
+        if beside:
+            self.right -= float(box.width) / self.fig.dpi + 4 * PAD
+            self.height = max(self.height, float(box.height) / self.fig.dpi)
+        else:
+            self.bottom += float(box.height) / self.fig.dpi + 2 * PAD
+
+    def labels(self, along: str, up: str) -> None:
+        """Write the labels of the axes that are common to all panels."""
+        if along:
+            self._below.append((self.bottom, self.fig.text(0.5, 0, along, ha="center")))
+            self.bottom += NORMAL * LINE - PAD
+        if up:
+            self._side = self.fig.text(
+                PAD / self.width, 0.5, up, rotation=90, ha="left", va="center"
+            )
+            self.left += NORMAL * LINE + PAD
+
+    def heading(self, text: str) -> None:
+        """Write what all panels share above them."""
+        if text:
+            lines = wrap(text, self.width - 2 * PAD, ruler(NORMAL))
+            written = self.fig.text(PAD / self.width, 1, literal("\n".join(lines)), va="top")
+            self._above.append((self.top, written))
+            self.top += len(lines) * NORMAL * LINE
+
+    def panels(self, made: Mapping[tuple[int, int], Axes], grid: Grid[Any]) -> None:
+        """Give the panels their titles, as wide as they are, and all things their place."""
+        fit = ruler(NORMAL)
+        titles = {made[p.row, p.column]: grid.title(p) for p in grid.panels}
+        sides = {
+            made[row, min(c for r, c in made if r == row)]: n for row, n in enumerate(grid.rows)
+        }
+        for ax, title in titles.items():
+            ax.set_title("T" if title else "", loc="left", pad=3)
+        for ax in sides:
+            ax.set_ylabel("T").set_visible(True)
+        self._place()  # as if every text had one line: how wide and tall are the panels?
+        boxes = {ax: ax.get_window_extent() for ax in made.values()}
+        if sides:
+            tall = min(float(boxes[ax].height) / self.fig.dpi for ax in sides)
+            needed = max(tall, *(fit(name) / ROW_LINES for name in sides.values()))
+            self.height += len(sides) * (needed - tall)
+            for ax, name in sides.items():
+                sides[ax] = "\n".join(wrap(name, needed, fit))
+                ax.set_ylabel(literal(sides[ax]))
+        for ax, title in titles.items():
+            titles[ax] = "\n".join(wrap(title, float(boxes[ax].width) / self.fig.dpi, fit))
+            ax.set_title(literal(titles[ax]), loc="left", pad=3)
+        for row in range(grid.shape[0]):
+            own = [titles[ax].count("\n") for (r, _), ax in made.items() if r == row]
+            self.height += max(own) * NORMAL * LINE
+        if any("\n" in text for text in (*titles.values(), *sides.values())):
+            self._place()
+        for ax in self.fig.axes:  # the solver's last digits depend on where things lie in memory
+            box = ax.get_position(original=True)
+            ax.set_position(Bbox.from_bounds(*(round(float(edge), 6) for edge in box.bounds)))
+
+    def _place(self) -> None:
+        """Fix the height of the figure, and where everything stands in it, for all formats."""
+        tall = self.top + self.height + self.bottom
+        self.fig.set_size_inches(self.width, tall)
+        for above, text in self._above:
+            text.set_y(1 - above / tall)
+        for below, text in self._below:
+            text.set_y(below / tall)
+        if self._side:
+            self._side.set_y((self.bottom + self.height / 2) / tall)
+        if self._legend:
+            below, legend, beside = self._legend
+            at = (1 - PAD / self.width, 1 - self.top / tall) if beside else (0.5, below / tall)
+            legend.set_bbox_to_anchor(at)
+        rect = (
+            self.left / self.width,
+            self.bottom / tall,
+            (self.right - self.left) / self.width,
+            self.height / tall,
+        )
+        layout = ConstrainedLayoutEngine(
+            w_pad=0.03, h_pad=0.03, hspace=0.04, wspace=0.03, rect=rect
+        )
+        self.fig.set_layout_engine(layout)
+        layout.execute(self.fig)
+        self.fig.set_layout_engine("none")

@@ -1,0 +1,143 @@
+"""What each step adds to the weights' gradients, by gate, and how much of it cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from gradflow.core.typing import Array
+from gradflow.report.figures.data import HIGH, LOW
+from gradflow.report.figures.facets import Panel, common_ranges, facets
+from gradflow.report.figures.frame import figure
+from gradflow.report.figures.gating import NAMES, by_gate, entries
+from gradflow.report.figures.lines import band, decades_over_steps
+from gradflow.report.figures.spots import Spot, statistics
+from gradflow.report.figures.style import COLOURS, limits
+from gradflow.report.figures.traces import Key, Traces, extent, none_recorded, pools, traces
+from gradflow.report.read.records import Run, quantile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Conflict", "draw", "gather"]
+
+CURVES, BARS = "contribution_", "conflict_"
+
+WEIGHTS = {"U": "input weights U", "W": "recurrent weights W", "V": "output weights V"}
+
+
+@dataclass(frozen=True)
+class Conflict(Spot):
+    """‖Σ_k G_k‖ / Σ_k ‖G_k‖ of each weight and gate: 10 %, median and 90 % over sequences."""
+
+    of: Mapping[Key, tuple[float, float, float]]
+
+
+def gather(run: Run) -> dict[str, list[Traces] | list[Conflict]]:
+    """Read the norms of the summands, a figure for each weight, and the conflicts, one figure."""
+    figures: dict[str, list[Traces] | list[Conflict]] = {}
+    for weight in WEIGHTS:
+        found = traces(run, [CURVES + weight])
+        if found:
+            figures[weight] = found
+    conflicts = _conflicts(run)
+    if conflicts:
+        figures["conflict"] = conflicts
+    if not figures:
+        raise none_recorded(run, "contributions", "contributions")
+    return figures
+
+
+def draw(found: Sequence[Traces] | Sequence[Conflict], name: str, x: str) -> Figure:
+    """Draw the summands of a weight by gate, or bars of conflict by gate."""
+    if name == "conflict":
+        return _bars([one for one in found if isinstance(one, Conflict)])
+    every = [one for one in found if isinstance(one, Traces)]
+    grid = facets(every, ())
+    ranges = common_ranges(grid, extent)
+
+    def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
+        floor = decades_over_steps(ax, ranges[one], x, rf"$\Vert G_k\Vert$ of {WEIGHTS[name]}")
+        notes = limits(ax)
+        for (_, gate), trace in one.spots[0].of.items():
+            band(ax, trace, x, by_gate(gate or "g"), floor)
+        return notes
+
+    gates = dict.fromkeys(gate for one in every for _, gate in one.of)
+    gates.pop("", None)
+    note = f"step k adds the matrix G to the gradient of {name}"
+    return figure(grid, panel, notes=[statistics(every), note], keys=entries(gates))
+
+
+def _conflicts(run: Run) -> list[Conflict]:
+    made: list[Conflict] = []
+    for group, length, results in pools(run, lambda name: name.startswith(BARS)):
+        of: dict[tuple[int, str], dict[Key, tuple[float, float, float]]] = {}
+        sequences = 1
+        for name, first in results[0].items():
+            at: dict[str, list[Any]] = {"layer": [0], "direction": ["forward"], "gate": [""]}
+            at |= {a: np.asarray(first.coords[a]).tolist() for a in at if a in first.dims}
+            every = np.concatenate([result[name].values for result in results], axis=-1)
+            every = every.reshape(*map(len, at.values()), -1)
+            sequences = first.values.shape[-1]
+            for i, j, g in np.ndindex(every.shape[:3]):
+                row = every[i, j, g]
+                row = row[~np.isnan(row)]
+                place = (at["layer"][i], at["direction"][j])
+                if row.size:
+                    of.setdefault(place, {})[name, at["gate"][g]] = _spread(row)
+        for place, found in of.items():
+            spot = (group.cell, length, group.axes, place, len(results), sequences)
+            made.append(Conflict(*spot, found))
+    return made
+
+
+def _spread(row: Array) -> tuple[float, float, float]:
+    low, median, high = (float(quantile(row, q)) for q in (LOW, 0.5, HIGH))
+    return low, median, high
+
+
+def _bars(found: Sequence[Conflict]) -> Figure:
+    """Draw a bar for each gate and weight, a panel for each cell."""
+    grid = facets(found, ())
+    weights = sorted({weight for one in found for weight, _ in one.of}, key=_order)
+    colours = {weight: COLOURS[i] for i, weight in enumerate(weights)}
+
+    def panel(ax: Axes, one: Panel[Conflict]) -> list[str]:
+        bars = one.spots[0].of
+        gates = sorted({gate for _, gate in bars}, key=_rank)
+        width = 0.8 / max(2, len(weights) - 1)
+        for (weight, gate), (low, middle, high) in bars.items():
+            beside = [one for one in weights if (one, gate) in bars]
+            at = gates.index(gate) + (beside.index(weight) - (len(beside) - 1) / 2) * width
+            ax.bar(at, middle, 0.9 * width, color=colours[weight], alpha=0.8)
+            ax.plot([at, at], [low, high], color="black", linewidth=0.7)
+        ax.set_ylim(0, 1)
+        ax.set_xlim(-0.5, max(3, len(gates)) - 0.5)
+        ax.set_xticks(range(len(gates)), [gate or "readout" for gate in gates])
+        ax.tick_params(axis="x", length=0)
+        ax.set_xlabel("gate")
+        ax.set_ylabel("agreement of the steps")
+        return []
+
+    keys = [
+        (Patch(color=colour, alpha=0.8), WEIGHTS.get(weight.removeprefix(BARS), weight))
+        for weight, colour in colours.items()
+    ]
+    meaning = "norm of the sum over the sum of norms; 1: all steps agree, 0: they cancel (conflict)"
+    return figure(grid, panel, notes=[statistics(found), meaning], keys=keys)
+
+
+def _rank(gate: str) -> int:
+    known = list(NAMES)
+    return known.index(gate) if gate in known else len(known) + (gate == "")
+
+
+def _order(weight: str) -> int:
+    known = [BARS + one for one in WEIGHTS]
+    return known.index(weight) if weight in known else len(known)

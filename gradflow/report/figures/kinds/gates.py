@@ -1,0 +1,117 @@
+"""How far the gates are open, beside the gradient: a figure for each cell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gradflow.report.figures.facets import Grid, Panel, facets, spread
+from gradflow.report.figures.frame import figure
+from gradflow.report.figures.gating import by_gate, entries
+from gradflow.report.figures.lines import X, band
+from gradflow.report.figures.spots import statistics
+from gradflow.report.figures.style import decade_axis, limits, norm_label, whole_axis
+from gradflow.report.figures.traces import Trace, Traces, extent, none_recorded, traces
+from gradflow.report.read.records import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw", "gather"]
+
+MEAN, SPREAD, SATURATED = "gate_mean", "gate_spread", "gate_saturated"
+
+NORMS = ("s", "c", "h")
+"""The gradient that is shown: the first of these that was recorded."""
+
+ACROSS = 4
+"""Settings side by side."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Part(Panel[Traces]):
+    """One of the three panels of a setting."""
+
+    shows: str
+
+
+def gather(run: Run) -> dict[str, list[Traces]]:
+    """Read gates and norms, by a name for each cell."""
+    figures: dict[str, list[Traces]] = {}
+    for one in traces(run, [MEAN, SPREAD, SATURATED, *NORMS]):
+        if one.gates(MEAN):
+            name = re.sub(r"[^a-z0-9]+", "-", one.cell.lower()).strip("-")
+            figures.setdefault(name, []).append(one)
+    if not figures:
+        raise none_recorded(run, "gates", "gates")
+    return figures
+
+
+def draw(found: Sequence[Traces], name: str, x: str) -> Figure:
+    """Draw means, saturated shares and the gradient below each other, a column for a setting."""
+    norm = next((state for state in NORMS if all((state, "") in one.of for one in found)), "")
+    whole = facets(found, ())
+    chosen = spread(whole.panels, ACROSS)
+    rows = [MEAN, SATURATED, *([norm] if norm else [])]
+    panels = [
+        _Part(i, j, panel.spots, shows)
+        for i, shows in enumerate(rows)
+        for j, panel in enumerate(chosen)
+    ]
+    left_out = f"{len(chosen)} of {len(whole.panels)} settings"
+    note = "; ".join(
+        filter(None, [whole.note, left_out if len(chosen) < len(whole.panels) else ""])
+    )
+    titles = tuple(_title(whole, panel) for panel in chosen)
+    blank = tuple(titles[p.column] if p.row == 0 else "" for p in panels)
+    grid = Grid(tuple(panels), blank, (), whole.heading, note)
+    ends = extent([panel.spots[0] for panel in chosen], [(norm, "")])
+
+    def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
+        assert isinstance(one, _Part)
+        whole_axis(ax)
+        ax.set_xlim(-0.02 * one.spots[0].length, 1.02 * one.spots[0].length)
+        ax.set_xlabel(X[x])
+        if one.shows == norm:
+            return _gradient(ax, one.spots[0].of[norm, ""], norm, x, ends)
+        return _openings(ax, one.spots[0], one.shows, x)
+
+    gates = dict.fromkeys(gate for one in found for gate in one.gates(MEAN))
+    notes = [statistics(found), "saturated: below 0.1 or above 0.9"]
+    return figure(grid, panel, notes=notes, height=1.25, keys=entries(gates))
+
+
+def _title(whole: Grid[Traces], panel: Panel[Traces]) -> str:
+    if not whole.rows:
+        return whole.title(panel)
+    return ", ".join([whole.rows[panel.row], whole.titles[panel.column]])
+
+
+def _openings(ax: Axes, shown: Traces, quantity: str, x: str) -> list[str]:
+    """Draw a number in 0..1 of each gate; means with their spread over the units."""
+    for gate in shown.gates(quantity):
+        trace = shown.of[quantity, gate]
+        if quantity == MEAN:
+            wide = shown.of[SPREAD, gate].median
+            trace = Trace(
+                trace.lag, trace.step, trace.median - wide, trace.median, trace.median + wide
+            )
+        band(ax, trace, x, by_gate(gate))
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_yticks([0, 0.5, 1])
+    ax.set_ylabel("opening" if quantity == MEAN else "saturated")
+    return ["opening: mean over the units ± their spread"] if quantity == MEAN else []
+
+
+def _gradient(ax: Axes, trace: Trace, state: str, x: str, ends: tuple[float, float]) -> list[str]:
+    low, high = ends
+    decade_axis(ax, low, high)
+    band(ax, trace, x, {"color": "black", "linestyle": "-"}, low - (high - low) - 4)
+    ax.set_ylabel(norm_label(state))
+    dead = np.isneginf(trace.median).any()
+    return [*limits(ax), *(["a line that ends: exactly 0"] if dead else [])]

@@ -1,0 +1,102 @@
+"""The ways back: what the carrousel brings, and what comes through gates and hidden state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from gradflow.report.figures.facets import Panel, common_ranges, facets
+from gradflow.report.figures.frame import figure
+from gradflow.report.figures.hues import Hue, hue
+from gradflow.report.figures.lines import X, band, decades_over_steps
+from gradflow.report.figures.spots import statistics
+from gradflow.report.figures.style import COLOURS, DASHES, GREY, limits, whole_axis
+from gradflow.report.figures.traces import Key, Traces, extent, none_recorded, traces
+from gradflow.report.read.records import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw", "gather"]
+
+CARROUSEL: Key = ("path_carrousel", "")
+GATES: Key = ("path_gates", "")
+SHARE: Key = ("path_share", "")
+COSINE: Key = ("path_cosine", "")
+
+PARTS = {
+    CARROUSEL: ("the carrousel alone", {"color": COLOURS[0], "linestyle": DASHES[0]}),
+    GATES: ("gates and hidden state", {"color": COLOURS[1], "linestyle": DASHES[1]}),
+}
+
+LABELS = {
+    "share": "share of the carrousel",
+    "cosine": "cosine of the two parts",
+}
+
+
+def gather(run: Run) -> dict[str, list[Traces]]:
+    """Read the parts, the carrousel's share and their cosine: a figure for each."""
+    found = traces(run, [name for name, _ in (CARROUSEL, GATES, SHARE, COSINE)])
+    if not found:
+        raise none_recorded(run, "paths", "paths")
+    figures = {"parts": found, "share": found}
+    agreeing = [one for one in found if np.isfinite(one.of[COSINE].median).any()]
+    return figures | ({"cosine": agreeing} if agreeing else {})
+
+
+def draw(found: Sequence[Traces], name: str, x: str) -> Figure:
+    """Draw both parts, a panel for each cell; or their share or cosine, coloured by cell."""
+    if name == "parts":
+        return _parts(found, x)
+    shown = hue(found)
+    grid = facets(found, {shown.axis})
+
+    def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
+        return _ratio(ax, one.spots, shown, name, x)
+
+    return figure(grid, panel, shown, [statistics(found), _meaning(name)])
+
+
+def _parts(found: Sequence[Traces], x: str) -> Figure:
+    grid = facets(found, ())
+    ranges = common_ranges(grid, lambda spots: extent(spots, PARTS))
+
+    def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
+        floor = decades_over_steps(
+            ax, ranges[one], x, r"parts of $\Vert\,\partial L\,/\,\partial c_k\Vert$"
+        )
+        notes = limits(ax)
+        for key, (_, line) in PARTS.items():
+            trace = one.spots[0].of[key]
+            band(ax, trace, x, line, floor)
+            if np.isneginf(trace.median).all():
+                notes.append(f"{one.spots[0].cell}: nothing comes through gates")
+        return notes
+
+    keys = [(Line2D([], [], **line), label) for label, line in PARTS.values()]
+    meaning = "c is the cell state, or h where there is no other"
+    return figure(grid, panel, notes=[statistics(found), meaning], keys=keys)
+
+
+def _ratio(ax: Axes, spots: Sequence[Traces], shown: Hue, name: str, x: str) -> list[str]:
+    """Draw numbers between −1 or 0 and 1."""
+    for one in spots:
+        band(ax, one.of[f"path_{name}", ""], x, shown.line(shown.key(one)))
+    if name == "cosine":
+        ax.axhline(0, color=GREY, linewidth=0.5, zorder=0.5)
+    ax.set_ylim(-0.04 if name == "share" else -1.08, 1.04 if name == "share" else 1.08)
+    whole_axis(ax)
+    ax.set_xlabel(X[x])
+    ax.set_ylabel(LABELS[name])
+    return []
+
+
+def _meaning(name: str) -> str:
+    if name == "cosine":
+        return "1: the parts add up, −1: they cancel"
+    return "1: all error comes back by the carrousel, 0: all comes through gates and hidden state"

@@ -1,0 +1,173 @@
+"""What truncated BPTT leaves out: the error of the gradients by k2, and of the flow by lag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from gradflow.core.quantity import Quantity, Result
+from gradflow.core.typing import Array
+from gradflow.report.figures.data import HIGH, LOW
+from gradflow.report.figures.facets import Panel, common_ranges, facets
+from gradflow.report.figures.frame import figure
+from gradflow.report.figures.hues import hue
+from gradflow.report.figures.lines import band, decades_over_steps
+from gradflow.report.figures.spots import Place, Spot, statistics
+from gradflow.report.figures.style import (
+    DASHES,
+    decade_axis,
+    length_axis,
+    limits,
+    norm_label,
+    ramp,
+)
+from gradflow.report.figures.traces import Trace, condense, none_recorded, pools, split
+from gradflow.report.read.records import Run, quantile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Cut", "Errors", "draw", "gather"]
+
+ROUNDING = -12.0
+"""log10 of the error below which gradients differ by rounding alone."""
+
+ERROR, PREFIX = "truncation_error", "truncated_"
+
+EXACT: dict[str, Any] = {"color": "black", "linestyle": DASHES[1], "linewidth": 1.4}
+
+
+@dataclass(frozen=True)
+class Errors(Spot):
+    """log10 of the relative error of all parameters' gradients by k2, over seeds."""
+
+    k2: tuple[int, ...]
+    low: Array
+    median: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class Cut(Spot):
+    """The norms of the exact flow, and of the truncated one for each k2."""
+
+    exact: Trace
+    of: dict[int, Trace]
+
+
+def gather(run: Run) -> dict[str, list[Errors] | list[Cut]]:
+    """Read the errors, a figure, and the flow, a figure for each state."""
+    errors: list[Errors] = []
+    cuts: dict[str, list[Cut]] = {}
+    for group, length, results in pools(run, lambda _: True):
+        if ERROR not in results[0]:
+            continue
+        k2 = tuple(int(k) for k in results[0][ERROR].coords["k2"])
+        spot = (group.cell, length, group.axes)
+        with np.errstate(divide="ignore"):
+            every = np.log10(np.stack([result[ERROR].values for result in results]))
+        every[every < ROUNDING] = -np.inf
+        low, median, high = (quantile(every, q) for q in (LOW, 0.5, HIGH))
+        errors.append(Errors(*spot, (0, "forward"), len(results), 1, k2, low, median, high))
+        for state in [name for name in results[0] if PREFIX + name in results[0]]:
+            for place, (exact, of, sequences) in _flows(results, state, k2, length).items():
+                one = Cut(*spot, place, len(results), sequences, exact, of)
+                cuts.setdefault(state, []).append(one)
+    if not errors:
+        raise none_recorded(run, "truncation", "truncated gradients")
+    return {"error": errors, **cuts}
+
+
+def draw(found: Sequence[Errors] | Sequence[Cut], name: str, x: str) -> Figure:
+    """Draw the error by k2, coloured by cell; or a state's flow, a panel for each cell."""
+    if name == "error":
+        return _errors([one for one in found if isinstance(one, Errors)])
+    cuts = [one for one in found if isinstance(one, Cut)]
+    grid = facets(cuts, ())
+    ranges = common_ranges(grid, _range)
+    several = sorted({k2 for one in cuts for k2 in one.of})
+
+    def panel(ax: Axes, one: Panel[Cut]) -> list[str]:
+        floor = decades_over_steps(ax, ranges[one], x, norm_label(name))
+        (shown,) = one.spots
+        for k2, trace in shown.of.items():
+            along = trace.lag if x == "lag" else trace.step
+            alive = np.isfinite(trace.median)
+            ax.plot(along[alive], trace.median[alive], **_line(k2, several))
+        band(ax, shown.exact, x, EXACT, floor)
+        return limits(ax)
+
+    keys = [(Line2D([], [], **_line(k2, several)), f"k2 = {k2}") for k2 in several]
+    notes = [statistics(cuts), "a line that ends: exactly 0 from there on"]
+    return figure(grid, panel, notes=notes, keys=[(Line2D([], [], **EXACT), "exact"), *keys])
+
+
+def _errors(found: Sequence[Errors]) -> Figure:
+    shown = hue(found)
+    grid = facets(found, {shown.axis})
+    several = sorted({k2 for one in found for k2 in one.k2})
+    ends = np.concatenate([part for one in found for part in (one.low, one.high)])
+    ends = ends[np.isfinite(ends)]
+    low, high = (float(ends.min()), float(ends.max())) if ends.size else (0.0, 0.0)
+
+    def panel(ax: Axes, one: Panel[Errors]) -> list[str]:
+        decade_axis(ax, low, max(high, 0.0))
+        length_axis(ax, several)
+        ax.set_xlabel("$k_2$, steps back")
+        ax.set_ylabel("relative error of the gradients")
+        dead = False
+        for spot in one.spots:
+            line = shown.line(shown.key(spot))
+            alive = np.isfinite(spot.median)
+            dead |= not alive.all()
+            along = np.array(spot.k2)[alive]
+            bottom, top = (np.maximum(y[alive], low - 9) for y in (spot.low, spot.high))
+            ax.fill_between(along, bottom, top, color=line["color"], alpha=0.16, linewidth=0)
+            ax.plot(along, spot.median[alive], marker="o", ms=2.5, **line)
+        return ["a line that ends: no error beyond rounding"] if dead else []
+
+    return figure(grid, panel, shown, [statistics(found)])
+
+
+def _flows(
+    results: Sequence[Result], state: str, k2: Sequence[int], length: int
+) -> dict[Place, tuple[Trace, dict[int, Trace], int]]:
+    """Pool exact and truncated norms of a state over seeds and sequences, by place."""
+    pooled: dict[tuple[Place, int], list[Array]] = {}
+    grids: dict[Place, tuple[Array, Array]] = {}
+    for result in results:
+        cut = result[PREFIX + state]
+        layers = [(0, result[state])]
+        layers += [
+            (k, Quantity(state, cut.dims[1:], values, cut.coords, cut.unit))
+            for k, values in zip(k2, cut.values, strict=True)
+        ]
+        for k, quantity in layers:
+            for place, _, lag, step, values in split(quantity, length):
+                pooled.setdefault((place, k), []).append(values)
+                grids[place] = (lag, step)
+    return {
+        place: (
+            condense(*grid, pooled[place, 0]),
+            {k: condense(*grid, pooled[place, k]) for k in k2},
+            len(pooled[place, 0][0]),
+        )
+        for place, grid in grids.items()
+    }
+
+
+def _line(k2: int, several: Sequence[int]) -> dict[str, Any]:
+    colours, scale = ramp([0.0, float(len(several))])
+    return {"color": colours(scale(several.index(k2))), "linewidth": 0.9}
+
+
+def _range(spots: Sequence[Cut]) -> tuple[float, float]:
+    exact = [y for one in spots for y in (one.exact.low, one.exact.median, one.exact.high)]
+    values = np.concatenate([*exact, *(t.median for one in spots for t in one.of.values())])
+    values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)

@@ -1,0 +1,1 @@
+"""What stored results say: curves, rates, verdicts, explanations."""

@@ -1,0 +1,225 @@
+"""Any recorded quantity as a small table: what an experiment asked for beyond norms, to look at.
+
+The last axis of the quantity lies along the columns: lags back from the last loss and vectors (0 or
+1, 2, 5, 10, … of those recorded, and the last), steps of a flow map, gates. Every other axis makes
+rows. Numbers are medians over sequences, then over seeds, NaN left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gradflow.core.quantity import Quantity, Result
+from gradflow.core.typing import Array
+from gradflow.errors import UserError
+from gradflow.report.format import EXACT_ZERO, axis_names, number, plain, setting
+from gradflow.report.read.records import Run
+from gradflow.report.read.rows import longest
+
+__all__ = ["Digest", "Line", "as_data", "digest", "print_digest"]
+
+FEW = 5
+"""Rows at most of an axis without names (steps, loss steps)."""
+
+MANY = 12
+"""Columns at most of a flow map."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: where it belongs, and a number for each column that it has."""
+
+    labels: dict[str, str]
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A quantity of a run: its name, its unit, what the columns count, and the rows."""
+
+    quantity: str
+    unit: str
+    along: str
+    lines: tuple[Line, ...]
+
+
+def digest(run: Run, name: str) -> Digest:
+    """Gather a quantity at the greatest length of each cell and setting.
+
+    Raises
+    ------
+    UserError
+        If no point has recorded it.
+    """
+    lines: list[Line] = []
+    known: dict[str, None] = {}
+    found: Quantity | None = None
+    for group in longest(run):
+        results: list[Result] = [run.result(point) for point in group.points]
+        known.update(dict.fromkeys(results[0]))
+        if name not in results[0]:
+            continue
+        found = results[0][name]
+        front = {"cell": group.cell.replace("(", " (", 1)} | {
+            path: setting(v) for path, v in group.axes.items()
+        }
+        lines += [
+            Line(front | place, values) for place, values in _reduced([r[name] for r in results])
+        ]
+    if found is None:
+        raise UserError(
+            f"{run.name}: no quantity {name!r} was recorded; there is {', '.join(sorted(known))}\n"
+            "  fix: ask for it under `record` and run again"
+        )
+    dims = [dim for dim in found.dims if dim != "sequence"]
+    along = dims[-1] if dims else ""
+    if along == "step" and "lag" in found.coords:
+        along = "lag"
+    return Digest(name, found.unit, along, tuple(lines))
+
+
+def print_digest(shown: Digest, title: str, console: Console | None = None) -> None:
+    """Print it, and a note on what the numbers are."""
+    console = console or Console()
+    if len({line.labels["cell"] for line in shown.lines}) == 1:
+        title = f"{title} · {shown.lines[0].labels['cell']}"
+    ascii_only = not console.encoding.lower().startswith("utf")
+
+    def write(text: str) -> Text:
+        return Text(plain(text) if ascii_only else text)
+
+    made = Table(
+        box=box.ASCII2 if ascii_only else box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
+    every = {label: None for line in shown.lines for label in line.labels}
+    labels = [label for label in every if _tells(label, shown.lines)]
+    columns = list({column: None for line in shown.lines for column in line.values})
+    if all(map(str.isdigit, columns)):
+        columns.sort(key=int)
+    names = axis_names(labels)
+    for label in labels:
+        made.add_column(write(names[label]))
+    for column in columns:
+        made.add_column(write(column), justify="right")
+    for line in shown.lines:
+        cells = [_cell(line.values.get(column), shown.unit) for column in columns]
+        made.add_row(*(write(line.labels.get(label, "")) for label in labels), *map(write, cells))
+    by = f" by {shown.along}" if shown.along else ""
+    console.print(write(f"{title} · {shown.quantity}{by}"), style="bold")
+    console.print(made)
+    unit = {"1": "", "log10": "log10; "}.get(shown.unit, f"{shown.unit}; ")
+    console.print(write(f"{unit}medians over sequences, then over seeds."), style="dim")
+
+
+def as_data(shown: Digest) -> dict[str, Any]:
+    """Return it as plain data; what is infinite or undefined is a text."""
+    return {
+        "quantity": shown.quantity,
+        "unit": shown.unit,
+        "along": shown.along,
+        "rows": [
+            {
+                **line.labels,
+                "values": {
+                    column: value if np.isfinite(value) else str(value)
+                    for column, value in line.values.items()
+                },
+            }
+            for line in shown.lines
+        ],
+    }
+
+
+def _reduced(seeds: Sequence[Quantity]) -> list[tuple[dict[str, str], dict[str, float]]]:
+    """Rows of a quantity: labels, and medians by column."""
+    first = seeds[0]
+    where = first.dims.index("sequence") if "sequence" in first.dims else None
+    each = [q.values if where is None else _median(q.values, where) for q in seeds]
+    values = _median(np.stack(each), 0)
+    dims = [dim for dim in first.dims if dim != "sequence"]
+    if not dims:
+        return [({}, {"value": float(values)})]
+    rows = []
+    for place in np.ndindex(values.shape[:-1]):
+        picked = zip(dims[:-1], place, values.shape, strict=False)
+        if not all(i in _few(dim, size, FEW) for dim, i, size in picked):
+            continue
+        at = {
+            dim: _label(first, dim, i)
+            for dim, i, size in zip(dims[:-1], place, values.shape, strict=False)
+            if size > 1
+        }
+        columns = _columns(first, dims, place, values.shape[-1])
+        rows.append((at, {label: float(values[place][i]) for label, i in columns.items()}))
+    return rows
+
+
+def _columns(one: Quantity, dims: list[str], place: tuple[int, ...], size: int) -> dict[str, int]:
+    """Index of each column by its label."""
+    if dims[-1] == "step" and "lag" in one.coords:
+        lags = np.atleast_2d(one.coords["lag"])
+        way = place[dims.index("direction")] if "direction" in dims else 0
+        lag = lags[way if len(lags) > 1 else 0]
+        return {str(lag[i]): i for i in _spaced(lag)}
+    if dims[-1] == "vector":
+        return {str(i + 1): i for i in _spaced(np.arange(1, size + 1))}
+    return {_label(one, dims[-1], i): i for i in _few(dims[-1], size, MANY)}
+
+
+def _spaced(along: Array) -> list[int]:
+    """Indices of the numbers closest to 0, 1, 2, 5, 10, … and of the last, ascending."""
+    top = int(along.max())
+    wanted = [0, *(m * 10**e for e in range(len(str(top))) for m in (1, 2, 5)), top]
+    chosen = {int(np.abs(along - each).argmin()) for each in wanted if each <= top}
+    return sorted(chosen, key=lambda i: int(along[i]))
+
+
+def _few(dim: str, size: int, most: int) -> list[int]:
+    """All of an axis with names; of one without end, about evenly spaced ones."""
+    if dim in ("layer", "direction", "gate") or size <= most:
+        return list(range(size))
+    return sorted({round(i) for i in np.linspace(0, size - 1, most)})
+
+
+def _label(one: Quantity, dim: str, index: int) -> str:
+    if dim in one.coords:
+        return str(np.asarray(one.coords[dim])[index])
+    return str(index)
+
+
+def _median(values: Array, axis: int) -> Array:
+    """The median of what is a number; NaN where nothing is."""
+    ordered = np.sort(np.moveaxis(values, axis, 0), axis=0)
+    count = np.sum(~np.isnan(ordered), axis=0, keepdims=True)
+    low, high = (np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(ordered) - 1))
+    a, b = (np.take_along_axis(ordered, i, axis=0)[0] for i in (low, high))
+    middle: Array = np.where(a == b, a, (a + b) / 2)
+    return middle
+
+
+def _tells(label: str, lines: Sequence[Line]) -> bool:
+    return len({line.labels.get(label) for line in lines}) > 1
+
+
+def _cell(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    if np.isnan(value):
+        return "–"
+    if unit != "log10":
+        return number(value)
+    return EXACT_ZERO if value == -np.inf else number(value) if np.isinf(value) else _log(value)
+
+
+def _log(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")

@@ -1,0 +1,61 @@
+"""The lines of the closing table: a summary for each point of a sweep, its seeds together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gradflow.core.quantity import Result
+from gradflow.report.format import setting
+from gradflow.report.read.rates import Summary, summarise
+from gradflow.report.read.records import Group, Run, default_state, groups, length_of
+
+__all__ = ["Row", "longest", "rows", "rows_with_results"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the closing table: a point of the sweep, its seeds together, and a summary."""
+
+    cell: str
+    length: int
+    axes: Mapping[str, Any]
+    summary: Summary
+
+
+def rows(run: Run, state: str | None = None, *, every: bool = False) -> list[Row]:
+    """Summarise a run: of each cell and setting the greatest length, or `every` length.
+
+    Points that did not record `state` (only an LSTM has a ``c``) have no row.
+    """
+    return [row for _, row, _ in rows_with_results(run, state, every=every)]
+
+
+def rows_with_results(
+    run: Run, state: str | None = None, *, every: bool = False
+) -> Iterator[tuple[Group, Row, list[Result]]]:
+    """Yield the rows of `rows` with the points and the results that they stand for."""
+    state = default_state(run, state)
+    for group in groups(run) if every else longest(run):
+        results = [run.result(point) for point in group.points]
+        if state not in results[0]:
+            continue
+        length = length_of(group.points[0], results[0])
+        for one in summarise(results, state):
+            yield group, Row(group.cell, length, group.axes, one), results
+
+
+def longest(run: Run) -> list[Group]:
+    """Choose, among groups equal in all but length, the one of the greatest."""
+    best: dict[tuple[str, ...], Group] = {}
+    for group in groups(run):
+        key = (group.cell, *map(setting, group.axes.values()))
+        if key not in best or _reach(group) >= _reach(best[key]):
+            best[key] = group
+    return list(best.values())
+
+
+def _reach(group: Group) -> float:
+    return math.inf if group.length is None else group.length

@@ -28,10 +28,10 @@ def advise(
     ] = False,
 ) -> None:
     """Find the gain or bias that keeps the far end within one decade of the loss end."""
+    from gradflow.advice import table as words
     from gradflow.advice.advise import advise as search
     from gradflow.experiment.config import load_config
     from gradflow.experiment.workers.choice import workers
-    from gradflow.report.tables import advice as words
 
     experiment = load_config(config, overrides or ())
     with line("advise", quiet=quiet) as at:
@@ -49,7 +49,7 @@ def advise(
     else:
         show_advice(found, experiment)
     if plot is not None:
-        from gradflow.report.figures.kinds.advice import draw_advice
+        from gradflow.advice.figure import draw_advice
 
         for path in draw_advice(found, plot):
             say(str(path))

@@ -93,7 +93,7 @@ def show_reasons(explained: Sequence[Explanation], compared: Sequence[Comparison
 
 def show_advice(advice: Sequence[Advice], experiment: Experiment) -> None:
     """Write the table of advice to stdout."""
-    from gradflow.report.tables.advice import print_advice
+    from gradflow.advice.table import print_advice
 
     with piped():
         print_advice(advice, experiment, _console())

@@ -17,13 +17,13 @@ import gradflow
 from gradflow.advice.advise import Advice, advise
 from gradflow.advice.knobs import knobs
 from gradflow.advice.search import BISECTIONS, Trial, trial, turn
+from gradflow.advice.table import note, print_advice
 from gradflow.cli import app
 from gradflow.core import cells
 from gradflow.core.cells import CEC
 from gradflow.errors import GradflowError, NumericalError, UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.report.read.rates import STEADY
-from gradflow.report.tables.advice import note, print_advice
 
 CONFIG = """\
 name: small

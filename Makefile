@@ -1,7 +1,8 @@
-# make run    the quickstart: measure, table, figures
-# make test   the tests with coverage, then the regression gate
-# make check  lint, format, types
-# make bench  the benchmarks, with their peers in an environment of their own
+# make run          the quickstart: measure, table, figures
+# make test         the tests with coverage, then the regression gate
+# make test-extras  the tests against torch, keras, onnx and a browser, in an environment of their own
+# make check        lint, format, types
+# make bench        the benchmarks, with their peers in an environment of their own
 #
 # make run PYTHON=python3.12   chooses the interpreter
 
@@ -11,13 +12,14 @@
 PYTHON = python3
 VENV = .venv
 BENCH = .venv-bench
+EXTRAS = .venv-extras
 PYTEST_FLAGS = -n auto
 BENCH_FLAGS =
 
 PIP = bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test check bench clean
+.PHONY: run test test-extras check bench clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/gradflow run configs/quickstart.yaml
@@ -26,6 +28,10 @@ run: $(VENV)/.run
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --cov --cov-report=term $(PYTEST_FLAGS)
 	$(VENV)/bin/gradflow check configs/regression.yaml
+
+test-extras: $(EXTRAS)/.extras
+	command -v chromium || { apt-get update -qq && apt-get install -y -qq chromium; }
+	GRADFLOW_NO_SKIPS=1 $(EXTRAS)/bin/python -m pytest -m extras $(PYTEST_FLAGS)
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -36,7 +42,7 @@ bench: $(BENCH)/.bench
 	$(BENCH)/bin/python -m benchmarks $(BENCH_FLAGS)
 
 clean:
-	rm -rf $(VENV) $(BENCH) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(EXTRAS) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +56,13 @@ $(VENV)/.run: $(SOURCES) $(VENV)/bin/python
 
 $(VENV)/.dev: $(SOURCES) $(VENV)/.run
 	$(VENV)/$(PIP) -e '.[dev,parquet,dask]'
+	touch $@
+
+$(EXTRAS)/bin/python:
+	$(PYTHON) -m venv $(EXTRAS)
+
+$(EXTRAS)/.extras: $(SOURCES) $(EXTRAS)/bin/python
+	$(EXTRAS)/$(PIP) -e '.[dev,parquet,dask,peers]'
 	touch $@
 
 $(BENCH)/.bench: $(SOURCES) $(BENCH)/bin/python

@@ -136,3 +136,22 @@ def test_a_wrong_cell_of_ones_own_fails(target: str, tmp_path: Path) -> None:
     assert row.rstrip().endswith("fails")
     reason = "complex step: error" if "cells" in target else "ModuleNotFoundError"
     assert reason in " ".join(table.split())
+
+
+def test_no_page_or_message_names_another_project() -> None:
+    """On the package index `gradflow` is somebody else's; ours is gradflow-rnn."""
+    wrong = re.compile(r"pip install [^\n]*?(?<![\w/.-])'?gradflow(?!-rnn)\b|\bgradflow\[")
+    kinds = ("*.py", "*.md", "*.yml", "*.yaml", "*.toml")
+    listed = subprocess.run(["git", "ls-files", *kinds], cwd=ROOT, capture_output=True, text=True)
+    files = [ROOT / line for line in listed.stdout.splitlines()] or [
+        README,
+        *ROOT.glob("docs/*.md"),
+    ]
+    found = [
+        f"{file.name}: {match[0]}"
+        for file in files
+        if file != Path(__file__)
+        for match in [wrong.search(file.read_text("utf-8"))]
+        if match
+    ]
+    assert not found

@@ -22,6 +22,7 @@ from gradflow.experiment.models.weights import read
 from tests.flow import norms, unit
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.extras
 
 H, F, STEPS, COLUMNS = 5, 3, 30, 4
 DECADES = 1e-9

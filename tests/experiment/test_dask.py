@@ -87,5 +87,5 @@ def test_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UserError, match=r"gradflow\[dask\]"):
+    with pytest.raises(UserError, match=r"gradflow-rnn\[dask\]"):
         workers(dask="tcp://127.0.0.1:9")(measure).run(bundles(), lambda _: None)

@@ -274,6 +274,7 @@ def entry(dtype="F32", shape=(2,), begin=0, end=8):
     return {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 def test_files_of_the_safetensors_package(tmp_path, dtype):
     package = pytest.importorskip("safetensors.numpy")

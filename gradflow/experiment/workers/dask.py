@@ -40,7 +40,8 @@ class DaskExecutor:
             from distributed import Client, as_completed
         except ImportError as error:
             raise UserError(
-                "--dask needs Dask\n  fix: pip install 'gradflow[dask]', here and on the workers"
+                "--dask needs Dask\n"
+                "  fix: pip install 'gradflow-rnn[dask]', here and on the workers"
             ) from error
         try:
             client: Any = Client(self.address, timeout=CONNECT, set_as_default=False)  # type: ignore[no-untyped-call]  # so in its package

@@ -84,7 +84,7 @@ def _parquet(run: Run, path: Path) -> int:
     except ModuleNotFoundError as error:
         raise UserError(
             "export to parquet needs pyarrow, which is not installed\n"
-            "  fix: pip install 'gradflow[parquet]', or export --to csv"
+            "  fix: pip install 'gradflow-rnn[parquet]', or export --to csv"
         ) from error
     names = columns(run)
     axes = [_kind(run, axis) for axis in swept(run)]

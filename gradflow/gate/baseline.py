@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from gradflow.errors import NoBaselineError, UserError
 from gradflow.experiment.store.files import write_atomic
@@ -48,14 +51,30 @@ def read_baseline(path: Path) -> dict[str, Case]:
                 f"{path} is a baseline of format {content['format']}, this is format {FORMAT}\n"
                 "  fix: write it anew with gradflow baseline"
             )
-        return {name: Case.from_json(fields) for name, fields in content["cases"].items()}
+        cases = content["cases"].items()
     except FileNotFoundError as error:
         raise NoBaselineError(f"there is no baseline {path}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise UserError(
-            f"{path} is not a baseline ({type(error).__name__}: {error})\n"
-            "  fix: restore it, or write it anew with gradflow baseline"
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _broken(path, f"{type(error).__name__}: {error}") from error
+    return {name: _case(path, name, fields) for name, fields in cases}
+
+
+def _case(path: Path, name: str, fields: Any) -> Case:
+    try:
+        return Case.from_json(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _broken(path, f"{name}: {where}: {first['msg']}") from None
+    except (ValueError, OverflowError) as error:
+        raise _broken(path, f"{name}: {error}") from None
+
+
+def _broken(path: Path, problem: str) -> UserError:
+    return UserError(
+        f"{path} is not a baseline ({problem})\n"
+        "  fix: restore it, or write it anew with gradflow baseline"
+    )
 
 
 def write_baseline(path: Path, cases: Mapping[str, Case]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from gradflow.core.quantity import Result
 from gradflow.core.typing import Array
@@ -80,17 +81,39 @@ class Case:
         return json.dumps(fields, sort_keys=True, allow_nan=False)
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Case:
-        """Read what `as_json` wrote."""
-        return cls(
-            kind=str(fields["class"]),
-            lags=tuple(map(int, fields["lags"])),
-            values=tuple(map(float, fields["log10"])),
-            slope=_maybe(fields["slope"]),
-            low=_maybe(fields["low"]),
-            high=_maybe(fields["high"]),
-            slack=_maybe(fields.get("ill_conditioned", {}).get("slope_within")),
-        )
+    def from_json(cls, fields: Any) -> Case:
+        """Read what `as_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If a field is missing, of another type, or contradicts another one.
+        """
+        line = _Line.model_validate(fields)
+        if len(line.lags) != len(line.log10) or sorted(set(line.lags)) != list(line.lags):
+            raise ValueError("lags have to ascend, with one value of log10 each")
+        slack = line.ill_conditioned.slope_within if line.ill_conditioned else None
+        return cls(line.kind, line.lags, line.log10, line.slope, line.low, line.high, slack)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _IllConditioned(_Strict):
+    slope_within: float = Field(gt=0, allow_inf_nan=False)
+
+
+class _Line(_Strict):
+    """A case in the file. What is not finite is let in: it differs from what is."""
+
+    kind: str = Field(alias="class")
+    lags: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    log10: tuple[float, ...]
+    slope: float | None
+    low: float | None
+    high: float | None
+    ill_conditioned: _IllConditioned | None = None
 
 
 @dataclass(frozen=True)
@@ -176,7 +199,3 @@ def _mean(column: Array) -> float:
 
 def _rounded(value: Any) -> float:
     return round(float(value), DIGITS) + 0.0
-
-
-def _maybe(value: Any) -> float | None:
-    return None if value is None else float(value)

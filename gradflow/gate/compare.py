@@ -133,6 +133,9 @@ def compare_case(name: str, expected: Case, measured: Case, tolerance: float) ->
         )
         return Finding(name, "class", reason)
     limit = tolerance if expected.slack is None else expected.slack
+    other = [one for one in _differences(name, expected, measured) if one.kind == "class"]
+    if other:
+        return other[0]
     found = [one for one in _differences(name, expected, measured) if abs(one.difference) > limit]
     at_lags = [one for one in found if one.lag is not None]
     worst = max(at_lags or found, key=lambda one: abs(one.difference), default=None)
@@ -184,17 +187,23 @@ def _difference(
     lag: int | None = None,
     weight: int = 1,
 ) -> Finding:
-    """Compare two numbers of one class; what neither case has does not differ."""
-    difference = 0.0 if a == b or a is None or b is None else (b - a) * weight
+    """Compare two numbers; a class of its own is what is no number, not finite, or not there."""
+    same = _class(a) == _class(b)
+    finite = _class(a) == "finite"
+    difference = ((b or 0.0) - (a or 0.0)) * weight if finite else 0.0
     return Finding(
         case=name,
-        kind="vanishing" if difference < 0 else "exploding",
+        kind="class" if not same else "vanishing" if difference < 0 else "exploding",
         reason=f"{where}: {a} in the baseline, {b} now",
-        difference=difference,
+        difference=difference if same else math.inf,
         lag=lag,
         expected=a,
         measured=b,
     )
+
+
+def _class(number: float | None) -> str:
+    return "none" if number is None else "finite" if math.isfinite(number) else str(number)
 
 
 def _broken(assertion: AssertConfig, one: Series) -> Iterator[Finding]:

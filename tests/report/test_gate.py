@@ -112,6 +112,17 @@ def test_a_change_of_class_fails_by_itself(value: float) -> None:
     assert only(a_case(quantity), a_case(quantity)) is None
 
 
+@pytest.mark.parametrize("field", ["values", "slope", "low", "high"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, None])
+def test_what_is_no_number_in_a_baseline_fails(field: str, value: float | None) -> None:
+    """NaN is larger than no tolerance: it has to be a class of its own."""
+    good = a_case()
+    wrong: Any = (value, *good.values[1:]) if field == "values" else value
+    found = only(replace(good, **{field: wrong}), good, tolerance=100.0)
+    assert found is not None
+    assert found.kind == "class"
+
+
 def test_all_zeros_are_a_class() -> None:
     zeros = a_case(norms(np.full((1, 1, 2, 9), -np.inf)))
     assert (zeros.kind, zeros.slope, zeros.low) == ("-inf", None, None)
@@ -226,6 +237,13 @@ def test_no_baseline(tmp_path: Path) -> None:
         read_baseline(tmp_path / "x.json")
 
 
+def written(**changes: Any) -> str:
+    """A baseline of one case with some fields changed."""
+    fields = {"class": "finite", "lags": [0, 1, 2], "log10": [0.0, -1.0, -2.0]}
+    fields |= {"slope": -1.0, "low": -2.0, "high": 0.0}
+    return json.dumps({"format": 1, "cases": {"a": fields | changes}})
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -236,6 +254,19 @@ def test_no_baseline(tmp_path: Path) -> None:
         '{"format": 9, "cases": {}}',
         '{"format": 1, "cases": {"a": 3}}',
         '{"format": 1, "cases": {"a": {"class": "finite"}}}',
+        "[" * 100_000,
+        written(lags=[0, 2]),
+        written(lags=[0, 2, 2]),
+        written(lags=[], log10=[]),
+        written(log10=[0.0, "much", 1.0]),
+        written(slope=int("9" * 400)),
+        written(high="x"),
+        written(extra=1),
+        written(ill_conditioned={"slope_within": None}),
+        written(ill_conditioned={"slope_within": math.inf}),
+        written(ill_conditioned={"slope_within": math.nan}),
+        written(ill_conditioned={"slope_within": 0}),
+        written(ill_conditioned={}),
     ],
 )
 def test_what_is_no_baseline(tmp_path: Path, text: str) -> None:

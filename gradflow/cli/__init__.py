@@ -47,7 +47,8 @@ def gradflow(
     """Measure how error flows back through recurrent networks.
 
     Exit codes: 0 fine, 1 the gate found a regression or a cell is not right, 2 the input is wrong,
-    3 a point failed or an internal error, 4 no baseline or nothing compared, 130 interrupted.
+    3 a point failed or an internal error, 4 no baseline or nothing compared, 130 interrupted
+    (143 and 129: by SIGTERM and SIGHUP).
     """
 
 

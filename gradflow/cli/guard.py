@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
+import signal
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import ParamSpec
 
 import typer
 
 from gradflow.cli.screen import say
-from gradflow.errors import GradflowError
+from gradflow.errors import GradflowError, UserError
 
 __all__ = ["guarded", "tracing"]
 
 P = ParamSpec("P")
 
-INTERNAL, INTERRUPTED = 3, 130
+INTERNAL = 3
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # SIGINT is KeyboardInterrupt already
+
+PLACES = {
+    errno.ENOSPC: "the disk is full\n  fix: make room and run again; what is finished is kept",
+    errno.EDQUOT: "the quota is used up\n  fix: make room and run again; what is finished is kept",
+    errno.EIO: "the disk reports an error\n  fix: look at the disk; what is finished is kept",
+}
+"""The machine's trouble: exit code 3, as for whatever else goes wrong while running."""
+
+WRONG = {
+    errno.EACCES: "you may not write or read there\n  fix: name a place that you may use",
+    errno.EPERM: "you may not write or read there\n  fix: name a place that you may use",
+    errno.EROFS: "this file system is read-only\n  fix: name a place that can be written",
+    errno.ENOTDIR: "a part of this path is a file, not a folder\n  fix: name a folder",
+    errno.EEXIST: "there is a file where a folder belongs\n  fix: name a folder",
+    errno.EISDIR: "this is a folder\n  fix: name a file",
+    errno.ENOENT: "there is no such file or folder\n  fix: make the folder, or check the path",
+    errno.ELOOP: "these links lead in a circle\n  fix: name another place",
+    errno.ENAMETOOLONG: "this name is too long for the file system\n  fix: shorten it",
+}
+"""The user's: exit code 2."""
+
+
+class _Stopped(BaseException):
+    """A signal that asks the program to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def tracing() -> bool:
@@ -31,30 +67,54 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            with _stoppable():
+                command(*args, **kwargs)
         except typer.Exit:
             raise
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, _Stopped) as error:
             say("interrupted; what is finished is kept")
-            raise typer.Exit(INTERRUPTED) from error
-        except GradflowError as error:
-            say(f"gradflow: {error}")
-            _trace()
-            raise typer.Exit(error.exit_code) from error
+            raise typer.Exit(128 + getattr(error, "number", signal.SIGINT)) from error
         except Exception as error:
-            say(f"gradflow: internal error: {type(error).__name__}: {_line(error)}")
-            if not tracing():
-                say("  GRADFLOW_TRACEBACK=1 shows where it comes from")
-            _trace()
-            raise typer.Exit(INTERNAL) from error
+            text, code = _explained(error)
+            say(f"gradflow: {text}")
+            if tracing():
+                say(traceback.format_exc().rstrip())
+            raise typer.Exit(code) from error
 
     return wrapper
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _explained(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    if isinstance(error, GradflowError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError) and error.errno in PLACES | WRONG:
+        where = f"{error.filename}: " if error.filename else ""
+        code = INTERNAL if error.errno in PLACES else UserError.exit_code
+        return where + (PLACES | WRONG)[error.errno], code
+    text = f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"
+    return text + ("" if tracing() else "\n  GRADFLOW_TRACEBACK=1 shows where it comes from"), 3
 
 
-def _trace() -> None:
-    if tracing():
-        say(traceback.format_exc().rstrip())
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let the signals that end a process unwind it first, so that what runs beside it ends, too.
+
+    A signal that is ignored stays so: ``nohup`` ignores SIGHUP.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears signals
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler == signal.SIG_DFL:
+            signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _Stopped(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -42,8 +43,10 @@ WIDE = 160
 
 
 def say(text: str) -> None:
-    """Write words to stderr."""
-    typer.echo(text, err=True)
+    """Write words to stderr, if there is one; what would not show is escaped."""
+    shown = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    with contextlib.suppress(OSError, ValueError):  # closed or full: the exit code still speaks
+        typer.echo(shown, err=True)
 
 
 def emit(text: str) -> None:

@@ -1,0 +1,117 @@
+"""What ends a command from outside, and where its words go."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gradflow.cli.guard import PLACES, WRONG
+from tests.cli.test_cli import call
+
+LONG = """
+model: {cell: rnn, hidden: 64}
+inputs: {kind: noise, sequences: 8}
+sweep: {length: [20000, 20001, 20002, 20003], seed: 4}
+"""
+
+
+def start(where: Path, *words: str, **options: object) -> subprocess.Popen[str]:
+    (where / "long.yaml").write_text(LONG)
+    return subprocess.Popen(
+        [*words, sys.executable, "-m", "gradflow", "run", "long.yaml", "-j", "2"],
+        cwd=where,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,  # type: ignore[call-overload]
+    )
+
+
+def await_results(where: Path) -> None:
+    for _ in range(600):
+        if list(where.glob("results/long/points/*.npz")):
+            return
+        time.sleep(0.1)
+    pytest.fail("no point was measured")
+
+
+def await_nobody(session: int) -> bool:
+    """Whether all processes of a session are gone soon."""
+    for _ in range(50):
+        alive = subprocess.run(["pgrep", "-s", str(session)], capture_output=True, check=False)
+        if not alive.stdout:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_signal_ends_a_run_at_once(name: str, tmp_path: Path) -> None:
+    number = getattr(signal, name)
+    running = start(tmp_path)
+    await_results(tmp_path)
+    running.send_signal(number)
+    _, words = running.communicate(timeout=10)
+    assert running.returncode == 128 + number
+    assert "what is finished is kept" in words
+    assert not list(tmp_path.glob("results/long/points/.*"))
+    assert await_nobody(running.pid)
+
+
+def test_nohup_outlives_the_terminal(tmp_path: Path) -> None:
+    running = start(tmp_path, "nohup")
+    await_results(tmp_path)
+    running.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert running.poll() is None
+    running.terminate()
+    running.communicate(timeout=10)
+
+
+@pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
+def test_without_a_place_for_words_the_exit_code_speaks(redirect: str, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m gradflow run none.yaml {redirect}"
+    assert subprocess.run(command, shell=True, cwd=tmp_path, check=False).returncode == 2
+
+
+def test_names_cannot_steer_the_terminal() -> None:
+    done = call("run", "\x1b[31mred\u202e.yaml")
+    assert done.exit_code == 2
+    assert "\x1b" not in done.output
+    assert "\u202e" not in done.output
+
+
+def test_a_file_in_the_way_is_the_users_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("results").write_text("")
+    Path("small.yaml").write_text("model: {cell: rnn}\ninputs: {kind: noise}\nlength: 5\n")
+    done = call("run", "small.yaml")
+    assert done.exit_code == 2
+    assert "results" in done.output
+    assert "fix: name a folder" in done.output
+
+
+@pytest.mark.parametrize(("number", "code"), [*((n, 3) for n in PLACES), *((n, 2) for n in WRONG)])
+def test_trouble_with_files_is_one_message(
+    number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(number, "no", "points/x.npz")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gradflow.experiment.store.files.os.fsync", fails)
+    Path("small.yaml").write_text("model: {cell: rnn}\ninputs: {kind: noise}\nlength: 5\n")
+    done = call("run", "small.yaml")
+    assert done.exit_code == code, errno.errorcode[number]
+    assert done.output.startswith("gradflow: points/x.npz: ")
+    assert "Traceback" not in done.output
+    assert "internal" not in done.output

@@ -56,6 +56,6 @@ def vectors(
     found |= {("x", 0, 0, step): value for step, value in observer.x.items()}
     out = {}
     for key, scaled in found.items():
-        m, e = np.frexp(scaled.parts[0])
+        m, e = np.frexp(scaled.values)
         out[key] = m, np.where(m == 0, 0, e + scaled.exponent)
     return out

@@ -1,40 +1,36 @@
-"""Scaled adjoints: m · 2^e with one exponent for all parts of a column's state.
+"""Numbers that no range holds: m · 2^e, the exponent apart.
 
-An adjoint that has travelled 100,000 steps is 10^±30,000 or so. Each column therefore carries an
-integer exponent e beside its mantissas m. Whenever m leaves a safe range it is multiplied by an
-exact power of two, so nothing is rounded: the result is, bit for bit, that of the plain recursion
-wherever that one stays in range. A cotangent that joins on the way joins at the column's exponent.
+An adjoint that has travelled 100,000 steps is 10^±30,000 or so, and a product of Jacobians differs
+by as much between its rows. Elements that belong together (a column's state, a row, a matrix) share
+an integer exponent e beside their mantissas m. Mantissas are brought into range by exact powers of
+two alone, so nothing is rounded: sums and products are, bit for bit, the plain ones wherever those
+stay in range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gradflow.core.typing import Array
 
-__all__ = [
-    "LOG10_2",
-    "Passed",
-    "Scaled",
-    "add",
-    "in_range",
-    "log10_norm",
-    "log10_norms",
-    "square_norms",
-    "zeros_like_columns",
-]
+__all__ = ["LOG10_2", "NOTHING", "Scaled", "concatenated", "cosine", "stacked"]
 
 LOG10_2 = float(np.log10(2.0))
 
-# Exponents of |m|: at the start of a block m is brought back to about 1 when it is out of `home`;
-# inside a block it may go as far as `reach`, where squares and products are still safely normal.
+NOTHING = -(2**40)
+"""Exponent of zero: below any other, and what it is added to or subtracted from stays finite."""
+
+Axes: TypeAlias = int | tuple[int, ...]
+
+# Exponents of |m| beyond which columns are brought back to about 1, by size of the type.
 _HOME = {8: 100, 4: 12}
-_REACH = {8: 300, 4: 40}
-_NOTHING = -(2**28)
+
+# A shift beyond any range, and within what `ldexp` takes.
+_FAR = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -44,193 +40,167 @@ class Scaled:
     Parameters
     ----------
     parts : tuple of array
-        ``(..., nets, features, columns)``.
+        One array, or several that share their exponents: ``(..., nets, features, columns)``.
     exponent : array of int
+        As many axes as a part; of size 1 along those whose elements share an exponent, such as
         ``(..., nets, 1, columns)``.
     """
 
     parts: tuple[Array, ...]
     exponent: Array
 
+    @classmethod
+    def of(cls, *parts: Array) -> Scaled:
+        """Take ordinary arrays as they are, with one exponent for each column."""
+        first = parts[0]
+        return cls(parts, np.zeros((*first.shape[:-2], 1, first.shape[-1]), np.int64))
+
+    @property
+    def values(self) -> Array:
+        """The mantissas of the only part."""
+        (values,) = self.parts
+        return values
+
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """The mantissas' type."""
         return self.parts[0].dtype
+
+    @property
+    def plain(self) -> Array:
+        """m · 2^e as ordinary numbers: 0 or infinite beyond their range."""
+        return _shifted(self.values, self.exponent)
+
+    @property
+    def log10(self) -> Array:
+        """log10 of what is not negative, in float64; −inf for exact zero."""
+        with np.errstate(divide="ignore"):
+            logs: Array = np.log10(self.values, dtype=np.float64)
+        logs += self.exponent * LOG10_2
+        return logs
+
+    def __getitem__(self, where: Any) -> Scaled:
+        """Choose along axes of which every element has an exponent."""
+        return Scaled(tuple(part[where] for part in self.parts), self.exponent[where])
+
+    def __add__(self, other: Scaled) -> Scaled:
+        """The sum, at exponents that keep the larger of both in range."""
+        a = self.normalised(other)
+        b = other.at(a.exponent)
+        return Scaled(tuple(p + q for p, q in zip(a.parts, b.parts, strict=True)), a.exponent)
+
+    def __neg__(self) -> Scaled:
+        return Scaled(tuple(-part for part in self.parts), self.exponent)
+
+    def __mul__(self, other: Scaled) -> Scaled:
+        """The product, element by element; of mantissas about 1 (see `unit`)."""
+        return Scaled((self.values * other.values,), self.exponent + other.exponent)
+
+    def __truediv__(self, other: Scaled) -> Scaled:
+        """The quotient, element by element; NaN for 0/0."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = self.values / other.values
+        return Scaled((ratio,), self.exponent - other.exponent)
 
     def at(self, exponent: Array) -> Scaled:
         """Express the same values at another exponent (broadcast over leading axes)."""
         shift = self.exponent - exponent
         if not shift.any():
             return self
-        with np.errstate(over="ignore", under="ignore"):  # callers check the range
-            parts = tuple(np.ldexp(part, shift) for part in self.parts)
-        return Scaled(parts, self.exponent - shift)
+        return Scaled(tuple(_shifted(part, shift) for part in self.parts), self.exponent - shift)
 
     def magnitude(self) -> Array:
-        """Binary exponent of the largest element of a column, the column's exponent included."""
-        top: Array = np.abs(self.parts[0]).max(axis=-2, keepdims=True)
-        for part in self.parts[1:]:
-            top = np.maximum(top, np.abs(part).max(axis=-2, keepdims=True))
-        exponent: Array = np.where(top > 0, np.frexp(top)[1] + self.exponent, _NOTHING)
+        """Binary exponent of the largest of the elements that share one; `NOTHING` for zeros."""
+        sizes = []
+        for part in self.parts:
+            each = zip(self.exponent.shape, part.shape, strict=True)
+            shared = tuple(axis for axis, (own, all_) in enumerate(each) if own != all_)
+            sizes.append(np.abs(part).max(axis=shared, keepdims=True))
+        top = sizes[0]
+        for size in sizes[1:]:
+            top = np.maximum(top, size)
+        exponent: Array = np.where(top > 0, np.frexp(top)[1] + self.exponent, NOTHING)
         return exponent
 
     def normalised(self, joining: Scaled | None = None, *, home: int | None = None) -> Scaled:
-        """Bring columns whose mantissas are out of the home range back to about 1.
+        """Bring mantissas that are out of the home range back to about 1.
 
-        A column in range is left as it is. `joining`, a cotangent about to be added, counts.
+        What is in range is left as it is. `joining`, which is about to be added, counts.
         """
         home = _HOME[self.dtype.itemsize] if home is None else home
         magnitude = self.magnitude()
         if joining is not None:
             magnitude = np.maximum(magnitude, joining.magnitude())
         astray = np.abs(magnitude - self.exponent) > home
-        astray &= magnitude > _NOTHING
+        astray &= magnitude > NOTHING
         if not astray.any():
             return self
-        return self.at(np.where(astray, magnitude, self.exponent).astype(np.int32))
+        return self.at(np.where(astray, magnitude, self.exponent))
+
+    def unit(self) -> Scaled:
+        """Bring the largest of the elements that share an exponent into [½, 1), all of them."""
+        return self.at(self.magnitude())
+
+    def level(self, axis: Axes) -> Scaled:
+        """Let the elements along some axes share their exponent, that of the largest."""
+        axes = axis if isinstance(axis, tuple) else (axis,)
+        if all(self.exponent.shape[each] == 1 for each in axes):
+            return self
+        top = self.magnitude().max(axis=axes, keepdims=True)
+        return Scaled(self.at(top).parts, top)
+
+    def sum(self, axis: Axes) -> Scaled:
+        """Sum over axes, which go."""
+        level = self.level(axis)
+        total = tuple(part.sum(axis=axis) for part in level.parts)
+        return Scaled(total, level.exponent.squeeze(axis))
+
+    def norm(self, axis: int = -2) -> Scaled:
+        """Euclidean norms along an axis, which goes, in float64: their squares stay in range."""
+        one = self.level(axis).unit()
+        m = np.moveaxis(one.values, axis, -2)
+        squares = np.einsum("...fc,...fc->...c", m, m, dtype=np.float64)
+        return Scaled((np.sqrt(squares),), one.exponent.squeeze(axis))
+
+    def grown(self, new: int) -> Scaled:
+        """With `new` more lengths of zeros, the axis of lengths second to last in memory."""
+        if not new:
+            return self
+        return Scaled(tuple(_grown(part, new) for part in self.parts), _grown(self.exponent, new))
 
 
-def zeros_like_columns(a: Array) -> Array:
-    """Exponent 0 for each column of `a`."""
-    return np.zeros((*a.shape[:-2], 1, a.shape[-1]), np.int32)
+def stacked(each: Sequence[Scaled]) -> Scaled:
+    """Put numbers of one part side by side along a new first axis."""
+    return Scaled(
+        (np.stack([one.values for one in each]),), np.stack([one.exponent for one in each])
+    )
 
 
-def grown(a: Array, new: int) -> Array:
-    """`a` with `new` more lengths of zeros, the axis of lengths third in memory (see `pull`)."""
-    lengths, nets, rows, columns = a.shape
-    wide = np.zeros((nets, rows, lengths + new, columns), a.dtype).transpose(2, 0, 1, 3)
-    wide[:lengths] = a
+def concatenated(each: Sequence[Scaled], axis: int = -2) -> Scaled:
+    """Join numbers of one part along an axis along which they then share their exponents."""
+    level = [one.level(axis) for one in each]
+    top = np.max([one.magnitude() for one in level], axis=0)
+    return Scaled((np.concatenate([one.at(top).values for one in level], axis),), top)
+
+
+def cosine(a: Scaled, b: Scaled) -> Array:
+    """a·b / ‖a‖‖b‖ over features, ``(..., columns)``; NaN where one of them is zero."""
+    a, b = a.unit(), b.unit()
+    with np.errstate(invalid="ignore"):
+        found: Array = np.einsum("...fc,...fc->...c", a.values, b.values) / (
+            a.norm().values * b.norm().values
+        )
+    return found
+
+
+def _shifted(a: Array, shift: Array) -> Array:
+    with np.errstate(over="ignore", under="ignore"):  # callers check the range
+        shifted: Array = np.ldexp(a, np.clip(shift, -_FAR, _FAR).astype(np.int32))
+    return shifted
+
+
+def _grown(a: Array, new: int) -> Array:
+    """The layout is what `pull` asks for."""
+    wide = np.moveaxis(np.zeros((*a.shape[1:-1], len(a) + new, a.shape[-1]), a.dtype), -2, 0)
+    wide[: len(a)] = a
     return wide
-
-
-def add(a: Scaled, b: Scaled) -> Scaled:
-    """Return a + b, at an exponent that keeps the larger of the two in range."""
-    a = a.normalised(b)
-    b = b.at(a.exponent)
-    return Scaled(tuple(p + q for p, q in zip(a.parts, b.parts, strict=True)), a.exponent)
-
-
-SMALL = 1 << 12
-"""Elements below which one call over a stack of arrays beats a call for each of them."""
-
-
-def square_norms(arrays: list[Array]) -> Array:
-    """Σ m² over features for each of the arrays: ``(steps, ..., nets, columns)``."""
-    if arrays[0].size >= SMALL:
-        with np.errstate(over="ignore", under="ignore"):  # callers check the range
-            return np.array([_square_norm(a) for a in arrays])[..., 0, :]
-    stack = np.array(arrays)
-    squares: Array = np.einsum("...fc,...fc->...c", stack, stack)
-    return squares
-
-
-def _square_norm(a: Array) -> Array:
-    """As one row, a product with ones: BLAS is faster than einsum where arrays are large."""
-    row: Array = _ones(a.shape[-2], a.dtype) @ (a * a)
-    return row
-
-
-@lru_cache
-def _ones(columns: int, dtype: np.dtype[np.generic]) -> Array:
-    return np.ones((1, columns), dtype)
-
-
-class Passed:
-    """Tuples of arrays as they go by on the way back, and their square norms.
-
-    Large arrays are squared at once, while they are in the processor's cache, and only once where
-    the same tuple goes by again (a CEC's adjoint does not change); small ones all together.
-    """
-
-    def __init__(self) -> None:
-        self._each: list[tuple[Array, ...]] = []
-        self._squares: list[tuple[Array, ...]] = []
-
-    def add(self, arrays: tuple[Array, ...]) -> None:
-        """Let the next one pass, one step earlier in time."""
-        if arrays and arrays[0].size >= SMALL:
-            same = self._each and self._each[-1] is arrays
-            new = self._squares[-1] if same else tuple(_square_norm(a) for a in arrays)
-            self._squares.append(new)
-        self._each.append(arrays)
-
-    def in_time(self) -> list[tuple[Array, ...]]:
-        """Return all of them, forward in time."""
-        return self._each[::-1]
-
-    def squares(self) -> tuple[Array, ...]:
-        """Σ m² over features of each member, ``(steps, ..., nets, columns)``."""
-        if self._squares:
-            each = zip(*self._squares, strict=True)
-            return tuple(np.array(part[::-1])[..., 0, :] for part in each)
-        return tuple(square_norms(list(part[::-1])) for part in zip(*self._each, strict=True))
-
-    def comfortable(self) -> bool:
-        """Whether some more steps can do no harm to the range of the mantissas."""
-        last = self._each[-1]
-        each = self._squares[-1] if self._squares else square_norms(list(last))
-        squares = sum(each[1:], start=each[0])
-        return _within(squares, 2.0 ** _REACH[last[0].dtype.itemsize])
-
-
-def in_range(squares: Array, dtype: np.dtype[np.generic]) -> bool:
-    """Whether all square norms of consecutive steps, the latest last, could be trusted.
-
-    Zero is trusted only where it is not fresh: a column that vanishes between two steps of one
-    block may have underflowed.
-    """
-    if not _within(squares, 2.0 ** (2 * _REACH[dtype.itemsize])):
-        return False
-    zero = squares == 0
-    return not (zero.any() and (zero[:-1] & ~zero[1:]).any())
-
-
-def _within(squares: Array, reach: float) -> bool:
-    """Whether all lie in 1/reach … reach or are zero; most have no zeros, and two looks suffice."""
-    if not squares.max(initial=0) <= reach:  # NaN is not
-        return False
-    least = 1 / reach
-    return bool(squares.min(initial=1) >= least or ((squares >= least) | (squares == 0)).all())
-
-
-def log10_norm(squares: Array, exponent: Array) -> Array:
-    """log10 of a norm from its mantissa's square; −inf for exact zero.
-
-    Parameters
-    ----------
-    squares : array
-        Σ m² over features, ``(..., nets, columns)``.
-    exponent : array of int
-        Of the columns, broadcast against `squares`.
-    """
-    with np.errstate(divide="ignore"):
-        logs: Array = 0.5 * np.log10(squares.astype(np.float64))
-    logs += exponent * LOG10_2
-    return logs
-
-
-def log10_norms(squares: Array, exponent: Array, arrays: Callable[[], Sequence[Array]]) -> Array:
-    """log10 of norms as `log10_norm`, also where a square has left the range, or all but.
-
-    There the norm is taken again from the `arrays` themselves, brought to about 1 each.
-
-    Parameters
-    ----------
-    squares : array
-        ``(steps, ..., nets, columns)``.
-    exponent : array of int
-        ``([steps,] ..., nets, 1, columns)``.
-    arrays : callable
-        Makes what the norms are of, ``(..., nets, features, columns)`` for each step.
-    """
-    exponent = np.broadcast_to(exponent[..., 0, :], squares.shape)
-    logs = log10_norm(squares, exponent)
-    info = np.finfo(squares.dtype)
-    lost = ~((squares > info.tiny / info.eps**2) & (squares < info.max * info.eps))
-    if not lost.any():
-        return logs
-    stack = np.stack(arrays())
-    top = np.frexp(np.abs(stack).max(axis=-2))[1]
-    stack = np.ldexp(stack, -top[..., None, :])
-    again = np.einsum("...fc,...fc->...c", stack, stack, dtype=np.float64)
-    return np.where(lost, log10_norm(again, exponent + top), logs)

@@ -207,7 +207,7 @@ class Trial:
                 tape, _ = unroll(self.cell, tried, x, zero, Keep.STATES)
                 want[at] = tape.outputs().sum().imag / STEP
             total = seen.sums[0, 0, name]
-            error = _worst(error, _error(np.ldexp(total.parts[0], total.exponent), want))
+            error = _worst(error, _error(total.plain, want))
         return error
 
 

@@ -19,7 +19,6 @@ from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import At, Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Gradients, Norms, Vectors
-from gradflow.core.scaled import Scaled
 from tests import reference
 from tests.variants import draw, every_cell
 
@@ -35,11 +34,6 @@ Array = np.ndarray[Any, Any]
 def agree(found: Array, wanted: Array, what: object) -> None:
     error = np.linalg.norm(found - wanted)
     assert error <= TOLERANCE * np.linalg.norm(wanted), (what, error, wanted)
-
-
-def plain(scaled: Scaled) -> Array:
-    """The number itself, for nets whose adjoints stay in float64's range."""
-    return np.ldexp(scaled.parts[0], scaled.exponent)
 
 
 def reference_loss(loss: Loss, net: int, column: int, steps: int) -> reference.Loss:
@@ -100,18 +94,18 @@ def check(net: Network, weights: Weights, x: Array, losses: list[Loss]) -> list[
     for j, (_, gradients, _) in enumerate(runs):
         assert set(gradients.sums) == set(each[0][j])
         for place, total in gradients.sums.items():
-            agree(plain(total)[NET], sum(ref[j][place] for ref in each), place)
+            agree(total.plain[NET], sum(ref[j][place] for ref in each), place)
     return [norms for _, _, norms in runs]
 
 
 def compare_states(vectors: Vectors, norms: Norms, ref: dict[Any, Array], cell: Cell) -> None:
     for (what, layer, direction), steps in ref.items():
         if what == "x":
-            found = [plain(vectors.x[k + 1])[NET, :, COLUMN] for k in range(len(steps))]
+            found = [vectors.x[k + 1].plain[NET, :, COLUMN] for k in range(len(steps))]
         else:
             name = "carried_c" if what == "s_c" else what
             found = [
-                plain(vectors.parts[name, layer, direction, k])[NET, :, COLUMN]
+                vectors.parts[name, layer, direction, k].plain[NET, :, COLUMN]
                 for k in range(len(steps))
             ]
         for k, (got, wanted) in enumerate(zip(found, steps, strict=True)):

@@ -17,7 +17,6 @@ from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Gradients, Norms, Vectors
 from gradflow.core.record.paths import Parts, Paths
-from gradflow.core.scaled import Scaled
 from tests.variants import draw, every_cell
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 7, 2, 2
@@ -38,14 +37,10 @@ class Kept(Paths):
         parts = super().split(block)
         each = (parts.whole, parts.carrousel, parts.gates)
         for k in range(len(parts.whole.exponent)):
-            one = [Scaled((scaled.parts[0][k],), scaled.exponent[k]) for scaled in each]
+            one = [scaled[k] for scaled in each]
             step = parts.first + k
             self.parts[block.layer, block.direction, step] = Parts(step, *one)
         return parts
-
-
-def plain(scaled: Scaled) -> Array:
-    return np.ldexp(scaled.parts[0], scaled.exponent)
 
 
 def run(
@@ -90,7 +85,9 @@ def test_the_parts_sum_to_the_whole(cell: Cell, shape: tuple[int, bool]):
     paths, norms = run(net, weights, x, Loss("probe", "all", v), [STEPS])
     assert len(paths.parts) == (STEPS + 1) * len(list(net.places()))
     for (layer, direction, step), parts in paths.parts.items():
-        whole, carrousel, gates = map(plain, (parts.whole, parts.carrousel, parts.gates))
+        whole, carrousel, gates = (
+            part.plain for part in (parts.whole, parts.carrousel, parts.gates)
+        )
         each = [np.linalg.norm(a, axis=-2) for a in (whole, carrousel, gates)]
         error = np.linalg.norm(carrousel + gates - whole, axis=-2)
         assert (error <= 1e-12 * np.max(each, axis=0)).all(), (layer, direction, step)
@@ -122,7 +119,7 @@ def test_the_carrousel_is_the_sum_of_products_of_its_factors(cell: Cell):
             if t >= max(k, 1):
                 factors = [steps[m - 1][0] for m in range(k + 1, t + 1)]
                 wanted += np.prod([*factors, steps[t - 1][1], v], axis=0)
-        found = plain(paths.parts[0, 0, k].carrousel)
+        found = paths.parts[0, 0, k].carrousel.plain
         error = np.linalg.norm(found - wanted, axis=-2)
         assert (error <= 1e-12 * np.linalg.norm(wanted, axis=-2)).all()
 
@@ -235,7 +232,7 @@ def test_a_loss_after_a_long_silence_leaves_the_old_error_in_the_gates():
         for at in ((T,), (2, T))
     )
     at_two = [paths.parts[0, 0, 2].gates for paths in (one, two)]
-    logs = [np.log2(s.parts[0]) + s.exponent for s in at_two]
+    logs = [np.log2(s.values) + s.exponent for s in at_two]
     assert logs[0] < -3000
     np.testing.assert_allclose(logs[1], logs[0], rtol=1e-12)
 
@@ -270,7 +267,7 @@ def test_the_truncated_gradient_is_the_carrousel_part(cell: Cell):
     backpropagate(cut, weights, x, loss, [STEPS], [vectors, own], Schedule(3))
     for k in range(STEPS + 1):
         found = vectors.parts[cell.parts[-1], 0, 0, k]
-        np.testing.assert_allclose(plain(found), plain(paths.parts[0, 0, k].carrousel), rtol=1e-12)
+        np.testing.assert_allclose(found.plain, paths.parts[0, 0, k].carrousel.plain, rtol=1e-12)
     assert (own.series["share"].tracks[0].values == 1).all()
     assert cut.cell.label == f"{cell.label}, carrousel only"
     assert cut.cell.gates == cell.gates
@@ -341,6 +338,6 @@ def test_the_truncated_parameter_gradient_by_complex_step(cell: Cell):
         nudged = {k: a.astype(complex) for k, a in p.items()}
         nudged[name] += 1j * TINY * direction
         wanted = sum(total(nudged, column).imag for column in range(COLUMNS)) / TINY
-        found = plain(gradients.sums[0, 0, name])[1]
+        found = gradients.sums[0, 0, name].plain[1]
         bound = np.linalg.norm(found) * np.linalg.norm(direction)
         assert abs(np.sum(found * direction) - wanted) <= 1e-13 * bound, name

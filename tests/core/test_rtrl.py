@@ -17,7 +17,6 @@ from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Gradients, Norms
-from gradflow.core.scaled import Scaled
 from gradflow.errors import NumericalError
 from tests.variants import draw, every_cell
 
@@ -28,10 +27,6 @@ TOLERANCE = 1e-10
 Array = np.ndarray[Any, Any]
 
 
-def plain(scaled: Scaled) -> Array:
-    return np.ldexp(scaled.parts[0], scaled.exponent)
-
-
 def compare(net: Network, weights: Weights, x: Array, loss: Loss, every: Any = 1) -> None:
     length = len(x)
     nets, columns = weights[0][0]["U"].shape[0], x.shape[-1]
@@ -40,7 +35,7 @@ def compare(net: Network, weights: Weights, x: Array, loss: Loss, every: Any = 1
     forward = rtrl(net, weights, x, loss, length, every=every)
     assert set(forward.gradients) == set(gradients.sums)
     for place, total in forward.gradients.items():
-        found, wanted = plain(total), plain(gradients.sums[place])
+        found, wanted = total.plain, gradients.sums[place].plain
         error = np.linalg.norm(found - wanted, axis=(-2, -1))
         assert (error <= TOLERANCE * np.linalg.norm(wanted, axis=(-2, -1))).all(), place
     for index in range(nets):
@@ -132,7 +127,7 @@ def test_a_parameter_that_only_the_far_past_has_moved():
     x[0] = 1
     loss = Loss("probe", "last", np.ones((1, 1, 1)))
     total = rtrl(net, weights, x, loss, 2000, states=()).gradients[0, 0, "U"]
-    log10 = np.log10(total.parts[0]) + total.exponent * np.log10(2)
+    log10 = total.log10
     np.testing.assert_allclose(log10.item(), -1999, rtol=1e-12)
 
 

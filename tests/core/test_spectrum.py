@@ -10,12 +10,13 @@ import pytest
 
 from gradflow.core import cells
 from gradflow.core.analyses.frame import Frame
-from gradflow.core.analyses.graded import Graded, log2_singular_values
+from gradflow.core.analyses.graded import graded, log2_singular_values
 from gradflow.core.analyses.spectrum import condition, lyapunov, participation, spectrum
 from gradflow.core.cells import Cell
 from gradflow.core.engine.forward import forward
 from gradflow.core.network.initialise import Init, draw
 from gradflow.core.network.stack import Network, Weights
+from gradflow.core.scaled import Scaled
 from gradflow.errors import NumericalError
 from tests import variants
 from tests.core.exact import exact
@@ -103,9 +104,9 @@ def test_rows_far_apart_keep_all_their_digits(span: int) -> None:
     rng = np.random.default_rng(span)
     rows = rng.standard_normal((5, 5))
     exponent = -span * np.arange(5)[::-1]
-    graded = Graded(rows, exponent)
+    matrix = Scaled((rows,), exponent[:, None])
     wanted = exact([rows], [int(e) for e in exponent])
-    np.testing.assert_allclose(log2_singular_values(graded) * LOG10_2, wanted, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(log2_singular_values(matrix) * LOG10_2, wanted, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize(("kind", "layers"), [("rnn", 1), ("lstm", 1), ("gru", 2)])
@@ -197,7 +198,7 @@ def test_directions_that_a_step_destroys_are_exactly_gone() -> None:
 
 
 def test_a_zero_matrix_has_no_direction() -> None:
-    logs = log2_singular_values(Graded.of(np.zeros((3, 3))))
+    logs = log2_singular_values(graded(np.zeros((3, 3))))
     assert np.all(logs == -np.inf)
     assert participation(logs) == 0
     assert participation(np.array([0.0, -np.inf, -np.inf])) == 1

@@ -15,17 +15,12 @@ from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Gradients, Norms
-from gradflow.core.scaled import Scaled
 from tests import plain as by_hand
 from tests.variants import draw, every_cell
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 9, 2, 2
 
 Array = np.ndarray[Any, Any]
-
-
-def plain(scaled: Scaled) -> Array:
-    return np.ldexp(scaled.parts[0], scaled.exponent)
 
 
 def setting(cell: Cell, layers: int = 1) -> tuple[Network, Weights, Array, Array]:
@@ -75,7 +70,7 @@ def test_against_each_window_by_hand(cell: Cell, k1: int, k2: int):
         if start == 0:
             states[0].append(np.concatenate(adjoints[0], axis=-2))
             totals[0].append(adjoints[0][-1])
-    np.testing.assert_allclose(plain(gradients.sums[0, 0, "U"]), found, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(gradients.sums[0, 0, "U"].plain, found, rtol=1e-10, atol=1e-13)
     for name, rows in (("s", states), (cell.parts[-1], totals)):
         with np.errstate(divide="ignore"):
             wanted = [np.log10(np.linalg.norm(sum(each)[0], axis=0)) for each in rows if each]

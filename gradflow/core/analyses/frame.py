@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradflow.core.analyses.graded import GONE, Graded, logarithm, without_dust
+from gradflow.core.analyses.graded import graded, logarithm, ordered, times, without_dust
 from gradflow.core.cells import State
 from gradflow.core.engine.forward import States, Tapes, forward
 from gradflow.core.engine.scan import Keep, pull_joint
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.random import stream
+from gradflow.core.scaled import NOTHING, Scaled
 from gradflow.core.typing import Array
 from gradflow.errors import NumericalError
 
@@ -58,11 +59,11 @@ class Frame:
             start = np.linalg.qr(stream(0, "frame").standard_normal((D, vectors)))[0]
         self.q = np.broadcast_to(start, (nets, columns, *start.shape))
         self.growth = np.zeros((nets, columns, start.shape[1]))
-        self._product = Graded.of(self.q) if vectors is None else None
+        self._product = graded(self.q) if vectors is None else None
 
     @property
-    def product(self) -> Graded:
-        """R_{k+1} ⋯ R_T of the full frame, ``(nets, columns, D, D)``."""
+    def product(self) -> Scaled:
+        """R_{k+1} ⋯ R_T of the full frame, ``(nets, columns, D, D)``, an exponent for each row."""
         if self._product is None:
             raise ValueError("a part of a frame has no product: its rest is missing")
         return self._product
@@ -91,7 +92,7 @@ class Frame:
         order, q, r, self.growth = _ordered_qr(a, self.growth)
         self.q = without_dust(q)
         if self._product is not None:
-            self._product = self._product.ordered(order).after(r)
+            self._product = times(r, ordered(self._product, order))
 
 
 def width(weights: Weights, x: Array) -> tuple[int, int]:
@@ -145,7 +146,7 @@ def _ordered_qr(a: Array, growth: Array) -> tuple[Array, Array, Array, Array]:
     q, r : array
         Of A's columns in that order; rows of R of directions that are gone are zero.
     growth : array
-        log2 of the product of diagonals up to here; `GONE` for those gone.
+        log2 of the product of diagonals up to here; `NOTHING` for those gone.
     """
     floor = a.shape[-2] * np.finfo(a.dtype).eps * np.linalg.norm(a, axis=-2)
     order = np.argsort(-(growth + logarithm(np.linalg.norm(a, axis=-2))), axis=-1, kind="stable")
@@ -157,11 +158,11 @@ def _ordered_qr(a: Array, growth: Array) -> tuple[Array, Array, Array, Array]:
         left = np.sqrt(np.cumsum((r * r)[..., ::-1, :], axis=-2)[..., ::-1, :])
         left = np.where(left > np.take_along_axis(floor, order, -1)[..., None, :], left, 0)
         sizes = logarithm(left) + np.take_along_axis(growth, order, axis=-1)[..., None, :]
-        sizes = np.where(upper, np.maximum(sizes, GONE), 2 * GONE)
+        sizes = np.where(upper, np.maximum(sizes, NOTHING), 2 * NOTHING)
         own = np.diagonal(sizes, axis1=-2, axis2=-1)
         behind = sizes.max(axis=-1) > own + _SLACK
         if not behind.any():
-            return order, q, r * (own > GONE)[..., None], own
+            return order, q, r * (own > NOTHING)[..., None], own
         order = order.copy()
         for where in np.argwhere(behind.any(axis=-1)):
             place = tuple(where)

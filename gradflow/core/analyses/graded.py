@@ -8,68 +8,47 @@ high relative accuracy, the smallest included, and one-sided Jacobi rotations br
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from gradflow.core.scaled import NOTHING, Scaled
 from gradflow.core.typing import Array
 
-__all__ = ["GONE", "Graded", "log2_singular_values", "logarithm", "without_dust"]
-
-GONE = -(2**40)
-"""Exponent of a row of zeros: below any product's, and differences of it stay finite."""
+__all__ = ["graded", "log2_singular_values", "logarithm", "ordered", "times", "without_dust"]
 
 _SWEEPS = 40
 _DUST = 2.0**-256
 
 
-@dataclass(frozen=True)
-class Graded:
-    """diag(2^exponent) · rows.
+def graded(matrix: Array) -> Scaled:
+    """Write an ordinary matrix ``(..., D, D)`` with an exponent for each row."""
+    return _tidy(matrix, np.zeros((*matrix.shape[:-1], 1), np.int64))
 
-    Parameters
-    ----------
-    rows : array
-        ``(..., D, D)``, the largest element of each row in [½, 1), or a row of zeros.
-    exponent : array of int64
-        ``(..., D)``; `GONE` for a row of zeros.
-    """
 
-    rows: Array
-    exponent: Array
+def times(factor: Array, matrix: Scaled) -> Scaled:
+    """Return factor · matrix for an ordinary ``factor`` ``(..., D, D)``."""
+    exponent = np.broadcast_to(matrix.exponent.swapaxes(-1, -2), factor.shape)
+    level = Scaled((factor,), exponent).level(-1)
+    return _tidy(without_dust(level.values) @ matrix.values, level.exponent)
 
-    @classmethod
-    def of(cls, matrix: Array) -> Graded:
-        """Write an ordinary matrix ``(..., D, D)`` as a graded one."""
-        return cls(matrix, np.zeros(matrix.shape[:-1], np.int64))._tidy()
 
-    def after(self, factor: Array) -> Graded:
-        """Return factor · self for an ordinary ``factor`` ``(..., D, D)``."""
-        exponent = self.exponent[..., None, :]
-        top = np.where(factor != 0, exponent, GONE).max(axis=-1)
-        rows = without_dust(_ldexp(factor, exponent - top[..., None])) @ self.rows
-        return Graded(rows, top)._tidy()
+def ordered(matrix: Scaled, order: Array) -> Scaled:
+    """Put the rows into another order, ``(..., D)``."""
+    values, exponent = (
+        np.take_along_axis(a, order[..., None], axis=-2) for a in (matrix.values, matrix.exponent)
+    )
+    return Scaled((values,), exponent)
 
-    def ordered(self, order: Array) -> Graded:
-        """Put the rows into another order, ``(..., D)``."""
-        return Graded(
-            np.take_along_axis(self.rows, order[..., None], axis=-2),
-            np.take_along_axis(self.exponent, order, axis=-1),
-        )
 
-    def _tidy(self) -> Graded:
-        """Bring the largest element of each row into [½, 1), exactly."""
-        shift = np.frexp(np.abs(self.rows).max(axis=-1))[1].astype(np.int64)
-        empty = ~self.rows.any(axis=-1)
-        exponent = np.where(empty, GONE, self.exponent + shift)
-        rows = without_dust(_ldexp(self.rows, -shift[..., None], reach=2000))
-        return Graded(rows, exponent)
+def _tidy(values: Array, exponent: Array) -> Scaled:
+    """Bring the largest element of each row into [½, 1), exactly."""
+    unit = Scaled((values,), exponent).unit()
+    return Scaled((without_dust(unit.values),), unit.exponent)
 
 
 def logarithm(a: Array) -> Array:
-    """log2 of what is not negative; `GONE` for zero."""
+    """log2 of what is not negative; `NOTHING` for zero."""
     logs: Array = np.log2(np.where(a > 0, a, 1))
-    return np.where(a > 0, logs, GONE)
+    return np.where(a > 0, logs, NOTHING)
 
 
 def without_dust(a: Array) -> Array:
@@ -80,14 +59,7 @@ def without_dust(a: Array) -> Array:
     return np.where(np.abs(a) < _DUST, 0, a)
 
 
-def _ldexp(a: Array, shift: Array, reach: int = 0) -> Array:
-    """a · 2^shift, where a shift above `reach` can only meet a zero."""
-    with np.errstate(under="ignore"):
-        scaled: Array = np.ldexp(a, np.clip(shift, -4000, reach).astype(np.int32))
-    return scaled
-
-
-def log2_singular_values(matrix: Graded) -> Array:
+def log2_singular_values(matrix: Scaled) -> Array:
     """log2 of all singular values, descending; −inf for zero.
 
     With rows sorted by size, a QR of Bᵀ turns diag(2^e) B into a lower triangle, the closer to
@@ -96,8 +68,8 @@ def log2_singular_values(matrix: Graded) -> Array:
 
     Parameters
     ----------
-    matrix : Graded
-        ``(..., D, D)``.
+    matrix : Scaled
+        ``(..., D, D)``, an exponent for each row.
 
     Returns
     -------
@@ -110,15 +82,16 @@ def log2_singular_values(matrix: Graded) -> Array:
     13 (1992). Z. Drmač and K. Veselić, New fast and accurate Jacobi SVD algorithm, SIAM J. Matrix
     Anal. Appl. 29 (2008), for the QR that comes first.
     """
-    matrix = matrix.ordered(np.argsort(-matrix.exponent, axis=-1, kind="stable"))
+    matrix = ordered(matrix, np.argsort(-matrix.exponent[..., 0], axis=-1, kind="stable"))
     exponent = matrix.exponent
-    upper = np.linalg.qr(matrix.rows.swapaxes(-1, -2))[1]
+    upper = np.linalg.qr(matrix.values.swapaxes(-1, -2))[1]
     # Row j of the upper triangle is column j of the lower one, to be scaled by 2^(e_i − e_j).
-    columns = _ldexp(upper, exponent[..., None, :] - exponent[..., :, None])
+    across = np.broadcast_to(exponent.swapaxes(-1, -2), upper.shape)
+    columns = Scaled((upper,), across).at(exponent).values
     D = columns.shape[-1]
     levels = _jacobi(columns.reshape(-1, D, D), exponent.reshape(-1, D).astype(np.float64))
-    levels[levels < GONE / 2] = -np.inf
-    logs: Array = -np.sort(-levels, axis=-1).reshape(exponent.shape)
+    levels[levels < NOTHING / 2] = -np.inf
+    logs: Array = -np.sort(-levels, axis=-1).reshape(exponent.shape[:-1])
     return logs
 
 
@@ -129,7 +102,7 @@ def _jacobi(columns: Array, levels: Array) -> Array:
     """
     odd = columns.shape[1] % 2
     columns = np.pad(columns, ((0, 0), (0, odd), (0, 0)))
-    levels = np.pad(levels, ((0, 0), (0, odd)), constant_values=GONE)
+    levels = np.pad(levels, ((0, 0), (0, odd)), constant_values=NOTHING)
     columns, levels = _unit(columns, levels)
     D = columns.shape[1]
     tolerance = D * np.finfo(columns.dtype).eps
@@ -148,7 +121,7 @@ def _jacobi(columns: Array, levels: Array) -> Array:
 def _unit(columns: Array, levels: Array) -> tuple[Array, Array]:
     """Columns of length one, their lengths moved into the levels."""
     norms = np.sqrt(np.einsum("...i,...i->...", columns, columns))
-    levels = np.maximum(levels + logarithm(norms), GONE)
+    levels = np.maximum(levels + logarithm(norms), NOTHING)
     return without_dust(columns / np.where(norms == 0, 1, norms)[..., None]), levels
 
 

@@ -67,7 +67,7 @@ class Sources:
                 for index, part in enumerate(cell.parts[1:], start=1):
                     rows = slice(index * cell.hidden, (index + 1) * cell.hidden)
                     own[..., rows, self.nudges[part, layer, 0]] = np.eye(cell.hidden)
-        return Scaled(tuple(M), np.zeros((nets, columns, 1, self.count), np.int32))
+        return Scaled(tuple(M), np.zeros((nets, columns, 1, self.count), np.int64))
 
     def joining(self, layer: int, map_: Jacobian, step: int, nets: int, columns: int) -> Array:
         """∂⁺S_t/∂θ of a layer: what a step adds through its parameters and nudges."""

@@ -10,9 +10,8 @@ from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.quantity import Quantity, Result
-from gradflow.core.record.rank_ones import RankOnes
-from gradflow.core.record.sizes import Sized
-from gradflow.core.scaled import Scaled, zeros_like_columns
+from gradflow.core.record.contributions import RankOnes
+from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
 __all__ = ["readout"]
@@ -69,12 +68,10 @@ def readout(
         y = outputs(tapes[-1])
         error = loss.residual(lo + 1, y)
         if len(wanted):
-            left, right = (
-                Sized.of(Scaled((a,), zeros_like_columns(a))) for a in (error[wanted], y[wanted])
-            )
+            left, right = (Scaled.of(a[wanted]).unit() for a in (error, y))
             new = RankOnes.sum(left, right)
-            total = new if total is None else total.plus(new)
-            logs.append(left.log10 + right.log10)
+            total = new if total is None else total + new
+            logs.append((left.norm() * right.norm()).log10)
     if total is None:
         raise ValueError(f"none of the loss steps lies within the length {length}")
     values = np.concatenate(logs)

@@ -15,9 +15,8 @@ from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.quantity import Result
 from gradflow.core.record.series import Series
-from gradflow.core.record.sizes import Sized
 from gradflow.core.record.track import Every, recorded_steps
-from gradflow.core.scaled import Scaled, add
+from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array, DType
 from gradflow.errors import NumericalError
 
@@ -104,7 +103,7 @@ def rtrl(
     steps = recorded_steps(length, every) if states else np.arange(0)
     run = _Run(net, weights, x, loss, length, tuple(states), parameters, set(steps.tolist()))
     total, sources = run()
-    nets, columns = total.parts[0].shape[:2]
+    nets, columns = total.values.shape[:2]
     series = []
     for name in sources.names(states):
         own = replace(net, layers=1) if name == "x" else net
@@ -112,7 +111,7 @@ def rtrl(
         each = Series(name, "log10", own, [length], nets, columns, every, first=first)
         for (what, layer, step), where in sources.nudges.items():
             if what == name:
-                each.put((layer, 0), step, _column(total, where).log10[None])
+                each.put((layer, 0), step, total[..., where].norm(-1).log10[None, ..., 0])
         series.append(each)
     return Sensitivities(_gradients(net, total, sources), series)
 
@@ -125,7 +124,7 @@ def bytes_needed(
     for step in range(1, recorded + 1):
         sources.nudge(step)
     D = net.layers * len(net.cell.parts) * net.cell.hidden
-    each = sources.count * (D * 5 * dtype.itemsize + 3 * (dtype.itemsize + 4))
+    each = sources.count * (D * 5 * dtype.itemsize + 3 * (dtype.itemsize + 8))
     return nets * columns * each
 
 
@@ -149,7 +148,7 @@ class _Run:
         sources = Sources(net, self.states, self.parameters)
         begin = [layer[0] for layer in net.initial(nets, columns, self.x.dtype)]
         M = sources.begin(nets, columns, self.x.dtype, nudge=0 in self.recorded)
-        total = Scaled((np.zeros((nets, columns, 1, M.exponent.shape[-1])),), M.exponent)
+        total = Scaled.of(np.zeros(M.exponent.shape))
         at = set(self.loss.steps(self.length).tolist())
         for step, taken in enumerate(advance(net.cell, layers, self.x[: self.length], begin), 1):
             self.check(taken, step)
@@ -162,7 +161,7 @@ class _Run:
             ]
             M = self.forward(M, maps, sources, step)
             if step in at:
-                total = add(total, self.output(M, taken[-1], step))
+                total += self.output(M, taken[-1], step)
         return total, sources
 
     def forward(self, M: Scaled, maps: list[Jacobian], sources: Sources, step: int) -> Scaled:
@@ -216,28 +215,11 @@ def _wider(a: Scaled, new: int) -> Scaled:
     return Scaled(tuple(map(grown, a.parts)), grown(a.exponent))
 
 
-def _column(total: Scaled, where: slice) -> Sized:
-    """∂L/∂ of some sources as a vector for each sequence, ``(nets, sources, columns)``."""
-    each = Sized.of(Scaled((total.parts[0][..., where],), total.exponent[..., where]))
-    return Sized.of(_level(each.values[:, :, 0], each.exponent))
-
-
-def _level(values: Array, exponent: Array) -> Scaled:
-    """Numbers ``(nets, columns, sources)`` at one exponent, sources second from last."""
-    top = exponent.max(axis=-1, keepdims=True)
-    with np.errstate(under="ignore"):
-        level = np.ldexp(values, exponent - top)
-    return Scaled((level.transpose(0, 2, 1),), top.transpose(0, 2, 1))
-
-
 def _gradients(net: Network, total: Scaled, sources: Sources) -> dict[tuple[int, int, str], Scaled]:
     """Sum over sequences, and put the parameters back into shape."""
     found = {}
     for (layer, name), where in sources.parameters.items():
-        each = Sized.of(Scaled((total.parts[0][..., where],), total.exponent[..., where]))
-        nets = len(each.values)
-        flat = _level(each.values.reshape(nets, 1, -1), each.exponent.reshape(nets, 1, -1))
-        summed = flat.parts[0].reshape(nets, total.parts[0].shape[1], -1).sum(axis=1)
-        shape = net.parameters(layer)[name].shape
-        found[layer, 0, name] = Scaled((summed.reshape(nets, *shape),), flat.exponent)
+        summed = total[..., where].level((1, 3)).sum(1)
+        shape = (len(summed.values), *net.parameters(layer)[name].shape)
+        found[layer, 0, name] = Scaled((summed.values.reshape(shape),), summed.exponent)
     return found

@@ -29,9 +29,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradflow.core.analyses.frame import Frame, travel, width
-from gradflow.core.analyses.graded import GONE, Graded, log2_singular_values
+from gradflow.core.analyses.graded import log2_singular_values
 from gradflow.core.network.stack import Network, Weights
-from gradflow.core.scaled import LOG10_2
+from gradflow.core.scaled import LOG10_2, NOTHING, Scaled, stacked
 from gradflow.core.typing import Array
 
 __all__ = ["Exponents", "Spectrum", "condition", "lyapunov", "participation", "spectrum"]
@@ -116,7 +116,7 @@ def spectrum(
     if not wanted or wanted[0] < 0 or wanted[-1] > T:
         raise ValueError(f"steps must lie in 0..{T}, not {list(steps)}")
     frame = Frame(net, *width(weights, x))
-    found: dict[int, Graded] = {}
+    found: dict[int, Scaled] = {}
     growth: list[Array] = []
 
     def keep(step: int) -> None:
@@ -125,12 +125,8 @@ def spectrum(
             found[step] = frame.product
 
     travel(net, weights, x, frame, keep)
-    product = Graded(
-        np.stack([found[k].rows for k in wanted], axis=2),
-        np.stack([found[k].exponent for k in wanted], axis=2),
-    )
-    logs = log2_singular_values(product) * LOG10_2
-    return Spectrum(np.array(wanted), logs, _exponents(growth, settle, batches))
+    logs = log2_singular_values(stacked([found[k] for k in wanted])) * LOG10_2
+    return Spectrum(np.array(wanted), np.moveaxis(logs, 0, 2), _exponents(growth, settle, batches))
 
 
 def lyapunov(
@@ -195,7 +191,7 @@ def _exponents(growth: Sequence[Array], settle: int | None, batches: int) -> Exp
     if not 0 <= 2 * skip < T:
         raise ValueError(f"leaving out {skip} steps at either end leaves none of {T}")
     total = np.stack(growth[skip : T - skip + 1]) * LOG10_2
-    gone = growth[-1] == GONE
+    gone = growth[-1] == NOTHING
     borders = np.linspace(0, len(total) - 1, min(batches, len(total) - 1) + 1).round().astype(int)
     blocks = np.diff(total[borders], axis=0) / np.diff(borders)[:, None, None, None]
     error = np.full(gone.shape, np.inf)

@@ -15,9 +15,8 @@ from gradflow.core.network.stack import Network, Weights
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.record import Adjoints, Gradients
 from gradflow.core.record.series import Series
-from gradflow.core.record.sizes import Sized
 from gradflow.core.record.track import Every
-from gradflow.core.scaled import Scaled
+from gradflow.core.scaled import Scaled, concatenated, cosine
 from gradflow.core.typing import Array
 
 __all__ = ["bias", "truncated", "windows"]
@@ -163,9 +162,9 @@ def bias(
         one = {n: Series(n, "log10", net, [length], nets, columns, every) for n in names}
         adjoints.fill(one)
         series.append(one)
-        error, cosine = _compare(_vector(found) if found.sums else _nothing(wanted), wanted)
-        errors.append(error)
-        cosines.append(cosine)
+        reached = _vector(found) if found.sums else Scaled.of(np.zeros_like(wanted.values))
+        errors.append(((reached + -wanted).norm() / wanted.norm()).plain[:, 0])
+        cosines.append(cosine(reached, wanted)[:, 0])
     axis = {"k2": np.array(k2)}
     results: list[Result] = []
     for index in range(nets):
@@ -189,25 +188,7 @@ def bias(
 
 def _vector(gradients: Gradients) -> Scaled:
     """All gradients of a net as one vector, ``(nets, parameters, 1)``."""
-    each = [
-        Scaled((total.parts[0].reshape(len(total.parts[0]), -1, 1),), total.exponent)
-        for total in gradients.sums.values()
-    ]
-    top = np.max([scaled.magnitude() for scaled in each], axis=0)
-    return Scaled((np.concatenate([s.at(top).parts[0] for s in each], axis=-2),), top)
-
-
-def _nothing(like: Scaled) -> Scaled:
-    return Scaled((np.zeros_like(like.parts[0]),), like.exponent)
-
-
-def _compare(found: Scaled, wanted: Scaled) -> tuple[Array, Array]:
-    """Relative error and cosine of each net; NaN against a gradient that is exactly zero."""
-    top = np.maximum(found.magnitude(), wanted.magnitude())
-    a, b = Sized.of(found), Sized.of(wanted)
-    difference = found.at(top).parts[0] - wanted.at(top).parts[0]
-    error = np.linalg.norm(difference, axis=-2)[:, 0]
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        relative = np.ldexp(error / b.norms[:, 0], top[:, 0, 0] - b.exponent[:, 0])
-        cosine = np.sum(a.values * b.values, axis=-2)[:, 0] / (a.norms * b.norms)[:, 0]
-    return relative, cosine
+    sums = gradients.sums.values()
+    return concatenated(
+        [Scaled((s.values.reshape(len(s.values), -1, 1),), s.exponent) for s in sums]
+    )

@@ -15,7 +15,7 @@ from gradflow.core.cost.counting import Counted, Tally, counting, depth_of
 from gradflow.core.engine.scan import Keep, pull_back, unroll
 from gradflow.core.network.stack import Network
 from gradflow.core.random import stream
-from gradflow.core.scaled import Scaled, zeros_like_columns
+from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array, DType
 
 __all__ = ["Cost", "Pass", "cost", "critical_path", "seconds"]
@@ -159,7 +159,7 @@ def seconds(
     p = {name: draw(1, *q.shape) for name, q in cell.parameters(inputs).items()}
     x = draw(steps, 1, inputs, columns)
     state: State = tuple(draw(1, cell.hidden, columns) for _ in cell.parts)
-    adjoint = Scaled(state, zeros_like_columns(state[0]))
+    adjoint = Scaled.of(*state)
     there, back = [], []
     for _ in range(repeats):
         start = time.perf_counter()

@@ -20,7 +20,7 @@ from gradflow.core.engine.scan import Keep, Tape, pull_back
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights, reads
-from gradflow.core.scaled import Scaled, add, grown, zeros_like_columns
+from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 from gradflow.errors import NumericalError
 
@@ -123,7 +123,7 @@ class Run:
         parts = tuple(np.zeros_like(part) for part in state)
         if len(self.lengths) > 1:
             parts = tuple(part[None][:0] for part in parts)
-        return Scaled(parts, zeros_like_columns(parts[0]))
+        return Scaled.of(*parts)
 
     def forward(self, span: tuple[int, int], states: States, keep: Keep) -> tuple[Tapes, States]:
         """Take all layers through a span."""
@@ -165,7 +165,7 @@ class Run:
                 dx += piece
             after.append(ends)
             if wants_dx:
-                dy = dx[0] if len(dx) == 1 else add(*dx)
+                dy = dx[0] if len(dx) == 1 else dx[0] + dx[1]
         if self.wants_dx and dy is not None:
             for observer in self.observers:
                 observer.inputs(lo, dy)
@@ -191,7 +191,7 @@ class Run:
             start = end - len(tape.x)
             joining = None
             if inject is not None:
-                joining = Scaled((inject.parts[0][start:end],), inject.exponent[start:end])
+                joining = inject[start:end]
             for swept in pull_back(cell, p, tape, adjoint, joining, keep):
                 first = lo + start + swept.start
                 block = Block(layer, direction, cell, p, first, tape, swept)
@@ -205,16 +205,13 @@ class Run:
             end = start
         if not wants_dx:
             return adjoint, []
-        own = Scaled((np.stack(dx[::-1]),), np.stack(exponents[::-1]))
-        return adjoint, [Scaled((reads(direction, own.parts[0]),), reads(direction, own.exponent))]
+        own, exponent = np.stack(dx[::-1]), np.stack(exponents[::-1])
+        return adjoint, [Scaled((reads(direction, own),), reads(direction, exponent))]
 
     def joined(self, adjoint: Scaled, step: int) -> Scaled:
         """Let the lengths that end at `step` join, as zeros: their loss is injected next."""
         new = self.lengths.count(step) if len(self.lengths) > 1 else 0
-        if not new:
-            return adjoint
-        parts = tuple(grown(part, new) for part in adjoint.parts)
-        return Scaled(parts, grown(adjoint.exponent, new))
+        return adjoint.grown(new)
 
     def injection(self, span: tuple[int, int], top: list[list[Tape]]) -> Scaled | None:
         """∂L/∂y of the loss at the steps of a span, for each length that has joined."""
@@ -235,12 +232,12 @@ class Run:
         else:
             dy = dy[:, None]
         dy = dy * chosen
-        return Scaled((dy,), zeros_like_columns(dy))
+        return Scaled.of(dy)
 
     def share(self, dy: Scaled, direction: int) -> Scaled:
         """The part of ∂L/∂[h→; h←] that belongs to a direction, in its own time."""
         H = self.net.cell.hidden
-        part = dy.parts[0][..., direction * H : (direction + 1) * H, :]
+        part = dy.values[..., direction * H : (direction + 1) * H, :]
         return Scaled((reads(direction, part),), reads(direction, dy.exponent))
 
     def check(self, block: Block) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from gradflow.core.cells import Cell, Drive, State
+from gradflow.core.engine.squares import SMALL, Passed, in_range, square_norms
 from gradflow.core.engine.tape import Keep, Swept, Taken, Tape
-from gradflow.core.scaled import SMALL, Passed, Scaled, in_range, square_norms
+from gradflow.core.scaled import Scaled, stacked
 from gradflow.core.typing import Array, Params
 
 __all__ = [
@@ -140,9 +141,9 @@ def pull_back(
     p = cell.ready(p, adjoint.parts[0].shape[-1])
     while todo:
         first, last = todo.pop()
-        joining = None if inject is None else _slice(inject, first, last)
+        joining = None if inject is None else inject[first:last]
         home = 0 if last - first == 1 else None  # one step may take all of the range
-        adjoint = adjoint.normalised(None if joining is None else _at_end(joining), home=home)
+        adjoint = adjoint.normalised(None if joining is None else joining[-1], home=home)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             swept = _sweep(cell, p, tape, (first, last), adjoint, joining, keep)
         if last - first > 1 and not in_range(swept.all_squares(), adjoint.dtype):
@@ -167,7 +168,7 @@ def _sweep(
     """Go back over `steps` at the adjoint's exponent until its range may not suffice."""
     dstates, totals, das = Passed(), Passed(), list[Array]()
     dstate = adjoint.parts
-    inject = None if joining is None else joining.at(adjoint.exponent).parts[0]
+    inject = None if joining is None else joining.at(adjoint.exponent).values
     first, last = steps
     cotangents = Keep.COTANGENTS in keep
     for t in range(last - 1, first - 1, -1):
@@ -190,7 +191,7 @@ def _sweep(
         start=t,
         exponent=adjoint.exponent,
         before=dstate,
-        inject=None if joining is None else _slice(joining, t - first, last - first),
+        inject=None if joining is None else joining[t - first : last - first],
     )
 
 
@@ -253,11 +254,11 @@ def pass_on(keep: Sequence[Array], joining: Scaled | None, after: Scaled) -> tup
     todo = [(0, len(keep))]
     while todo:
         first, last = todo.pop()
-        join = None if joining is None else _slice(joining, first, last)
-        after = after.normalised(None if join is None else _at_end(join))
-        each, a = [], after.parts[0]
+        join = None if joining is None else joining[first:last]
+        after = after.normalised(None if join is None else join[-1])
+        each, a = [], after.values
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            joined = None if join is None else join.at(after.exponent).parts[0]
+            joined = None if join is None else join.at(after.exponent).values
             for t in range(last - first - 1, -1, -1):
                 y = a if joined is None else a + joined[t]
                 each.append(y)
@@ -268,14 +269,4 @@ def pass_on(keep: Sequence[Array], joining: Scaled | None, after: Scaled) -> tup
             continue
         after = Scaled((a,), after.exponent)
         found += [Scaled((y,), after.exponent) for y in each]
-    found.reverse()
-    values = np.stack([scaled.parts[0] for scaled in found])
-    return Scaled((values,), np.stack([scaled.exponent for scaled in found])), after
-
-
-def _slice(a: Scaled, first: int, last: int) -> Scaled:
-    return Scaled((a.parts[0][first:last],), a.exponent[first:last])
-
-
-def _at_end(a: Scaled) -> Scaled:
-    return Scaled((a.parts[0][-1],), a.exponent[-1])
+    return stacked(found[::-1]), after

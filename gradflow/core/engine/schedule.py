@@ -12,9 +12,9 @@ import numpy as np
 from gradflow.core.cells import Cell
 from gradflow.core.cells.arrays import owner
 from gradflow.core.engine.scan import DRIVEN
+from gradflow.core.engine.squares import SMALL
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.stack import Network
-from gradflow.core.scaled import SMALL
 from gradflow.core.typing import DType, Params
 
 __all__ = ["Footprint", "Schedule", "Work"]

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.core.cells import State
-from gradflow.core.scaled import Scaled, square_norms
+from gradflow.core.engine.squares import square_norms
+from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
 __all__ = ["Keep", "Swept", "Taken", "Tape"]

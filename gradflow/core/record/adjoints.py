@@ -10,8 +10,7 @@ from gradflow.core.engine.observe import Block
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.stack import Network
 from gradflow.core.record.series import Series
-from gradflow.core.record.sizes import Sized
-from gradflow.core.scaled import Scaled, add
+from gradflow.core.scaled import Scaled
 
 __all__ = ["Adjoints"]
 
@@ -41,7 +40,7 @@ class Adjoints:
             self._add((block.layer, block.direction, 0), origin)
 
     def _add(self, key: tuple[int, int, int], term: Scaled) -> None:
-        self.sums[key] = add(self.sums[key], term) if key in self.sums else term
+        self.sums[key] = self.sums[key] + term if key in self.sums else term
 
     def inputs(self, first: int, dx: Scaled) -> None:
         """These are the states'."""
@@ -57,5 +56,5 @@ class Adjoints:
                     vector = total.parts[0]
                 else:
                     vector = total.parts[len(parts) - 1 + parts.index(name)]
-                logs = Sized.of(Scaled((vector,), total.exponent)).log10
+                logs = Scaled((vector,), total.exponent).norm().log10
                 own.put((layer, direction), step, logs[None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,12 +12,13 @@ from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Quantity, Result
-from gradflow.core.record.rank_ones import RankOnes, factors, summands_of
+from gradflow.core.record.gradients import factors, summands_of
 from gradflow.core.record.series import Series
 from gradflow.core.record.track import Every
 from gradflow.core.scaled import Scaled
+from gradflow.core.typing import Array
 
-__all__ = ["Contributions"]
+__all__ = ["Contributions", "RankOnes"]
 
 
 class Contributions:
@@ -106,9 +108,11 @@ class Contributions:
                 continue
             left, right = factors(summands, block.swept.exponent)
             place = (block.layer, block.direction)
-            self.series[name].put((*place, index), block.first + 1, left.log10 + right.log10)
+            self.series[name].put(
+                (*place, index), block.first + 1, (left.norm() * right.norm()).log10
+            )
             key, new = (*place, name, summands[0].gate), RankOnes.sum(left, right)
-            self.sums[key] = self.sums[key].plus(new) if key in self.sums else new
+            self.sums[key] = self.sums[key] + new if key in self.sums else new
 
     def inputs(self, first: int, dx: Scaled) -> None:
         """Parameters do not depend on ∂L/∂x."""
@@ -131,3 +135,39 @@ class Contributions:
             dims = (*axes, "sequence")
             result[f"conflict_{name}"] = Quantity(f"conflict_{name}", dims, values, axes, "1")
         return result
+
+
+@dataclass(frozen=True)
+class RankOnes:
+    """Σ_k G_k and Σ_k ‖G_k‖_F of each sequence, G_k = left_k right_kᵀ.
+
+    Parameters
+    ----------
+    matrix : Scaled
+        Σ G, ``([lengths,] nets, columns, rows, cols)``.
+    norms : Scaled
+        Σ ‖G‖_F, ``([lengths,] nets, columns)``.
+    """
+
+    matrix: Scaled
+    norms: Scaled
+
+    @classmethod
+    def sum(cls, left: Scaled, right: Scaled) -> RankOnes:
+        """Sum over steps; factors are ``(steps, [lengths,] nets, features, columns)``."""
+        a, b = left.level(0), right.level(0)
+        # (steps, …, features, columns) → (…, columns, features, steps)
+        matrix = np.moveaxis(a.values, (-1, 0), (-3, -1)) @ np.moveaxis(b.values, (-1, 0), (-3, -2))
+        exponent = (a.exponent + b.exponent)[0].swapaxes(-1, -2)[..., None]
+        return cls(Scaled((matrix,), exponent), (left.norm() * right.norm()).sum(0))
+
+    def __add__(self, other: RankOnes) -> RankOnes:
+        """The sum; `other` may hold more lengths, for which this one holds zero."""
+        new = len(other.norms.exponent) - len(self.norms.exponent)
+        return RankOnes(self.matrix.grown(new) + other.matrix, self.norms.grown(new) + other.norms)
+
+    def conflict(self) -> Array:
+        """‖Σ G‖_F / Σ ‖G‖_F, ``([lengths,] nets, columns)``; NaN where every G is zero."""
+        m = self.matrix.values
+        flat = Scaled((m.reshape(*m.shape[:-2], -1),), self.matrix.exponent[..., 0])
+        return (flat.norm(-1) / self.norms).plain

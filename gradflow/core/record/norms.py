@@ -8,12 +8,13 @@ from typing import TypeAlias
 import numpy as np
 
 from gradflow.core.engine.observe import Block
+from gradflow.core.engine.squares import log10_norms, square_norms
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import SERIES, Quantity, Result
 from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
-from gradflow.core.scaled import Scaled, log10_norms, square_norms
+from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
 __all__ = ["Norms"]
@@ -83,7 +84,7 @@ class Norms:
     def inputs(self, first: int, dx: Scaled) -> None:
         """Record ∂L/∂x."""
         if self.needs_inputs:
-            each = list(dx.parts[0])
+            each = list(dx.values)
             logs = _logs((square_norms(each), lambda: each), dx.exponent)
             self._put("x", (0, 0), first + 1, logs)
 

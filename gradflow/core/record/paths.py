@@ -16,9 +16,8 @@ from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
 from gradflow.core.record.series import Series
-from gradflow.core.record.sizes import Sized
 from gradflow.core.record.track import Every
-from gradflow.core.scaled import Scaled, add, grown, zeros_like_columns
+from gradflow.core.scaled import Scaled, cosine, stacked
 from gradflow.core.typing import Array
 
 __all__ = ["Parts", "Paths"]
@@ -105,15 +104,12 @@ class Paths:
     def block(self, block: Block) -> None:
         """Record the parts after the block's steps, and those of state 0."""
         parts = self.split(block)
-        C, G = Sized.of(parts.carrousel), Sized.of(parts.gates)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = np.ldexp(G.norms / C.norms, G.exponent - C.exponent)
-            cosine = np.einsum("...fc,...fc->...c", C.values, G.values) / (C.norms * G.norms)
+        C, G = parts.carrousel.norm(), parts.gates.norm()
         found = {
             "carrousel": C.log10,
             "gates": G.log10,
-            "share": 1 / (1 + ratio),
-            "cosine": cosine,
+            "share": 1 / (1 + (G / C).plain),
+            "cosine": cosine(parts.carrousel, parts.gates),
         }
         for name, values in found.items():
             self.series[name].put((block.layer, block.direction), parts.first, values)
@@ -135,7 +131,7 @@ class Paths:
         whole = Scaled((np.stack([total[-1] for total in totals]),), np.stack([e] * len(totals)))
         if block.first:
             return Parts(block.first + 1, whole, C, G)
-        origin = (Scaled(swept.before[-1:], e), C_before, add(G_before, _last(flow)))
+        origin = (Scaled(swept.before[-1:], e), C_before, G_before + _last(flow))
         each = zip(origin, (whole, C, G), strict=True)
         return Parts(0, *(_preceded(*pair) for pair in each))
 
@@ -159,30 +155,20 @@ class _Carried:
     @classmethod
     def nothing(cls, like: tuple[Array, ...]) -> _Carried:
         zeros = tuple(np.zeros_like(part) for part in like)
-        exponent = zeros_like_columns(zeros[0])
-        one = Scaled(zeros[-1:], exponent)
-        return cls(one, one, Scaled(zeros, exponent))
+        one = Scaled.of(zeros[-1])
+        return cls(one, one, Scaled.of(*zeros))
 
     def grown(self, like: Array) -> _Carried:
         """With zeros for the lengths that have joined since."""
         new = len(like) - len(self.gates.exponent) if like.ndim == 4 else 0
-        if not new:
-            return self
-
-        each = (self.carrousel, self.gates, self.flow)
-        return _Carried(
-            *(
-                Scaled(tuple(grown(part, new) for part in s.parts), grown(s.exponent, new))
-                for s in each
-            )
-        )
+        return _Carried(*(s.grown(new) for s in (self.carrousel, self.gates, self.flow)))
 
 
 def _entering(inject: Scaled | None, ways: list[Carrousel]) -> Scaled | None:
     """e ⊙ ι of each step."""
     if inject is None or ways[0].enter is None:
         return inject
-    each = [way.enter * part for way, part in zip(ways, inject.parts[0], strict=True)]
+    each = [way.enter * part for way, part in zip(ways, inject.values, strict=True)]
     return Scaled((np.stack(each),), inject.exponent)
 
 
@@ -196,20 +182,15 @@ def _joining(
     ):
         join = _last(flow)
         if way.enter is not None:
-            join = Scaled((way.enter * flow.parts[0] + join.parts[0],), flow.exponent)
-        each.append(join if peek is None else add(join, Scaled((peek,), e)))
-    return _stacked(each)
+            join = Scaled((way.enter * flow.parts[0] + join.values,), flow.exponent)
+        each.append(join if peek is None else join + Scaled((peek,), e))
+    return stacked(each)
 
 
 def _last(scaled: Scaled) -> Scaled:
     return Scaled(scaled.parts[-1:], scaled.exponent)
 
 
-def _stacked(each: Sequence[Scaled]) -> Scaled:
-    values = np.stack([scaled.parts[0] for scaled in each])
-    return Scaled((values,), np.stack([scaled.exponent for scaled in each]))
-
-
 def _preceded(first: Scaled, rest: Scaled) -> Scaled:
-    values = np.concatenate([first.parts[0][None], rest.parts[0]])
+    values = np.concatenate([first.values[None], rest.values])
     return Scaled((values,), np.concatenate([first.exponent[None], rest.exponent]))

@@ -46,5 +46,5 @@ class Vectors:
 
     def inputs(self, first: int, dx: Scaled) -> None:
         """Keep ∂L/∂x."""
-        for k in range(len(dx.parts[0])):
-            self.x[first + k + 1] = Scaled((dx.parts[0][k],), dx.exponent[k])
+        for k in range(len(dx.values)):
+            self.x[first + k + 1] = dx[k]

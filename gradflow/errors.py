@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-__all__ = ["ConfigError", "GradflowError", "NoBaselineError", "NumericalError", "UserError"]
+__all__ = [
+    "ConfigError",
+    "GradflowError",
+    "NoBaselineError",
+    "NumericalError",
+    "OptionError",
+    "UserError",
+]
 
 
 class GradflowError(Exception):
@@ -65,6 +72,35 @@ class ConfigError(UserError):
 
 def _rebuild(problem: str, fields: dict[str, object]) -> ConfigError:
     return ConfigError(problem, **fields)  # type: ignore[arg-type]  # the fields of __reduce__
+
+
+class OptionError(ValueError):
+    """A value of an option that makes no sense by itself or beside the others.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong, in one sentence.
+    option : str
+        The option's name.
+    at : int or None
+        Which of its values, where it has several.
+    expected, fix : str
+        What would have been right, and what to write instead.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        option: str,
+        *,
+        at: int | None = None,
+        expected: str = "",
+        fix: str = "",
+    ) -> None:
+        super().__init__(problem)
+        self.problem, self.option, self.at = problem, option, at
+        self.expected, self.fix = expected, fix
 
 
 class NumericalError(GradflowError):

@@ -11,14 +11,14 @@ ROOT = Path(__file__).parents[1] / "gradflow"
 
 ROOMS = """
 errors _version
-core.typing core.random
+core.typing core.random core.registry core.options
 core.quantity core.scaled core.cells core.inputs
 core.network core.engine
 core.record
 core.analyses core.theory core.cost core.learning
 testing
 experiment.data experiment.config.text
-experiment.models
+experiment.models experiment.recordings
 experiment.config
 experiment.measure
 experiment.workers experiment.store

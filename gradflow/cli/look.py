@@ -102,8 +102,10 @@ def show(
     found = rows(stored, state, every=every)
     environments = stored.manifest.get("environments", {})
     asked = stored.experiment.record
-    explained = explain(stored, state, every=every) if asked.gates or asked.theory else []
-    compared = compare(stored, state) if asked.theory else []
+    explained = (
+        explain(stored, state, every=every) if asked.asks("gates") or asked.asks("theory") else []
+    )
+    compared = compare(stored, state) if asked.asks("theory") else []
     if as_json:
         emit_json(
             {

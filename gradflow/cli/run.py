@@ -116,7 +116,7 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
     if found:
         show_rows(found, stored.name)
         asked = stored.experiment.record
-        if asked.gates or asked.theory:
+        if asked.asks("gates") or asked.asks("theory"):
             from gradflow.report.read.explain import explain
 
             show_reasons(explain(stored), [])

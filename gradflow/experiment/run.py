@@ -12,9 +12,8 @@ from typing import TypeAlias
 
 from gradflow.errors import UserError
 from gradflow.experiment.config import Experiment, dump
-from gradflow.experiment.measure.duration import pieces, seconds, share
+from gradflow.experiment.measure.duration import pace, pieces, seconds, share
 from gradflow.experiment.measure.measurement import footprint
-from gradflow.experiment.measure.pace import pace
 from gradflow.experiment.measure.plan import Bundle, bundle, plan
 from gradflow.experiment.store.folder import Folder, read_manifest
 from gradflow.experiment.store.provenance import environment

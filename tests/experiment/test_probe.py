@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import gradflow
-from gradflow.experiment.measure import pace as probe
+from gradflow.experiment.measure import duration as probe
 from gradflow.experiment.measure.duration import seconds
 from gradflow.experiment.measure.plan import bundle, plan
 from gradflow.experiment.run import preview
@@ -33,7 +33,7 @@ def test_a_probe_is_short_and_asks_for_norms_alone(monkeypatch):
     assert [one.lengths for one in seen] == [(133,), (293,), (133,)]  # copy needs 101
     assert len(short.seeds) == 16
     config = short.points[0].config
-    assert not config.record.paths
+    assert not config.record.asked
     assert config.loss.at == "last"
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from gradflow.experiment.config.inputs import INPUTS, Inputs
-from gradflow.experiment.config.models import Experiment
+from gradflow.experiment.config.models import Experiment, record_model
 from gradflow.experiment.config.text.complaints import Spot, complain, missing
 from gradflow.experiment.config.text.mistakes import Mistake, got, inside, nearest, quote
 from gradflow.experiment.config.text.nodes import Path
@@ -37,6 +37,8 @@ def check(name: str, value: Any) -> Any:
     """
     if name == "inputs":
         return check_model(_kind_of_inputs(value), value)
+    if name == "record":
+        return check_model(record_model(), value)
     field = Experiment.model_fields[name]
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
         return check_model(field.annotation, value)

@@ -163,7 +163,7 @@ def _section(name: str, tree: Node) -> Any:
         if name == "length":
             return None
         if not field.is_required():
-            return field.default
+            return check(name, {}) if name == "record" else field.default
         example = {"model": "{cell: lstm}", "inputs": "{kind: noise}"}[name]
         raise Mistake(f"the section {name} is missing", fix=f"add {name}: {example}")
     return check(name, node.plain)

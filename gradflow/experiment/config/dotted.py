@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from gradflow.experiment.config import cells
 from gradflow.experiment.config.checks import check, check_field, keys, kind_of_inputs, unknown
 from gradflow.experiment.config.inputs import INPUTS
-from gradflow.experiment.config.models import Experiment
+from gradflow.experiment.config.models import Experiment, record_model
 from gradflow.experiment.config.text.mistakes import Mistake, nearest
 
 __all__ = ["Check", "checker", "sections", "writable"]
@@ -27,7 +27,7 @@ def sections() -> dict[str, list[type[BaseModel]]]:
     found: dict[str, list[type[BaseModel]]] = {"inputs": list(INPUTS.values())}
     for name, field in Experiment.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found[name] = [field.annotation]
+            found[name] = [record_model() if name == "record" else field.annotation]
     return found
 
 

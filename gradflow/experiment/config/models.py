@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import Field, PrivateAttr, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
 
+from gradflow.core.options import options
 from gradflow.experiment.config.cells import CellConfig, gates
+from gradflow.experiment.config.derive import Derived, Origin, derived
 from gradflow.experiment.config.fields import At, Chrono, Every, ForgetBias, Memory, Section, Slope
 from gradflow.experiment.config.inputs import AnyInputs
 from gradflow.experiment.config.text.mistakes import Mistake, nearest
@@ -15,6 +25,7 @@ if TYPE_CHECKING:
     from gradflow.core.cells import Cell
     from gradflow.core.network.initialise import Init
     from gradflow.experiment.models.weights import Imported
+    from gradflow.experiment.recordings import Recording
 
 __all__ = [
     "ORDER",
@@ -27,6 +38,7 @@ __all__ = [
     "PointConfig",
     "RecordConfig",
     "State",
+    "record_model",
 ]
 
 ORDER = (
@@ -118,40 +130,11 @@ class LossConfig(Section):
     at: At = Field("last", description="last, all, or a list of steps counted from 1")
 
 
-class Truncation(Section):
-    """Truncated BPTT: every k1 steps, k2 steps back."""
-
-    k1: int = Field(ge=1, le=10**9, description="steps between two passes back")
-    k2: tuple[Annotated[int, Field(ge=1, le=10**9)], ...] = Field(
-        min_length=1, max_length=100, description="steps that each pass goes back, all tried"
-    )
-
-    @model_validator(mode="after")
-    def _reaches(self) -> Truncation:
-        for i, k2 in enumerate(self.k2):
-            if k2 < self.k1:
-                raise Mistake(
-                    f"k2 = {k2} is less than k1 = {self.k1}",
-                    f"at least {self.k1}: else the error of some steps would go nowhere",
-                    f"write {self.k1} or more",
-                    ("k2", i),
-                )
-        return self
-
-
-class RecordConfig(Section):
+class RecordConfig(Derived):
     """What is kept."""
 
     states: tuple[State, ...] = Field(("h", "c", "s"), min_length=1)
     every: Every = Field(1, description="keep each n-th step, or about evenly on a log scale")
-    paths: bool = Field(False, description="the carrousel's part of the flow, and the gates'")
-    contributions: bool = Field(False, description="each step's part of the weights' gradients")
-    gates: bool = Field(False, description="how far the gates are open")
-    flow_map: bool = Field(False, description="every step's loss by every step's state")
-    spectrum: bool = Field(False, description="singular values and Lyapunov exponents")
-    theory: bool = Field(False, description="predicted rates, to lay over the measured ones")
-    cost: bool = Field(False, description="parameters, operations and bytes of a step, counted")
-    truncation: Truncation | None = Field(None, description="what truncated BPTT leaves out")
 
     @field_validator("states")
     @classmethod
@@ -160,6 +143,64 @@ class RecordConfig(Section):
             if state in states[:i]:
                 raise Mistake(f"{state} is given twice", fix="remove one", at=(i,))
         return tuple(sorted(states, key=get_args(State).index))
+
+    def asks(self, name: str) -> bool:
+        """Whether a recording is asked for."""
+        return bool(getattr(self, name, False))
+
+    @property
+    def asked(self) -> tuple[Recording, ...]:
+        """The recordings that are asked for beside the norms, each with its options."""
+        from gradflow.experiment.recordings import RECORDINGS
+
+        names = [name for name in type(self).model_fields if name not in RecordConfig.model_fields]
+        values = {name: getattr(self, name) for name in names if getattr(self, name)}
+        return tuple(
+            RECORDINGS.get(name)() if value is True else value.build()
+            for name, value in values.items()
+        )
+
+
+def record_model() -> type[RecordConfig]:
+    """The section ``record`` with a key for each recording that there is."""
+    from gradflow.experiment.recordings import RECORDINGS
+
+    return _record_model(RECORDINGS.names())
+
+
+@cache
+def _record_model(names: tuple[str, ...]) -> type[RecordConfig]:
+    from gradflow.experiment.recordings import RECORDINGS
+
+    keys = {name: _recording(RECORDINGS.get(name)) for name in names}
+    return derived(RecordConfig, "RecordConfig", Origin(_record_model, names), extra=keys)
+
+
+def _recording(owner: type[Recording]) -> tuple[Any, Any]:
+    """The key of a recording: true or false, or a mapping with its options."""
+    about = f"{owner.summary}; `plot --kind {owner.figure}`"
+    known = options(owner)
+    if not known:
+        return bool, Field(False, description=about)
+    model = recording_options(owner.name)
+    short = BeforeValidator(_short if not any(o.required for o in known.values()) else _off)
+    return Annotated[model | None, short], Field(None, description=about)
+
+
+def _short(value: Any) -> Any:
+    return {True: {}, False: None}.get(value, value) if isinstance(value, bool) else value
+
+
+def _off(value: Any) -> Any:
+    return None if value is False else value
+
+
+@cache
+def recording_options(name: str) -> type[Derived]:
+    """The options of a recording."""
+    from gradflow.experiment.recordings import RECORDINGS
+
+    return derived(Derived, name, Origin(recording_options, name), RECORDINGS.get(name))
 
 
 class AssertConfig(Section):
@@ -193,7 +234,7 @@ class Settings(Section):
     inputs: AnyInputs
     init: InitConfig = InitConfig()
     loss: LossConfig = LossConfig()
-    record: RecordConfig = RecordConfig()
+    record: SerializeAsAny[RecordConfig] = RecordConfig()
     length: int | None = Field(None, ge=1, le=10**9, description="steps; null: all of a file")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of weights and probe")
     dtype: Literal["float64", "float32"] = "float64"

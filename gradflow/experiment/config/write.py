@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from gradflow.experiment.config import cells
 from gradflow.experiment.config.dotted import writable
-from gradflow.experiment.config.models import ORDER, Experiment
+from gradflow.experiment.config.models import ORDER, Experiment, record_model
 from gradflow.experiment.config.text.yaml import resolve
 
 __all__ = ["dump", "schema", "settings"]
@@ -77,11 +78,19 @@ def schema() -> dict[str, Any]:
     whole["properties"]["sweep"] = _sweep()
     # A required value may also come from the sweep.
     whole["$defs"]["ModelConfig"].pop("required")
+    _define(whole, "RecordConfig", record_model())
     whole["$defs"]["CellConfig"] = {
         "description": "A kind of cell, or its kind with options.",
         "anyOf": [{"enum": list(cells.kinds())}, *(_cell(kind) for kind in cells.kinds())],
     }
     return whole
+
+
+def _define(whole: dict[str, Any], name: str, model: type[BaseModel]) -> None:
+    """Put a model that was made from a registry in the place of its base."""
+    made = model.model_json_schema()
+    whole["$defs"] |= made.pop("$defs", {})
+    whole["$defs"][name] = made
 
 
 def _cell(kind: str) -> dict[str, Any]:

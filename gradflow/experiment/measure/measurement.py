@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Footprint, Schedule, Work
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
 from gradflow.core.record import Norms, recorded_steps
 from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
-from gradflow.experiment.measure import recordings as extras
+from gradflow.experiment.measure.defined import recorded
 from gradflow.experiment.measure.plan import Bundle
-from gradflow.experiment.measure.recordings import Recorder
-from gradflow.experiment.measure.setting import Setting, network, prepare
+from gradflow.experiment.measure.setting import network, prepare
+from gradflow.experiment.recordings import Recorder, Recording, Scope, Setting
 
 __all__ = ["footprint", "measure"]
+
+ENCODED = 2
+"""How often a recorded number is held: filled in, and copied into its results."""
 
 
 def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
@@ -49,27 +55,40 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
     record, net, loss = config.record, setting.net, setting.loss
     if config.method == "rtrl":
         return _forward_in_time(bundle, setting)
-    sizes = (lengths, len(seeds), setting.x.shape[-1])
-    observers: list[Recorder] = [
-        Norms(net, *sizes, record.states, record.every),
-        *extras.recorders(record, net, *sizes),
-    ]
+    scope = _scope(bundle, net, setting.x.shape[-1])
+    asked = recorded(record, net)
+    looking = [observer for one in asked if (observer := one.observer(scope)) is not None]
+    norms = Norms(net, lengths, len(seeds), scope.columns, record.states, record.every)
+    observers: list[Recorder] = [norms, *looking]
     backpropagate(net, setting.weights, setting.x, loss, lengths, observers, schedule)
-    later: dict[int, list[Result]] = {}
-    if extras.wanted(record):
-        from gradflow.experiment.measure.analyses import (
-            analyse,  # costs its import where it is asked for
-        )
-
-        later = {n: analyse(record, setting, n, len(seeds), schedule) for n in lengths}
+    own = {
+        length: [one.analyse(each, setting, schedule) for one in asked]
+        for length, each in zip(lengths, scope.each(), strict=True)
+    }
     results: list[Result] = []
     for point in bundle.points:
         seed, length = seeds.index(point.config.seed), point.config.length
-        result = dict(later[length][seed]) if later else {}
+        result: Result = {}
         for observer in observers:
             result |= observer.quantities(seed, length, loss)
+        for found in own[length]:
+            result |= found[seed] if found else {}
         results.append(result)
     return results
+
+
+def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:
+    config = bundle.points[0].config
+    return Scope(
+        net,
+        bundle.lengths,
+        len(bundle.seeds),
+        columns,
+        config.record.states,
+        config.record.every,
+        np.dtype(config.dtype),
+        config.loss.kind in ("mse", "cross_entropy"),
+    )
 
 
 def _forward_in_time(bundle: Bundle, setting: Setting) -> list[Result]:
@@ -108,24 +127,24 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
     """
     config = bundle.points[0].config
     net, columns = network(config, config.inputs.features), config.inputs.sequences or 1
-    record = config.record
-    recorded = sum(len(recorded_steps(n, record.every)) for n in bundle.lengths)
-    recorded = recorded * len(record.states) + extras.numbers(record, net, bundle.lengths)
+    scope = _scope(bundle, net, columns)
+    asked = recorded(config.record, net)
     work = Work(
         net=net,
-        nets=len(bundle.seeds),
+        nets=scope.nets,
         columns=columns,
-        lengths=tuple(bundle.lengths),
-        records=recorded,
-        dtype=np.dtype(config.dtype),
-        keep=Keep.LOCAL | _kept(config),
+        lengths=scope.lengths,
+        records=scope.steps * len(scope.states),
+        dtype=scope.dtype,
+        keep=_kept(config, asked),
     )
-    schedule = work.schedule(config.memory)
-    needed = work.footprint(schedule)
+    results = ENCODED * 8 * sum(one.numbers(scope) for one in asked)
+    schedule = work.schedule(config.memory - results)
+    needed = _with(work.footprint(schedule), scope, asked, results, schedule)
     if config.method == "rtrl":
         from gradflow.core.analyses.rtrl import bytes_needed
 
-        longest = len(recorded_steps(max(bundle.lengths), record.every))
+        longest = len(recorded_steps(max(bundle.lengths), config.record.every))
         sizes = (net, work.nets, columns, longest, work.dtype)
         needed = Footprint(needed.fixed, bytes_needed(*sizes, parameters=False), 0)
     if needed.peak > config.memory:
@@ -138,7 +157,23 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
     return schedule, needed
 
 
-def _kept(config: PointConfig) -> Keep:
-    """What is left of every step beside the local derivatives."""
-    kept = extras.needs(config.record) | Loss(config.loss.kind).needs
+def _with(
+    needed: Footprint,
+    scope: Scope,
+    asked: Sequence[Recording],
+    results: int,
+    schedule: Schedule,
+) -> Footprint:
+    """Add what recordings take: results stay, the rest goes with the pass that it belongs to."""
+    beside = sum(one.beside(scope, schedule) for one in asked)
+    alone = [one.alone(each, schedule) for one in asked for each in scope.each()]
+    block = max([needed.block + beside, *(taken - needed.tapes for taken in alone)])
+    return Footprint(needed.fixed + results, needed.tapes, block)
+
+
+def _kept(config: PointConfig, asked: Sequence[Recording]) -> Keep:
+    """What is left of every step."""
+    kept = Keep.LOCAL | Loss(config.loss.kind).needs
+    for one in asked:
+        kept |= one.needs
     return kept | Keep.COTANGENTS if "x" in config.record.states else kept

@@ -14,7 +14,7 @@ from gradflow.experiment.config.axes import canonical, labels, read_axes
 from gradflow.experiment.config.compose import Composer
 from gradflow.experiment.config.text.nodes import wrap
 from gradflow.experiment.config.write import settings
-from gradflow.experiment.measure import recordings as extras
+from gradflow.experiment.measure.defined import check_defined
 
 __all__ = ["Bundle", "Point", "bundle", "plan"]
 
@@ -95,7 +95,7 @@ def plan(experiment: Experiment) -> tuple[Point, ...]:
                 ),
             )
         )
-    extras.check(point.config for point in points)
+    check_defined(point.config for point in points)
     return tuple(points)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,18 +16,9 @@ from gradflow.core.typing import Array, DType
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.data import sources
 from gradflow.experiment.models import weights
+from gradflow.experiment.recordings import Setting
 
-__all__ = ["Setting", "network", "prepare"]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a bundle's configuration describes, as arrays."""
-
-    net: Network
-    weights: Weights
-    x: Array
-    loss: Loss
+__all__ = ["network", "prepare"]
 
 
 def prepare(

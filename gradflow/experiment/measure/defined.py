@@ -1,0 +1,78 @@
+"""Whether what an experiment asks for is defined on its networks.
+
+A recording is defined on some cells only: a vanilla RNN has no carrousel and no gates. In a sweep
+over cells it is kept of those that have it; it is a mistake where none has. A method has to be
+defined on all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from gradflow.core.cells.specimen import carrousel_of
+from gradflow.core.network.stack import Network
+from gradflow.errors import UserError
+from gradflow.experiment.config import PointConfig
+from gradflow.experiment.config.models import RecordConfig
+from gradflow.experiment.recordings import Recording
+
+__all__ = ["check_defined", "recorded", "undefined"]
+
+
+def _anywhere(net: Network) -> None:
+    """No condition."""
+
+
+def _forward_only(net: Network) -> None:
+    if net.bidirectional:
+        raise ValueError("truncated BPTT and RTRL follow a stream forward, in one direction")
+
+
+METHODS: dict[str, Callable[[Network], object]] = {
+    "bptt": _anywhere,
+    "rtrl": _forward_only,
+    "carrousel": lambda net: carrousel_of(net.cell),
+}
+"""Raise ValueError where an engine is not defined on a network."""
+
+
+def undefined(record: RecordConfig, net: Network) -> dict[str, str]:
+    """Name what is asked for but not defined on a network, and say why."""
+    found = {}
+    for recording in record.asked:
+        try:
+            recording.check(net)
+        except ValueError as error:
+            found[recording.name] = str(error)
+    return found
+
+
+def recorded(record: RecordConfig, net: Network) -> list[Recording]:
+    """Return what is asked for and defined on a network."""
+    without = undefined(record, net)
+    return [recording for recording in record.asked if recording.name not in without]
+
+
+def check_defined(configs: Iterable[PointConfig]) -> None:
+    """Raise UserError where the points of an experiment ask for what their networks do not have."""
+    seen = {(c.method, c.model): c.record for c in configs if c.method != "bptt" or c.record.asked}
+    reasons: dict[str, list[str]] = {}
+    for (method, model), record in seen.items():
+        net = Network(model.build_cell(), 1, model.layers, model.bidirectional)
+        try:
+            METHODS[method](net)
+        except ValueError as error:
+            raise UserError(f"method: {method}: {error}\n  fix: method: bptt") from None
+        missing = undefined(record, net)
+        if method == "rtrl":
+            why = "RTRL has no way back on which to record it"
+            missing = {recording.name: why for recording in record.asked}
+        for name in missing:
+            reasons.setdefault(name, []).append(missing[name])
+    for name, each in reasons.items():
+        if len(each) == len(seen):
+            raise UserError(
+                f"record.{name}: {each[0]}\n"
+                "  expected: at least one network of the experiment that it is defined on\n"
+                f"  fix: remove record.{name}, or choose another cell"
+            )

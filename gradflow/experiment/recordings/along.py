@@ -1,0 +1,139 @@
+"""Recordings that look on while the adjoints go by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gradflow.core.cells.specimen import carrousel_of, gates_of
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.stack import Network
+from gradflow.core.quantity import Result
+from gradflow.core.record import Contributions, FlowMap, Gates, Paths, recorded_steps
+from gradflow.experiment.recordings.recording import Recorder, Recording, Scope, Setting
+
+__all__ = ["ContributionsRecording", "FlowMapRecording", "GatesRecording", "PathsRecording"]
+
+
+@dataclass(frozen=True)
+class PathsRecording(Recording):
+    """See `Paths`."""
+
+    name = "paths"
+    summary = "the carrousel's part of the flow, and the gates'"
+    figure = "paths"
+    needs = Paths.needs
+
+    def check(self, net: Network) -> None:
+        """Only a carrousel has two ways back."""
+        carrousel_of(net.cell)
+
+    def numbers(self, scope: Scope) -> int:
+        """Two norms, their share and their cosine."""
+        return 4 * scope.series
+
+    def observer(self, scope: Scope) -> Recorder:
+        """Split the adjoints that go by."""
+        return Paths(scope.net, scope.lengths, scope.nets, scope.columns, scope.every)
+
+
+@dataclass(frozen=True)
+class ContributionsRecording(Recording):
+    """See `Contributions`, and `readout` for the losses that have one."""
+
+    name = "contributions"
+    summary = "each step's part of the weights' gradients"
+    figure = "contributions"
+    needs = Contributions.needs
+
+    def numbers(self, scope: Scope) -> int:
+        """A norm for each gate of U and of W, and for V."""
+        return 2 * len(scope.net.cell.gates) * scope.series + scope.reads * scope.series
+
+    def beside(self, scope: Scope, schedule: Schedule) -> int:
+        """The sums of each gate's U and W, kept for every length: old, new and both at one level.
+
+        A sum is made of all steps of a block at once, from factors that are copied to one level.
+        """
+        net, block = scope.net, min(schedule.block, max(scope.lengths))
+        size, nets = scope.dtype.itemsize, scope.nets * scope.columns * len(scope.lengths)
+        matrices = sum(
+            part.rows * part.cols
+            for layer, _ in net.places()
+            for name, part in net.parameters(layer).items()
+            if name in ("U", "W")
+        )
+        widest = max(net.features(layer) for layer in range(net.layers)) + 2 * net.cell.hidden
+        return nets * size * (matrices + 4 * block * len(net.cell.gates) * widest)
+
+    def observer(self, scope: Scope) -> Recorder:
+        """Sum the steps' gradients of U and W."""
+        return Contributions(scope.net, scope.lengths, scope.nets, scope.columns, scope.every)
+
+    def analyse(self, scope: Scope, setting: Setting, schedule: Schedule) -> Sequence[Result]:
+        """Sum the loss steps' gradients of V."""
+        if not scope.reads:
+            return ()
+        from gradflow.core.analyses.readout_conflict import readout
+
+        (length,) = scope.lengths
+        x = setting.x[:length]
+        return readout(setting.net, setting.weights, x, setting.loss, length, schedule)
+
+
+@dataclass(frozen=True)
+class GatesRecording(Recording):
+    """See `Gates`."""
+
+    name = "gates"
+    summary = "how far the gates are open"
+    figure = "gates"
+    needs = Gates.needs
+
+    def check(self, net: Network) -> None:
+        """The cell has gates."""
+        gates_of(net.cell)
+
+    def numbers(self, scope: Scope) -> int:
+        """Mean, spread and saturated share of each gate."""
+        return 3 * len(scope.net.cell.gates) * scope.series
+
+    def observer(self, scope: Scope) -> Recorder:
+        """Read the gates from the tapes that go by."""
+        return Gates(scope.net, scope.lengths, scope.nets, scope.columns, scope.every)
+
+
+@dataclass(frozen=True)
+class FlowMapRecording(Recording):
+    """See `FlowMap`: as many adjoints side by side as there are loss steps."""
+
+    name = "flow_map"
+    summary = "every step's loss by every step's state"
+    figure = "flow"
+
+    def numbers(self, scope: Scope) -> int:
+        """A norm for each loss step, step and state."""
+        squares = sum(one.steps * one.series for one in scope.each())
+        return squares * len(scope.states)
+
+    def alone(self, scope: Scope, schedule: Schedule) -> int:
+        """The pass of all loss steps at once."""
+        from gradflow.core.engine.schedule import Work
+
+        (length,) = scope.lengths
+        net = scope.net
+        losses = recorded_steps(length, scope.every)
+        each = (length,) * (len(losses) - 1) if net.bidirectional else tuple(losses[1:].tolist())
+        work = Work(net, scope.nets, scope.columns, each, 0, scope.dtype)
+        needed = work.footprint(schedule)
+        return needed.tapes + needed.block
+
+    def analyse(self, scope: Scope, setting: Setting, schedule: Schedule) -> Sequence[Result]:
+        """Take the losses of all steps back side by side."""
+        net, loss = setting.net, setting.loss
+        (length,) = scope.lengths
+        flow = FlowMap(net, length, scope.nets, scope.columns, scope.states, scope.every)
+        x = setting.x[:length]
+        backpropagate(net, setting.weights, x, loss, flow.lengths, [flow], schedule, at=flow.at)
+        return [flow.quantities(index, length, loss) for index in range(scope.nets)]

@@ -203,9 +203,10 @@ class Flow:
 
     def print(self) -> None:
         """Print the closing table."""
-        from gradflow.report.tables.closing import print_table
+        from gradflow.report.tables.closing import closing_sheet
+        from gradflow.report.tables.layout import show
 
-        print_table(self.rows(), title=self.experiment.name)
+        show(closing_sheet(self.rows(), self.experiment.name))
 
     def plot(self, ax: Axes, **options: Any) -> None:
         """Draw the curves of all cells onto an Axes; see `gradflow.report.figures.draw_curves`."""

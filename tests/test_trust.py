@@ -18,7 +18,8 @@ from gradflow.cli.progress import line
 from gradflow.core import cells
 from gradflow.core.analyses.rtrl import rtrl
 from gradflow.core.cells import GRU, LSTM, RNN
-from gradflow.report.tables.trust import print_trust
+from gradflow.report.tables.layout import show
+from gradflow.report.tables.trust import trust_sheet
 from gradflow.testing import variants
 from gradflow.testing.check import Check
 from gradflow.testing.engines import rtrl_error
@@ -149,7 +150,7 @@ def louder(net, weights, x, loss, length, **options):
 def test_ascii_where_the_terminal_knows_no_more() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     rows = [Trust("x", "x", {"RTRL": Evidence((Check("x", "σ", float("inf"), note="no"),))})]
-    print_trust(rows, Console(file=stream, width=80))
+    show(trust_sheet(rows), Console(file=stream, width=80))
     stream.seek(0)
     text = stream.read()
     assert "fails" in text

@@ -25,8 +25,9 @@ from gradflow.report.figures.style import (
     private_style,
 )
 from gradflow.report.figures.traces import Trace
+from gradflow.report.read.bands import quantile
 from gradflow.report.read.rates import STEADY
-from gradflow.report.read.records import curves, quantile
+from gradflow.report.read.records import curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import typer
 
 from gradflow.cli.options import Config, Jobs, Json, Overrides
 from gradflow.cli.progress import line
-from gradflow.cli.screen import emit_json, say, show_advice
+from gradflow.cli.screen import emit_json, say, show_sheet
 
 __all__ = ["advise"]
 
@@ -28,8 +28,8 @@ def advise(
     ] = False,
 ) -> None:
     """Find the gain or bias that keeps the far end within one decade of the loss end."""
-    from gradflow.advice import table as words
     from gradflow.advice.advise import advise as search
+    from gradflow.advice.table import advice_data, advice_sheet
     from gradflow.experiment.config import load_config
     from gradflow.experiment.workers.choice import workers
 
@@ -41,13 +41,13 @@ def advise(
             on_cell=lambda done, total: at(f"{done} of {total} cells"),
         )
     if as_json:
-        emit_json(words.records(found, experiment))
+        emit_json(advice_data(found, experiment))
     elif quiet:
         for one in found:
             if one.best is not None:
                 typer.echo(f"{one.cell}: {one.best.setting}")
     else:
-        show_advice(found, experiment)
+        show_sheet(advice_sheet(found, experiment))
     if plot is not None:
         from gradflow.advice.figure import draw_advice
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradflow.cli.options import Config, Json, Overrides
-from gradflow.cli.screen import emit_json, show_costs
+from gradflow.cli.screen import emit_json, show_sheet
 
 __all__ = ["cost"]
 
@@ -13,11 +13,12 @@ def cost(config: Config, overrides: Overrides = None, as_json: Json = False) -> 
     import threadpoolctl
 
     from gradflow.experiment.config import load_config
-    from gradflow.report.tables.costs import prices, records
+    from gradflow.experiment.measure.price import prices
+    from gradflow.report.tables.costs import costs_data, costs_sheet
 
     with threadpoolctl.threadpool_limits(1):
         found = prices(load_config(config, overrides or ()))
     if as_json:
-        emit_json(records(found))
+        emit_json(costs_data(found))
     else:
-        show_costs(found)
+        show_sheet(costs_sheet(found))

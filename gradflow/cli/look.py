@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradflow.cli.options import Json, Results, RunName
-from gradflow.cli.screen import (
-    emit_json,
-    grid,
-    piped,
-    say,
-    show_digest,
-    show_reasons,
-    show_rows,
-)
+from gradflow.cli.screen import emit_json, grid, piped, say, show_sheet
 
 if TYPE_CHECKING:
     from gradflow.experiment.store.runs import Run
@@ -73,6 +65,7 @@ def ls(results: Results = Path("results"), as_json: Json = False) -> None:
             else (one.name, str(one.points), f"{one.seconds:.1f}", one.updated)
             for one in runs
         ],
+        words=("run", "updated"),
     )
 
 
@@ -90,10 +83,10 @@ def show(
 ) -> None:
     """Show one run: its table, and what it was computed with; or one quantity by lag or gate."""
     from gradflow.report.read.explain import explain
-    from gradflow.report.read.predictions import compare
-    from gradflow.report.read.predictions import records as compared_records
+    from gradflow.report.read.predictions import predicted_and_measured
     from gradflow.report.read.rows import rows
-    from gradflow.report.tables.closing import records
+    from gradflow.report.tables.closing import closing_sheet, rows_data
+    from gradflow.report.tables.reasons import predictions_data, predictions_sheet, sentences
 
     stored = _open(run, results)
     if quantity is not None:
@@ -105,7 +98,7 @@ def show(
     explained = (
         explain(stored, state, every=every) if asked.asks("gates") or asked.asks("theory") else []
     )
-    compared = compare(stored, state) if asked.asks("theory") else []
+    compared = predicted_and_measured(stored, state) if asked.asks("theory") else []
     if as_json:
         emit_json(
             {
@@ -116,14 +109,16 @@ def show(
                 "created": stored.manifest.get("created"),
                 "updated": stored.manifest.get("updated"),
                 "environments": environments,
-                "rows": records(found),
+                "rows": rows_data(found),
                 "explanations": [one.sentence for one in explained],
-                "predictions": compared_records(compared),
+                "predictions": predictions_data(compared),
             }
         )
         return
-    show_rows(found, stored.name)
-    show_reasons(explained, compared)
+    show_sheet(closing_sheet(found, stored.name))
+    show_sheet(sentences(explained))
+    if compared:
+        show_sheet(predictions_sheet(compared))
     missing = f", {len(stored.missing)} missing" if stored.missing else ""
     say(f"{stored.path}: {len(stored.points)} points{missing}")
     say(f"  created {stored.manifest['created']}, updated {stored.manifest['updated']}")
@@ -132,13 +127,14 @@ def show(
 
 
 def _show_quantity(stored: Run, name: str, as_json: bool) -> None:
-    from gradflow.report.read.digest import as_data, digest
+    from gradflow.report.read.digest import digest
+    from gradflow.report.tables.quantity import quantity_data, quantity_sheet
 
     found = digest(stored, name)
     if as_json:
-        emit_json({"name": stored.name, **as_data(found)})
+        emit_json({"name": stored.name, **quantity_data(found)})
     else:
-        show_digest(found, stored.name)
+        show_sheet(quantity_sheet(found, stored.name))
 
 
 def export(

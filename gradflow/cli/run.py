@@ -10,7 +10,7 @@ import typer
 from gradflow.cli.guard import tracing
 from gradflow.cli.options import Config, Jobs, Json, Out, Overrides, Quiet
 from gradflow.cli.progress import bar
-from gradflow.cli.screen import emit_json, grid, say, show_reasons, show_rows
+from gradflow.cli.screen import emit_json, grid, say, show_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ def say_failures(failures: Sequence[Failure]) -> None:
 
 def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
     from gradflow.report.read.rows import rows
-    from gradflow.report.tables.closing import records
+    from gradflow.report.tables.closing import closing_sheet, rows_data
 
     if quiet and not as_json:
         return
@@ -109,17 +109,18 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
                 "missing": len(stored.missing),
                 "seconds": round(finished.seconds, 3),
                 "failures": failures,
-                "rows": records(found),
+                "rows": rows_data(found),
             }
         )
         return
     if found:
-        show_rows(found, stored.name)
+        show_sheet(closing_sheet(found, stored.name))
         asked = stored.experiment.record
         if asked.asks("gates") or asked.asks("theory"):
             from gradflow.report.read.explain import explain
+            from gradflow.report.tables.reasons import sentences
 
-            show_reasons(explain(stored), [])
+            show_sheet(sentences(explain(stored)))
     missing = f", {len(stored.missing)} missing" if stored.missing else ""
     say(
         f"{stored.path}: {finished.computed} points measured in {finished.seconds:.1f} s,"
@@ -164,6 +165,7 @@ def _show_plan(preview: Preview, as_json: bool) -> None:
             )
             for planned in todo
         ],
+        words=("cell", "lengths", "seeds"),
     )
     seconds = sum(planned.seconds for planned in todo)
     peak = max((planned.bytes for planned in todo), default=0)

@@ -6,37 +6,16 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from gradflow.report.tables.layout import Sheet
 
-    from gradflow.advice.advise import Advice
-    from gradflow.experiment.config import Experiment
-    from gradflow.report.read.digest import Digest
-    from gradflow.report.read.explain import Explanation
-    from gradflow.report.read.predictions import Comparison
-    from gradflow.report.read.rows import Row
-    from gradflow.report.tables.costs import Price
-    from gradflow.testing.trust import Trust
-
-__all__ = [
-    "emit",
-    "emit_json",
-    "grid",
-    "piped",
-    "say",
-    "show_advice",
-    "show_costs",
-    "show_digest",
-    "show_reasons",
-    "show_rows",
-    "show_trust",
-]
+__all__ = ["emit", "emit_json", "grid", "piped", "say", "show_sheet"]
 
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""
@@ -60,70 +39,26 @@ def emit_json(value: Any) -> None:
     emit(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
 
 
-def grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """Write a plain table to stdout; nothing in it is taken for markup."""
-    from rich.table import Table
-    from rich.text import Text
+def show_sheet(sheet: Sheet) -> None:
+    """Write a table to stdout, as wide as the terminal."""
+    from rich.console import Console
 
-    table = Table(box=None, pad_edge=False)
-    for name in header:
-        table.add_column(Text(name))
-    for line in lines:
-        table.add_row(*map(Text, line))
+    from gradflow.report.tables.layout import show
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
     with piped():
-        _console().print(table)
+        show(sheet, Console(width=width))
 
 
-def show_rows(rows: Sequence[Row], title: str) -> None:
-    """Write the table of verdicts to stdout."""
-    from gradflow.report.tables.closing import print_table
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]], words: Collection[str]) -> None:
+    """Write rows as a table to stdout; the columns of `words` are names, all others numbers."""
+    from gradflow.report.tables.layout import Sheet, labels, numbers
 
-    with piped():
-        print_table(rows, _console(), title=title)
-
-
-def show_reasons(explained: Sequence[Explanation], compared: Sequence[Comparison]) -> None:
-    """Write why the verdicts are what they are, and what theory predicts, to stdout."""
-    from gradflow.report.read.explain import print_explanations
-    from gradflow.report.read.predictions import print_predictions
-
-    with piped():
-        if explained:
-            print_explanations(explained, _console())
-        if compared:
-            print_predictions(compared, _console())
-
-
-def show_advice(advice: Sequence[Advice], experiment: Experiment) -> None:
-    """Write the table of advice to stdout."""
-    from gradflow.advice.table import print_advice
-
-    with piped():
-        print_advice(advice, experiment, _console())
-
-
-def show_trust(rows: Sequence[Trust]) -> None:
-    """Write the table of trust to stdout."""
-    from gradflow.report.tables.trust import print_trust
-
-    with piped():
-        print_trust(rows, _console())
-
-
-def show_costs(found: Sequence[Price]) -> None:
-    """Write the table of costs to stdout."""
-    from gradflow.report.tables.costs import print_costs
-
-    with piped():
-        print_costs(found, _console())
-
-
-def show_digest(shown: Digest, title: str) -> None:
-    """Write the table of a quantity to stdout."""
-    from gradflow.report.read.digest import print_digest
-
-    with piped():
-        print_digest(shown, title, _console())
+    columns = [
+        (labels if name in words else numbers)(name, [row[i] for row in rows])
+        for i, name in enumerate(header)
+    ]
+    show_sheet(Sheet(columns))
 
 
 @contextmanager
@@ -134,9 +69,3 @@ def piped() -> Iterator[None]:
         sys.stdout.flush()
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # it stays open as long as the process
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)

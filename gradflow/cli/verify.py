@@ -8,7 +8,7 @@ import typer
 
 from gradflow.cli.options import Json, Quiet
 from gradflow.cli.progress import line
-from gradflow.cli.screen import emit_json, show_trust
+from gradflow.cli.screen import emit_json, show_sheet
 
 __all__ = ["verify"]
 
@@ -27,7 +27,7 @@ def verify(
 
     Every variant of a kind is tried. Exit code 1 if one fails.
     """
-    from gradflow.report.tables.trust import records
+    from gradflow.report.tables.trust import trust_data, trust_sheet
     from gradflow.testing.trust import known, trust
 
     rows = []
@@ -39,8 +39,8 @@ def verify(
                 at(f"{row.cell}, {len(rows)} done")
     right = all(row.passed for row in rows)
     if as_json:
-        emit_json(records(rows))
+        emit_json(trust_data(rows))
     elif not (quiet and right):
-        show_trust(rows)
+        show_sheet(trust_sheet(rows))
     if not right:
         raise typer.Exit(REFUTED)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
+    "as_data",
     "axis",
     "axis_names",
+    "cell_name",
     "decades",
     "lag",
     "number",
@@ -21,6 +24,8 @@ __all__ = [
     "plus_minus",
     "power",
     "setting",
+    "shortest",
+    "wrap",
 ]
 
 EXACT_ZERO = "exact 0"
@@ -29,14 +34,57 @@ EXACT_ZERO = "exact 0"
 _ASCII = str.maketrans(
     {
         "−": "-", "∞": "inf", "±": "+/-", "×": "x", "½": "1/2", "–": "-", "…": "...", "→": "fwd",
-        "←": "bwd", "↔": "both", "‖": "|", "∂": "d", "≤": "<=", "·": ".",
+        "←": "bwd", "↔": "both", "‖": "|", "∂": "d", "≤": "<=", "·": ".", "—": "-", "₂": "2",
+        "µ": "u", "γ": "gamma", "χ": "chi", "Σ": "sum", "Π": "prod", "σ": "sigma", "²": "^2",
     }
 )  # fmt: skip
+
+_BREAKS = (
+    re.compile(r"(?<=[ ,·])|(?=\()"),
+    re.compile(r"(?<=[=_])"),
+)
+"""Where a text may be broken: after a space, comma or dot and before a bracket; inside a name only
+where that does not do."""
 
 
 def plain(text: str) -> str:
     """Write `text` in ASCII."""
     return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+
+
+def cell_name(label: str) -> str:
+    """Write a cell's label with room to break: ``lstm (peephole=diagonal)``."""
+    return label.replace("(", " (", 1).replace(", ", ",").replace(",", ", ")
+
+
+def shortest(text: str) -> int:
+    """Return the least width at which `wrap` cuts no word."""
+    return max(len(piece.strip()) for piece in _pieces(text, 0, len))
+
+
+def wrap(text: str, width: float, measure: Callable[[str], float] = len) -> list[str]:
+    """Break a text into lines of at most `width`; inside of words only where it must be."""
+    lines = [""]
+    for piece in _pieces(text, width, measure):
+        if measure((lines[-1] + piece).rstrip()) <= width:
+            lines[-1] += piece
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in piece.lstrip():
+            if lines[-1] and measure(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return [line.rstrip() for line in lines]
+
+
+def _pieces(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
+    """Take a text apart at words, and words that are wider than `width` inside."""
+    rough, fine = _BREAKS
+    found: list[str] = []
+    for piece in rough.split(text):
+        found += [piece] if measure(piece.strip()) <= width else fine.split(piece)
+    return found
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -104,6 +152,15 @@ def setting(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _minus(json.dumps(value))
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def as_data(value: Any) -> Any:
+    """Make `value` fit for strict JSON: a number that is not finite becomes a text, ``"-inf"``."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): as_data(item) for key, item in value.items()}
+    return value
 
 
 def axis(path: str) -> str:

@@ -249,7 +249,7 @@ def test_runs_are_listed_and_shown(here: Path) -> None:
     call("run", "small.yaml", "-q")
     call("run", "small.yaml", "-q", "name=other")
     listed = call("ls")
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["run", "other", "small"]
+    assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == ["other", "small"]
     assert json.loads(call("ls", "--json").stdout)[1]["points"] == 8
     shown = call("show", "small", "--state", "h", "--all")
     assert "rnn" in shown.stdout

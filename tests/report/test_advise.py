@@ -17,13 +17,14 @@ import gradflow
 from gradflow.advice.advise import Advice, advise
 from gradflow.advice.knobs import knobs
 from gradflow.advice.search import BISECTIONS, Trial, trial, turn
-from gradflow.advice.table import note, print_advice
+from gradflow.advice.table import advice_sheet, note
 from gradflow.cli import app
 from gradflow.core import cells
 from gradflow.core.cells import CEC
 from gradflow.errors import GradflowError, NumericalError, UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.report.read.rates import STEADY
+from gradflow.report.tables.layout import show
 
 CONFIG = """\
 name: small
@@ -211,7 +212,7 @@ def test_there_may_be_nothing_to_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (advice.found, advice.best) == ((), None)
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     experiment = gradflow.configure(model={"cell": "fading"}, inputs={"kind": "noise"}, length=30)
-    print_advice([advice], experiment, Console(file=stream, width=80))
+    show(advice_sheet([advice], experiment), Console(file=stream, width=80))
     stream.seek(0)
     text = stream.read()
     assert "there is nothing to turn" in text

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 import gradflow
 from gradflow.cli import app
-from gradflow.report.tables.costs import prices, records
+from gradflow.experiment.measure.price import prices
+from gradflow.report.tables.costs import costs_data
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def test_counts_and_times(made):
     assert rnn.forward > 0
     assert rnn.backward > 0
     assert rnn.path[0] == 30 * rnn.counted.forward.depth
-    json.dumps(records([rnn, lstm]), allow_nan=False)
+    json.dumps(costs_data([rnn, lstm]), allow_nan=False)
 
 
 def test_counts_are_stored_where_asked_for(made):
@@ -48,7 +49,7 @@ def test_the_command_prints_a_row_for_each_cell(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     shown = CliRunner().invoke(app, ["cost", "configs/cost.yaml", "model.hidden=8", "length=10"])
     assert shown.exit_code == 0, shown.output
-    for cell in ("rnn", "cec", "gru", "lstm(coupled)", "lstm(peephole=full)"):
+    for cell in ("rnn", "cec", "gru", "lstm (coupled)", "lstm (peephole=full)"):
         assert cell in shown.stdout
     assert "measured here" in shown.stdout
     told = CliRunner().invoke(app, ["cost", "configs/cost.yaml", "--json"])

@@ -14,7 +14,9 @@ import gradflow
 from gradflow.cli import app
 from gradflow.core.quantity import Quantity
 from gradflow.errors import UserError
-from gradflow.report.read.digest import as_data, digest, print_digest
+from gradflow.report.read.digest import digest
+from gradflow.report.tables.layout import show
+from gradflow.report.tables.quantity import quantity_data, quantity_sheet
 from tests.report.fakes import Run, series
 
 
@@ -26,7 +28,7 @@ def one(lines, **labels):
 def text(run, name, encoding="utf-8"):
     out = io.BytesIO()
     file = io.TextIOWrapper(out, encoding=encoding)
-    print_digest(digest(run, name), run.name, Console(file=file, width=160))
+    show(quantity_sheet(digest(run, name), run.name), Console(file=file, width=160))
     file.flush()
     return out.getvalue().decode(encoding)
 
@@ -56,9 +58,9 @@ def test_undefined_numbers_are_left_out_of_a_median(tmp_path):
     assert values["f"] == 3
     assert np.isnan(values["i"])
     assert "–" in text(run, "conflict_U")
-    (row,) = as_data(found)["rows"]
+    (row,) = quantity_data(found)["rows"]
     assert row == {"cell": "lstm", "values": {"f": 3.0, "i": "nan"}}
-    json.dumps(as_data(found), allow_nan=False)
+    json.dumps(quantity_data(found), allow_nan=False)
 
 
 def test_a_number_for_each_sequence_is_one_column(tmp_path):

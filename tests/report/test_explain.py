@@ -11,9 +11,11 @@ from rich.console import Console
 from gradflow.core.quantity import Quantity
 from gradflow.core.theory import Prediction
 from gradflow.errors import UserError
-from gradflow.report.read.explain import Explanation, explain, print_explanations, sentence
-from gradflow.report.read.predictions import compare, predictions, print_predictions, records
+from gradflow.report.read.explain import Explanation, explain, sentence
+from gradflow.report.read.predictions import predicted_and_measured, predictions
 from gradflow.report.read.rates import summarise
+from gradflow.report.tables.layout import show
+from gradflow.report.tables.reasons import predictions_data, predictions_sheet, sentences
 from tests.report.fakes import Run, line, series, walk
 from tests.report.test_kinds import theory
 
@@ -145,18 +147,18 @@ def test_rows_are_explained_and_printed(tmp_path):
     run.add("rnn", T, 0, {"s": line(-0.3, T)}, init__gain=0.5)
     found = explain(run)
     assert [bool(one.sentence) for one in found] == [True, True, False]
-    text = printed(print_explanations, found, 200)
+    text = printed(sentences, found, 200)
     assert text.splitlines()[0].startswith("gru, gain 0.5 vanishes: mean leak (1 − z) 0.50")
     assert len(text.splitlines()) == 2
-    assert "mean leak (1 - z)" in printed(print_explanations, found, 200, "ascii")
-    assert printed(print_explanations, []) == ""
+    assert "mean leak (1 - z)" in printed(sentences, found, 200, "ascii")
+    assert printed(sentences, []) == ""
 
 
 def test_layers_and_directions_are_named_where_they_differ(tmp_path):
     values = walk(-0.3, T, 0, layers=2, directions=("forward", "backward"))
     opened = gates({"f": 0.5}, layers=2, directions=("forward", "backward"))
     run = Run(tmp_path).add("lstm", T, 0, {"s": values, "gate_mean": opened})
-    text = printed(print_explanations, explain(run), 200)
+    text = printed(sentences, explain(run), 200)
     assert "lstm, layer 1, backward vanishes: mean forget gate 0.50" in text
 
 
@@ -176,19 +178,19 @@ def test_the_loss_is_read_from_the_configuration(tmp_path, at, several):
     assert one.sentence.endswith("of its own") == bool(several)
 
 
-def printed(show, found, width=100, encoding="utf-8", **more):
+def printed(sheet, found, width=100, encoding="utf-8", **more):
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding)
-    show(found, Console(file=file, width=width), **more)
+    show(sheet(found, **more), Console(file=file, width=width))
     file.flush()
     return raw.getvalue().decode(encoding)
 
 
 def test_measured_predicted_residual(tmp_path):
     run = theory(tmp_path, {"mean field": -0.09}, seeds=3)
-    (one,) = compare(run)
+    (one,) = predicted_and_measured(run)
     assert one.residual == pytest.approx(-0.01, rel=1e-9)
-    lines = [" ".join(row.split()) for row in printed(print_predictions, [one]).splitlines()]
+    lines = [" ".join(row.split()) for row in printed(predictions_sheet, [one]).splitlines()]
     assert "rnn −0.1000 ± 0 −0.0900 −0.010 mean field" in lines
 
 
@@ -218,27 +220,29 @@ def test_the_table_says_what_holds_and_where_theory_ends(tmp_path, width):
                 ),
             }
             run.add(cell, 20, 0, result, init__recurrent_gain=gain)
-    found = compare(run)
-    text = printed(print_predictions, found, width, title="theory")
+    found = predicted_and_measured(run)
+    text = printed(predictions_sheet, found, width, title="theory")
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
     flat = " ".join(text.split())
     for words in ("≤ −0.0500 holds γ‖W‖₂", "≤ −0.200 – loose", "[1] chaotic", "mean field [1]"):
         assert words in flat
     assert "−∞ – nothing" in flat
-    assert "|W|" in printed(print_predictions, found, width, "ascii")
+    assert "|W|" in printed(predictions_sheet, found, width, "ascii")
 
 
 def test_comparisons_as_strict_json(tmp_path):
     run = theory(tmp_path, {"a": -0.09, "b": -np.inf})
     run.results[id(run.points[0])]["s"] = series(np.full((1, 1, 1, 1), 0.0))
-    first, second = json.loads(json.dumps(records(compare(run)), allow_nan=False))
+    first, second = json.loads(
+        json.dumps(predictions_data(predicted_and_measured(run)), allow_nan=False)
+    )
     assert (first["prediction"], first["measured"], first["residual"]) == ("a", None, None)
     assert second["predicted"] == "-inf"
-    assert "–" in printed(print_predictions, compare(run))
+    assert "–" in printed(predictions_sheet, predicted_and_measured(run))
 
 
 def test_runs_without_theory_say_how_to_get_it(tmp_path):
     run = Run(tmp_path).add("rnn", 4, 0, {"s": line(-1, 4)})
     with pytest.raises(UserError, match=r"record\.theory: true"):
-        compare(run)
+        predicted_and_measured(run)

@@ -16,8 +16,8 @@ from gradflow.report.figures.facets import facets
 from gradflow.report.figures.hues import by_cell, hue
 from gradflow.report.figures.spots import longest, words
 from gradflow.report.figures.style import literal, private_style, ramp
-from gradflow.report.figures.text import wrap
-from gradflow.report.read.records import quantile
+from gradflow.report.format import wrap
+from gradflow.report.read.bands import quantile
 from tests.report.fakes import Run, line, series, sweep, walk
 
 LENGTHS = (4, 16, 64)
@@ -392,7 +392,7 @@ def test_titles_and_row_labels_are_no_wider_than_their_panels(tmp_path):
 
 
 def test_lines_break_between_words_and_inside_only_where_they_must():
-    assert wrap("a bc, d(e=f)", 5, len) == ["a bc,", "d(e=", "f)"]
+    assert wrap("a bc, d(e=f)", 5, len) == ["a bc,", "d", "(e=f)"]
     assert wrap("a bc, d(e=f)", 3, len) == ["a", "bc,", "d", "(e=", "f)"]
     assert wrap("", 3, len) == [""]
     assert wrap("abcdefg", 3, len) == ["abc", "def", "g"]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from gradflow.errors import UserError
+from gradflow.report.read.bands import quantile
 from gradflow.report.read.horizons import LIMITS
 from gradflow.report.read.rates import slopes, summarise, verdict
-from gradflow.report.read.records import quantile
 from tests.report.fakes import line, series
 
 

@@ -10,14 +10,15 @@ from rich.console import Console
 from gradflow.errors import UserError
 from gradflow.report.read.records import default_state, length_of
 from gradflow.report.read.rows import rows
-from gradflow.report.tables.closing import as_json, note, print_table, records
+from gradflow.report.tables.closing import closing_sheet, note, rows_data
+from gradflow.report.tables.layout import show
 from tests.report.fakes import Run, line, series, sweep, walk
 
 
 def printed(found, width=100, encoding="utf-8", **options):
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding)
-    print_table(found, Console(file=file, width=width, **options), title="quickstart")
+    show(closing_sheet(found, "quickstart"), Console(file=file, width=width, **options))
     file.flush()
     return raw.getvalue().decode(encoding)
 
@@ -62,7 +63,7 @@ def test_the_table_fits_and_loses_no_verdict(tmp_path, width):
     assert max(map(len, lines)) <= width
     assert "…" not in text
     assert sum("vanishes" in line or "explodes" in line or "steady" in line for line in lines) >= 12
-    assert ("Left out here: half-life" in " ".join(text.split())) == (width == 80)
+    assert ("Left out here: float64" in " ".join(text.split())) == (width == 80)
 
 
 def test_lengths_have_a_column_where_they_differ(run):
@@ -115,7 +116,7 @@ def test_seeds_that_differ_and_curves_without_a_slope(tmp_path):
 
 
 def test_rows_as_strict_json(run):
-    found = json.loads(as_json(rows(run)), parse_constant=pytest.fail)
+    found = json.loads(json.dumps(rows_data(rows(run))), parse_constant=pytest.fail)
     cec, lstm, _ = found
     assert cec["half_life"] == "inf"
     assert cec["horizons"]["float16"] == {"lag": "inf", "reads": "never", "extrapolated": True}
@@ -131,7 +132,7 @@ def test_rows_as_strict_json(run):
 def test_json_of_what_is_not_defined(tmp_path):
     run = Run(tmp_path).add("gru", 3, 0, {"s": series([[[[0.0]]]])})
     run.add("rnn", 3, 0, {"s": series(np.full((1, 1, 1, 3), -np.inf))}, loss__at=[1, 2])
-    first, second = records(rows(run))
+    first, second = rows_data(rows(run))
     assert (first["slope"], first["half_life"]) == (None, None)
     assert first["horizons"]["float32"] is None
     assert (second["decades"], second["axes"]) == ("-inf", {"loss.at": [1, 2]})

@@ -10,6 +10,7 @@ import numpy as np
 from gradflow.core.quantity import Result
 from gradflow.core.typing import Array
 from gradflow.report.figures.spots import Place, Spot
+from gradflow.report.read.bands import quantile
 from gradflow.report.read.rates import slopes
 from gradflow.report.read.records import (
     Curves,
@@ -19,7 +20,6 @@ from gradflow.report.read.records import (
     groups,
     length_of,
     original_step,
-    quantile,
 )
 from gradflow.report.read.records import states as recorded
 

@@ -9,7 +9,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
 from gradflow.report.figures.style import GREY, literal
-from gradflow.report.figures.text import LINE, ruler, wrap
+from gradflow.report.figures.text import LINE, ruler
+from gradflow.report.format import wrap
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

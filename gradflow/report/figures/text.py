@@ -1,13 +1,12 @@
-"""Text of a known width: lines broken so that they fit where they are to stand."""
+"""Text of a known width: what is needed to break lines so that they fit where they are to stand."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
-__all__ = ["LINE", "ruler", "wrap"]
+__all__ = ["LINE", "ruler"]
 
 LINE = 1.35 / 72
 """Height of a line of text in inches, for each point of its size."""
@@ -17,9 +16,6 @@ DPI = 300.0
 
 HINTING = 1.02
 """On a coarse screen letters are moved to whole dots, and text becomes a little wider."""
-
-_BREAKS = re.compile(r"(?<=[ ,=·])|(?=\()")
-"""After a space, comma, equals sign or dot, and before a bracket."""
 
 
 @cache
@@ -40,19 +36,3 @@ def ruler(size: float) -> Callable[[str], float]:
         return HINTING * float(wide) / DPI
 
     return width
-
-
-def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
-    """Break a text into lines of at most `width`; inside of words only where it must be."""
-    lines = [""]
-    for piece in _BREAKS.split(text):
-        if measure((lines[-1] + piece).rstrip()) <= width:
-            lines[-1] += piece
-            continue
-        if lines[-1]:
-            lines.append("")
-        for letter in piece:
-            if lines[-1] and measure(lines[-1] + letter) > width:
-                lines.append("")
-            lines[-1] += letter
-    return [line.rstrip() for line in lines]

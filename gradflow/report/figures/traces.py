@@ -14,7 +14,8 @@ from gradflow.core.typing import Array
 from gradflow.errors import UserError
 from gradflow.report.figures.data import HIGH, LOW, thin
 from gradflow.report.figures.spots import Place, Spot
-from gradflow.report.read.records import Group, Run, length_of, original_step, quantile
+from gradflow.report.read.bands import quantile
+from gradflow.report.read.records import Group, Run, length_of, original_step
 from gradflow.report.read.rows import longest
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Any recorded quantity as a small table: what an experiment asked for beyond norms, to look at.
+"""Any recorded quantity in a few numbers: what an experiment asked for beyond norms, to look at.
 
 The last axis of the quantity lies along the columns: lags back from the last loss and vectors (0 or
 1, 2, 5, 10, … of those recorded, and the last), steps of a flow map, gates. Every other axis makes
@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
-from gradflow.report.format import EXACT_ZERO, axis_names, number, plain, setting
+from gradflow.report.format import cell_name, setting
+from gradflow.report.read.bands import quantile
 from gradflow.report.read.records import Run
 from gradflow.report.read.rows import longest
 
-__all__ = ["Digest", "Line", "as_data", "digest", "print_digest"]
+__all__ = ["Digest", "Line", "digest"]
 
 FEW = 5
 """Rows at most of an axis without names (steps, loss steps)."""
@@ -68,7 +64,7 @@ def digest(run: Run, name: str) -> Digest:
         if name not in results[0]:
             continue
         found = results[0][name]
-        front = {"cell": group.cell.replace("(", " (", 1)} | {
+        front = {"cell": cell_name(group.cell)} | {
             path: setting(v) for path, v in group.axes.items()
         }
         lines += [
@@ -86,66 +82,12 @@ def digest(run: Run, name: str) -> Digest:
     return Digest(name, found.unit, along, tuple(lines))
 
 
-def print_digest(shown: Digest, title: str, console: Console | None = None) -> None:
-    """Print it, and a note on what the numbers are."""
-    console = console or Console()
-    if len({line.labels["cell"] for line in shown.lines}) == 1:
-        title = f"{title} · {shown.lines[0].labels['cell']}"
-    ascii_only = not console.encoding.lower().startswith("utf")
-
-    def write(text: str) -> Text:
-        return Text(plain(text) if ascii_only else text)
-
-    made = Table(
-        box=box.ASCII2 if ascii_only else box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
-    every = {label: None for line in shown.lines for label in line.labels}
-    labels = [label for label in every if _tells(label, shown.lines)]
-    columns = list({column: None for line in shown.lines for column in line.values})
-    if all(map(str.isdigit, columns)):
-        columns.sort(key=int)
-    names = axis_names(labels)
-    for label in labels:
-        made.add_column(write(names[label]))
-    for column in columns:
-        made.add_column(write(column), justify="right")
-    for line in shown.lines:
-        cells = [_cell(line.values.get(column), shown.unit) for column in columns]
-        made.add_row(*(write(line.labels.get(label, "")) for label in labels), *map(write, cells))
-    by = f" by {shown.along}" if shown.along else ""
-    console.print(write(f"{title} · {shown.quantity}{by}"), style="bold")
-    console.print(made)
-    unit = {"1": "", "log10": "log10; "}.get(shown.unit, f"{shown.unit}; ")
-    console.print(write(f"{unit}medians over sequences, then over seeds."), style="dim")
-
-
-def as_data(shown: Digest) -> dict[str, Any]:
-    """Return it as plain data; what is infinite or undefined is a text."""
-    return {
-        "quantity": shown.quantity,
-        "unit": shown.unit,
-        "along": shown.along,
-        "rows": [
-            {
-                **line.labels,
-                "values": {
-                    column: value if np.isfinite(value) else str(value)
-                    for column, value in line.values.items()
-                },
-            }
-            for line in shown.lines
-        ],
-    }
-
-
 def _reduced(seeds: Sequence[Quantity]) -> list[tuple[dict[str, str], dict[str, float]]]:
     """Rows of a quantity: labels, and medians by column."""
     first = seeds[0]
     where = first.dims.index("sequence") if "sequence" in first.dims else None
-    each = [q.values if where is None else _median(q.values, where) for q in seeds]
-    values = _median(np.stack(each), 0)
+    each = [q.values if where is None else quantile(q.values, 0.5, where) for q in seeds]
+    values = quantile(np.stack(each), 0.5)
     dims = [dim for dim in first.dims if dim != "sequence"]
     if not dims:
         return [({}, {"value": float(values)})]
@@ -195,31 +137,3 @@ def _label(one: Quantity, dim: str, index: int) -> str:
     if dim in one.coords:
         return str(np.asarray(one.coords[dim])[index])
     return str(index)
-
-
-def _median(values: Array, axis: int) -> Array:
-    """The median of what is a number; NaN where nothing is."""
-    ordered = np.sort(np.moveaxis(values, axis, 0), axis=0)
-    count = np.sum(~np.isnan(ordered), axis=0, keepdims=True)
-    low, high = (np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(ordered) - 1))
-    a, b = (np.take_along_axis(ordered, i, axis=0)[0] for i in (low, high))
-    middle: Array = np.where(a == b, a, (a + b) / 2)
-    return middle
-
-
-def _tells(label: str, lines: Sequence[Line]) -> bool:
-    return len({line.labels.get(label) for line in lines}) > 1
-
-
-def _cell(value: float | None, unit: str) -> str:
-    if value is None:
-        return ""
-    if np.isnan(value):
-        return "–"
-    if unit != "log10":
-        return number(value)
-    return EXACT_ZERO if value == -np.inf else number(value) if np.isinf(value) else _log(value)
-
-
-def _log(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")

@@ -21,18 +21,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.text import Text
 
 from gradflow.core.quantity import Result
 from gradflow.core.theory import Prediction
-from gradflow.report.format import axis_names, number, plain, power, setting
+from gradflow.report.format import number, power
 from gradflow.report.read.predictions import predictions
 from gradflow.report.read.rates import Summary
 from gradflow.report.read.records import Group, Run
 from gradflow.report.read.rows import Row, rows_with_results
 
-__all__ = ["Explanation", "explain", "print_explanations", "sentence"]
+__all__ = ["Explanation", "explain", "sentence"]
 
 ENOUGH = 0.15
 """Share of the measured decades by which a prediction may miss them and still explain them."""
@@ -81,16 +79,6 @@ def sentence(
     else:
         reason = _gated(summary, gate, predictions(results))
     return f"{summary.verdict}: {reason}" if reason else ""
-
-
-def print_explanations(found: Sequence[Explanation], console: Console | None = None) -> None:
-    """Print a line for each row that has a sentence, after what tells the row apart."""
-    console = console or Console()
-    write = str if console.encoding.lower().startswith("utf") else plain
-    labels = _labels([one.row for one in found])
-    for label, one in zip(labels, found, strict=True):
-        if one.sentence:
-            console.print(Text(write(f"{label} {one.sentence}")), soft_wrap=False)
 
 
 @dataclass(frozen=True)
@@ -180,20 +168,3 @@ def _several(group: Group) -> bool:
     loss: Any = getattr(group.points[0].config, "loss", None)
     at = getattr(loss, "at", "last")
     return at == "all" or (not isinstance(at, str) and len(at) > 1)
-
-
-def _labels(rows: Sequence[Row]) -> list[str]:
-    """Name each row by its cell and what else tells rows apart."""
-    names = axis_names(dict.fromkeys(path for row in rows for path in row.axes))
-    each = [
-        {
-            "cell": row.cell.replace("(", " (", 1),
-            **{path: f"{names[path]} {setting(value)}" for path, value in row.axes.items()},
-            "length": f"length {row.length}",
-            "layer": f"layer {row.summary.layer}",
-            "direction": row.summary.direction,
-        }
-        for row in rows
-    ]
-    told = [key for key in ("length", "layer", "direction") if len({one[key] for one in each}) > 1]
-    return [", ".join(one[k] for k in ("cell", *names, *told) if k in one) for one in each]

@@ -5,23 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gradflow.core.quantity import Result
 from gradflow.core.theory import Prediction
 from gradflow.errors import UserError
-from gradflow.report.format import axis_names, number, plain, plus_minus, setting
 from gradflow.report.read.rates import summarise
 from gradflow.report.read.records import Run, default_state, length_of
 from gradflow.report.read.rows import Row, longest
 
-__all__ = ["Comparison", "compare", "predictions", "print_predictions", "records"]
+__all__ = ["RATES", "Comparison", "predicted_and_measured", "predictions"]
 
 RATES = "theory_rate"
 
@@ -57,7 +51,7 @@ def predictions(results: Sequence[Result]) -> list[Prediction]:
     return [_pool(each) for each in found.values()]
 
 
-def compare(run: Run, state: str | None = None) -> list[Comparison]:
+def predicted_and_measured(run: Run, state: str | None = None) -> list[Comparison]:
     """Lay the predictions of the longest sequences beside the measured rates.
 
     Raises
@@ -82,71 +76,6 @@ def compare(run: Run, state: str | None = None) -> list[Comparison]:
             "  fix: set  record.theory: true  for one layer in one direction, and run again"
         )
     return found
-
-
-def print_predictions(
-    found: Sequence[Comparison], console: Console | None = None, *, title: str = ""
-) -> None:
-    """Print measured rate, predicted rate and residual, and where theory does not apply."""
-    console = console or Console()
-    write = str if console.encoding.lower().startswith("utf") else plain
-    made = Table(
-        title=Text(write(title), style="bold") if title else None,
-        title_justify="left",
-        box=box.SIMPLE_HEAD if write is str else box.ASCII2,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
-    paths = dict.fromkeys(path for one in found for path in one.row.axes)
-    names = axis_names(paths)
-    for header in ("cell", *names.values()):
-        made.add_column(Text(write(header)), overflow="fold")
-    for header in ("measured", "predicted", "residual"):
-        made.add_column(header, justify="right", no_wrap=True)
-    made.add_column("theory", overflow="fold")
-    notes: dict[str, str] = {}
-    before: tuple[str, ...] = ()
-    for one in found:
-        row, said = one.row, one.prediction
-        label = row.cell.replace("(", " (", 1)
-        where = (label, *(setting(row.axes[p]) if p in row.axes else "" for p in paths))
-        cells = where if where != before else ("",) * len(where)
-        rates = [_measured(one) if where != before else "", _predicted(said), _residual(one)]
-        mark = "" if said.applies else f" [{_mark(notes, said.note)}]"
-        theory = Text(write(said.name + mark), style="" if said.applies else "dim")
-        made.add_row(*(Text(write(cell)) for cell in (*cells, *rates)), theory)
-        before = where
-    console.print(made)
-    state = found[0].row.summary.state
-    text = (
-        f"decades per step back of ‖∂L/∂{state}‖; residual: measured − predicted; ≤: an upper "
-        "bound. In brackets theory does not apply:"
-        if notes
-        else f"decades per step back of ‖∂L/∂{state}‖; residual: measured − predicted; ≤: a bound."
-    )
-    for line in (text, *(f"[{mark}] {note}" for note, mark in notes.items())):
-        console.print(Text(write(line), style="dim"))
-
-
-def records(found: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """Return the comparisons as plain data; what is infinite is the text ``"-inf"``."""
-    return [
-        {
-            "cell": one.row.cell,
-            "length": one.row.length,
-            "axes": {path: setting(value) for path, value in one.row.axes.items()},
-            "state": one.row.summary.state,
-            "measured": one.row.summary.slope,
-            "prediction": one.prediction.name,
-            "predicted": one.prediction.rate if math.isfinite(one.prediction.rate) else "-inf",
-            "residual": one.residual,
-            "kind": one.prediction.kind,
-            "applies": one.prediction.applies,
-            "note": one.prediction.note,
-            "source": one.prediction.source,
-        }
-        for one in found
-    ]
 
 
 def _stored(result: Result) -> list[Prediction]:
@@ -177,22 +106,3 @@ def _pool(seeds: Sequence[Prediction]) -> Prediction:
         note=reasons[0] if reasons else seeds[0].note,
         error=max(one.error for one in seeds),
     )
-
-
-def _measured(one: Comparison) -> str:
-    summary = one.row.summary
-    return "–" if summary.slope is None else plus_minus(summary.slope, summary.spread)
-
-
-def _predicted(said: Prediction) -> str:
-    return ("≤ " if said.kind == "upper bound" else "") + number(said.rate)
-
-
-def _residual(one: Comparison) -> str:
-    if one.prediction.kind == "upper bound":
-        return "holds" if one.residual is not None and one.residual <= 0 else "–"
-    return "–" if one.residual is None else number(one.residual, 2)
-
-
-def _mark(notes: dict[str, str], note: str) -> str:
-    return notes.setdefault(note, str(len(notes) + 1))

@@ -38,8 +38,9 @@ import numpy as np
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
+from gradflow.report.read.bands import quantile
 from gradflow.report.read.horizons import FLAT, LIMITS, Horizon, horizon
-from gradflow.report.read.records import Curves, curves, quantile
+from gradflow.report.read.records import Curves, curves
 
 __all__ = ["STEADY", "Summary", "Verdict", "slopes", "summarise", "verdict"]
 

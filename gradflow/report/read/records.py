@@ -28,7 +28,6 @@ __all__ = [
     "length_of",
     "original_step",
     "other_axes",
-    "quantile",
     "states",
 ]
 
@@ -197,16 +196,6 @@ def groups(run: Run) -> list[Group]:
         for points in found.values()
         for one in points[:1]
     ]
-
-
-def quantile(values: Array, q: float) -> Array:
-    """Interpolate the quantile `q` along the first axis; −inf stays −inf and makes no NaN."""
-    ordered = np.sort(values, axis=0)
-    position = q * (len(ordered) - 1)
-    below, above = ordered[int(position)], ordered[min(int(position) + 1, len(ordered) - 1)]
-    finite = np.isfinite(below)
-    gap = np.subtract(above, below, where=finite, out=np.zeros_like(below))
-    return np.asarray(below + (position - int(position)) * gap)
 
 
 def other_axes(point: Point) -> dict[str, Any]:

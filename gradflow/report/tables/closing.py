@@ -2,110 +2,66 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
-
-from gradflow.report.format import axis_names, decades, lag, number, plain, plus_minus, setting
+from gradflow.report.format import (
+    as_data,
+    axis_names,
+    cell_name,
+    decades,
+    lag,
+    number,
+    plus_minus,
+    setting,
+)
 from gradflow.report.read.horizons import LIMITS, Horizon
 from gradflow.report.read.rates import Summary
 from gradflow.report.read.rows import Row
+from gradflow.report.tables.layout import Cell, Column, Sheet, labels, numbers
 
-__all__ = ["as_json", "note", "print_table", "records", "table"]
+__all__ = ["closing_sheet", "note", "rows_data"]
 
 _STYLES = {"vanishes": "yellow", "steady": "green", "explodes": "red"}
-_TEXT = ("cell", "method", "dtype", "memory")
 _ARROWS = {"forward": "→", "backward": "←", "both": "↔"}
 
 
-def table(
-    rows: Sequence[Row],
-    title: str = "",
-    *,
-    narrow: bool = False,
-    without: Sequence[str] = (),
-    ascii_only: bool = False,
-) -> Table:
+def closing_sheet(rows: Sequence[Row], title: str = "") -> Sheet:
     """Lay the rows out: cell, swept axes, length, then the numbers of `gradflow.report.read.rates`.
 
     What all rows share stands in the title (cell, length) or nowhere (layer and direction, where
-    there is one). Names stand as they are: nothing in them is taken for markup.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-        From `gradflow.report.read.rows.rows`.
-    title : str
-        A line above.
-    narrow : bool
-        Let the labels of cells break inside their options.
-    without : sequence of str
-        Columns to leave out.
-    ascii_only : bool
-        Write in ASCII.
+    there is one). Half-life and horizons can be spared, the widest format first.
     """
-    write = plain if ascii_only else str
-    columns = {name: made for name, made in _columns(rows, narrow).items() if name not in without}
-    shared: dict[str, set[Any]] = {"length": {row.length for row in rows}}
-    if len(rows) > 1:
-        shared = {"cell": {row.cell for row in rows}, **shared}
-    for name, values in shared.items():
-        if len(values) == 1:
-            alone = columns.pop(name)[0]
-            alone = alone if name == "cell" else f"length {alone}"
+    paths = axis_names(dict.fromkeys(path for row in rows for path in row.axes))
+    ones = [row.summary for row in rows]
+    named = {"cell": [cell_name(row.cell) for row in rows]}
+    for path in paths:
+        named[path] = [setting(row.axes[path]) if path in row.axes else "" for row in rows]
+    named["length"] = [str(row.length) for row in rows]
+    if len({(one.layer, one.direction) for one in ones}) > 1:
+        named["layer"] = _places(ones)
+    for name in ("cell", "length") if len(rows) > 1 else ("length",):
+        if len(set(named[name])) == 1:
+            alone = ("" if name == "cell" else "length ") + named.pop(name)[0]
             title = " · ".join(filter(None, [title, alone]))
-    made = Table(
-        title=Text(write(title), style="bold") if title else None,
-        title_justify="left",
-        box=box.ASCII2 if ascii_only else box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
-    for name in columns:
-        text = name in _TEXT or "." in name
-        header = axis_names(columns)[name] if "." in name else name
-        whole = [header, *columns[name]]
-        made.add_column(
-            Text(write(header)),
-            justify="left" if text or name == "verdict" else "right",
-            no_wrap=not text,
-            overflow="fold",
-            min_width=max(map(len, " ".join(whole).split() if text else whole)),
-        )
-    for i, row in enumerate(rows):
-        *cells, verdict = (write(cells[i]) for cells in columns.values())
-        made.add_row(*map(Text, cells), Text(verdict, style=_STYLES[row.summary.verdict]))
-    return made
-
-
-def print_table(rows: Sequence[Row], console: Console | None = None, *, title: str = "") -> None:
-    """Print the table and a note on its columns, as the terminal's width and encoding allow.
-
-    Where the width does not do, labels break, then the half-life and the horizons are left out,
-    the widest format first: the verdict always fits.
-    """
-    console = console or Console()
-    unbounded = console.options.update(width=10_000)
-    ascii_only = not console.encoding.lower().startswith("utf")
-    optional = ("half-life", *reversed(list(LIMITS)))
-    for without in (optional[:n] for n in range(len(optional) + 1)):
-        for narrow in (False, True):
-            made = table(rows, title, narrow=narrow, without=without, ascii_only=ascii_only)
-            if Measurement.get(console, unbounded, made).minimum <= console.width:
-                break
-        else:
-            continue
-        break
-    console.print(made)
-    text = note(rows) + (f" Left out here: {', '.join(without)}." if without else "")
-    console.print(Text(plain(text) if ascii_only else text, style="dim"))
+    verdicts: list[Cell] = [(_verdict(one), _STYLES[one.verdict]) for one in ones]
+    columns = [
+        *(
+            numbers(name, cells)
+            if name in ("length", "layer")
+            else labels(paths.get(name, name), cells)
+            for name, cells in named.items()
+        ),
+        numbers("decades", [decades(one.decades) for one in ones]),
+        numbers("per step", [_slope(one) for one in ones]),
+        numbers("half-life", [_half_life(one) for one in ones], spared=True),
+        *(
+            numbers(name, [_horizon(one.horizons[name]) for one in ones], spared=True)
+            for name in LIMITS
+        ),
+        Column("verdict", verdicts, "word"),
+    ]
+    return Sheet(columns, title, [note(rows)])
 
 
 def note(rows: Sequence[Row]) -> str:
@@ -121,35 +77,14 @@ def note(rows: Sequence[Row]) -> str:
     )
 
 
-def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def rows_data(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return the rows as plain data; what is infinite is the text ``"inf"`` or ``"-inf"``."""
     return [_record(row) for row in rows]
 
 
-def as_json(rows: Sequence[Row]) -> str:
-    """Write the rows as a JSON list; strict JSON, without NaN or Infinity."""
-    return json.dumps(records(rows), indent=2, ensure_ascii=False, allow_nan=False, default=str)
-
-
-def _columns(rows: Sequence[Row], narrow: bool) -> dict[str, list[str]]:
-    """Write every column's cells, by header (a swept axis by its dotted path)."""
-    paths = dict.fromkeys(path for row in rows for path in row.axes)
-    ones = [row.summary for row in rows]
-    columns = {"cell": [_cell(row.cell, narrow) for row in rows]}
-    for path in paths:
-        columns[path] = [setting(row.axes[path]) if path in row.axes else "" for row in rows]
-    columns["length"] = [str(row.length) for row in rows]
-    if len({(one.layer, one.direction) for one in ones}) > 1:
-        one_way = len({one.direction for one in ones}) == 1
-        arrows = {way: "" if one_way else f" {arrow}" for way, arrow in _ARROWS.items()}
-        columns["layer"] = [f"{one.layer}{arrows[one.direction]}" for one in ones]
-    columns["decades"] = [decades(one.decades) for one in ones]
-    columns["per step"] = [_slope(one) for one in ones]
-    columns["half-life"] = [_half_life(one) for one in ones]
-    for name in LIMITS:
-        columns[name] = [_horizon(one.horizons[name]) for one in ones]
-    columns["verdict"] = [_verdict(one) for one in ones]
-    return columns
+def _places(ones: Sequence[Summary]) -> list[str]:
+    one_way = len({one.direction for one in ones}) == 1
+    return [f"{one.layer}{'' if one_way else f' {_ARROWS[one.direction]}'}" for one in ones]
 
 
 def _slope(summary: Summary) -> str:
@@ -179,43 +114,23 @@ def _verdict(summary: Summary) -> str:
     return summary.verdict + some
 
 
-def _cell(label: str, narrow: bool) -> str:
-    """Let a long label break before its options, after their commas and, if need be, inside."""
-    label = label.replace("(", " (", 1).replace(", ", ",").replace(",", ", ")
-    return label.replace("=", "= ") if narrow else label
-
-
 def _record(row: Row) -> dict[str, Any]:
     one = row.summary
     return {
         "cell": row.cell,
         "length": row.length,
-        "axes": _data(row.axes),
+        "axes": as_data(row.axes),
         "state": one.state,
         "layer": one.layer,
         "direction": one.direction,
         "seeds": one.seeds,
         "sequences": one.sequences,
         "lags": one.lags,
-        "decades": _data(one.decades),
+        "decades": as_data(one.decades),
         "slope": one.slope,
         "spread": one.spread,
-        "half_life": _data(one.half_life),
-        "horizons": {name: _data(_horizon_record(h)) for name, h in one.horizons.items()},
+        "half_life": as_data(one.half_life),
+        "horizons": {name: h and as_data(vars(h)) for name, h in one.horizons.items()},
         "verdict": one.verdict,
         "agree": one.agree,
     }
-
-
-def _horizon_record(horizon: Horizon | None) -> dict[str, Any] | None:
-    if horizon is None:
-        return None
-    return {"lag": horizon.lag, "reads": horizon.reads, "extrapolated": horizon.extrapolated}
-
-
-def _data(value: Any) -> Any:
-    if isinstance(value, float) and math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    if isinstance(value, Mapping):
-        return {str(key): _data(item) for key, item in value.items()}
-    return value

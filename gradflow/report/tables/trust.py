@@ -6,71 +6,42 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
-from gradflow.report.format import plain
+from gradflow.report.format import as_data
+from gradflow.report.tables.layout import Cell, Column, Sheet, labels, numbers
 from gradflow.testing.check import TOLERANCE, Check
 from gradflow.testing.published import SINGLE
 from gradflow.testing.trust import METHODS, Evidence, Trust
 
-__all__ = ["print_trust", "records", "trust_table"]
+__all__ = ["trust_data", "trust_sheet"]
 
 NOTHING = "—"
 SHOWN = 8
 """How many failed checks are printed in full."""
 
 
-def trust_table(rows: Sequence[Trust], *, ascii_only: bool = False) -> Table:
-    """Lay out the largest error of each cell by method, cells grouped by kind.
-
-    Parameters
-    ----------
-    rows : sequence of Trust
-        Kind after kind.
-    ascii_only : bool
-        Write in ASCII.
-    """
-    made = Table(
-        box=box.ASCII2 if ascii_only else box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
-    made.add_column("cell", overflow="fold")
-    for name in METHODS:
-        made.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
-    made.add_column("verdict", no_wrap=True)
-    for last, row in zip([None, *rows], rows, strict=False):
-        if last is not None and last.kind != row.kind:
-            made.add_section()
-        verdict = Text("passes", "green") if row.passed else Text("fails", "red")
-        errors = [_error(row.evidence.get(name, Evidence()), ascii_only) for name in METHODS]
-        made.add_row(_label(row), *errors, verdict)
-    return made
-
-
-def print_trust(rows: Sequence[Trust], console: Console | None = None) -> None:
-    """Print the table, what failed and why, and a note on the columns."""
-    console = console or Console()
-    ascii_only = not console.encoding.lower().startswith("utf")
-
-    def write(text: str) -> str:
-        return plain(text.replace(NOTHING, "-")) if ascii_only else text
-
-    console.print(trust_table(rows, ascii_only=ascii_only))
+def trust_sheet(rows: Sequence[Trust]) -> Sheet:
+    """Lay out the largest error of each cell by method, kind after kind; below, what failed."""
+    verdicts: list[Cell] = [("passes", "green") if row.passed else ("fails", "red") for row in rows]
+    columns = [
+        labels("cell", [_label(row) for row in rows]),
+        *(
+            numbers(
+                name.replace(" ", "\n"),
+                [_error(row.evidence.get(name, Evidence())) for row in rows],
+            )
+            for name in METHODS
+        ),
+        Column("verdict", verdicts, "word"),
+    ]
+    ruled = [i for i in range(1, len(rows)) if rows[i].kind != rows[i - 1].kind]
     wrong = [check for row in rows for check in row.wrong]
-    for check in wrong[:SHOWN]:
-        console.print(Text(write(f"{check.cell}: {check.name}: {check.reason}"), "red"))
+    notes: list[Cell] = [(f"{c.cell}: {c.name}: {c.reason}", "red") for c in wrong[:SHOWN]]
     if len(wrong) > SHOWN:
-        console.print(Text(write(f"… and {len(wrong) - SHOWN} more"), "red"))
-    console.print(Text(write(_note(rows)), style="dim"))
+        notes.append((f"… and {len(wrong) - SHOWN} more", "red"))
+    return Sheet(columns, notes=[*notes, _note(rows)], ruled=ruled)
 
 
-def records(rows: Sequence[Trust]) -> list[dict[str, Any]]:
+def trust_data(rows: Sequence[Trust]) -> list[dict[str, Any]]:
     """Return the rows as plain data; an error that is not finite is the text ``"inf"``."""
     return [
         {
@@ -79,7 +50,7 @@ def records(rows: Sequence[Trust]) -> list[dict[str, Any]]:
             "passed": row.passed,
             "evidence": {
                 name: {
-                    "error": _data(one.error),
+                    "error": as_data(one.error),
                     "passed": one.passed,
                     "checks": [_record(check) for check in one.checks],
                 }
@@ -100,35 +71,26 @@ def _note(rows: Sequence[Trust]) -> str:
     )
 
 
-def _label(row: Trust) -> Text | Padding:
+def _label(row: Trust) -> Cell:
     """The kind for its plain cell; of the others the options alone."""
     if row.cell == row.kind:
-        return Text(row.kind, "bold")
-    options = row.cell.removeprefix(row.kind).removeprefix("(").removesuffix(")")
-    return Padding(Text(options), (0, 0, 0, 1))
+        return row.kind, "bold"
+    return " " + row.cell.removeprefix(row.kind).removeprefix("(").removesuffix(")")
 
 
-def _error(evidence: Evidence, ascii_only: bool) -> Text:
+def _error(evidence: Evidence) -> Cell:
     error = evidence.error
     if error is None:
-        return Text("-" if ascii_only else NOTHING, "dim")
-    style = "" if evidence.passed else "red"
-    return Text(f"{error:.1e}" if math.isfinite(error) and error else _short(error), style)
-
-
-def _short(error: float) -> str:
-    return "fails" if error else "0"
+        return NOTHING, "dim"
+    text = f"{error:.1e}" if math.isfinite(error) and error else "fails" if error else "0"
+    return text, "" if evidence.passed else "red"
 
 
 def _record(check: Check) -> dict[str, Any]:
     return {
         "name": check.name,
-        "error": _data(check.error),
+        "error": as_data(check.error),
         "tolerance": check.tolerance,
         "passed": check.passed,
         "note": check.note,
     }
-
-
-def _data(error: float | None) -> float | str | None:
-    return error if error is None or math.isfinite(error) else "inf"

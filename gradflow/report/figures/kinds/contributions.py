@@ -19,7 +19,8 @@ from gradflow.report.figures.lines import band, decades_over_steps
 from gradflow.report.figures.spots import Spot, statistics
 from gradflow.report.figures.style import COLOURS, limits
 from gradflow.report.figures.traces import Key, Traces, extent, none_recorded, pools, traces
-from gradflow.report.read.records import Run, quantile
+from gradflow.report.read.bands import quantile
+from gradflow.report.read.records import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

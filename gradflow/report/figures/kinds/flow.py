@@ -18,7 +18,8 @@ from gradflow.report.figures.scale import NOTHING, decades_bar, diverging
 from gradflow.report.figures.spots import Spot, statistics
 from gradflow.report.figures.style import whole_ticks
 from gradflow.report.figures.traces import none_recorded, pools
-from gradflow.report.read.records import Run, original_step, quantile
+from gradflow.report.read.bands import quantile
+from gradflow.report.read.records import Run, original_step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,8 +15,9 @@ from gradflow.report.figures.frame import figure
 from gradflow.report.figures.hues import Hue, by_cell, hue
 from gradflow.report.figures.spots import longest
 from gradflow.report.figures.style import GREY, literal
-from gradflow.report.figures.text import LINE, ruler, wrap
-from gradflow.report.read.records import quantile
+from gradflow.report.figures.text import LINE, ruler
+from gradflow.report.format import wrap
+from gradflow.report.read.bands import quantile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

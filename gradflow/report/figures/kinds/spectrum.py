@@ -19,7 +19,8 @@ from gradflow.report.figures.lines import decades_over_steps
 from gradflow.report.figures.spots import Spot, statistics
 from gradflow.report.figures.style import GREY, limits
 from gradflow.report.figures.traces import none_recorded, pools
-from gradflow.report.read.records import Run, quantile
+from gradflow.report.read.bands import quantile
+from gradflow.report.read.records import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

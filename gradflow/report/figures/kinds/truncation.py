@@ -27,7 +27,8 @@ from gradflow.report.figures.style import (
     ramp,
 )
 from gradflow.report.figures.traces import Trace, condense, none_recorded, pools, split
-from gradflow.report.read.records import Run, quantile
+from gradflow.report.read.bands import quantile
+from gradflow.report.read.records import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,111 @@
+"""Why the verdicts are what they are: a sentence for each row, and theory beside measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gradflow.core.theory import Prediction
+from gradflow.report.format import as_data, axis_names, cell_name, number, plus_minus, setting
+from gradflow.report.read.explain import Explanation
+from gradflow.report.read.predictions import Comparison
+from gradflow.report.read.rows import Row
+from gradflow.report.tables.layout import Cell, Sheet, labels, numbers
+
+__all__ = ["predictions_data", "predictions_sheet", "sentences"]
+
+
+def sentences(found: Sequence[Explanation]) -> Sheet:
+    """Write a line for each row that has a sentence, after what tells the row apart."""
+    names = _labels([one.row for one in found])
+    return Sheet(
+        (),
+        notes=[
+            (f"{label} {one.sentence}", "")
+            for label, one in zip(names, found, strict=True)
+            if one.sentence
+        ],
+    )
+
+
+def predictions_sheet(found: Sequence[Comparison], title: str = "") -> Sheet:
+    """Lay out measured rate, predicted rate and residual, and where theory does not apply."""
+    names = axis_names(dict.fromkeys(path for one in found for path in one.row.axes))
+    notes: dict[str, str] = {}
+    rows: list[tuple[Cell, ...]] = []
+    before: tuple[str, ...] = ()
+    for one in found:
+        row, said = one.row, one.prediction
+        where = (
+            cell_name(row.cell),
+            *(setting(row.axes[path]) if path in row.axes else "" for path in names),
+        )
+        first = where if where != before else ("",) * len(where)
+        mark = "" if said.applies else f" [{notes.setdefault(said.note, str(len(notes) + 1))}]"
+        measured = _measured(one) if where != before else ""
+        theory = (said.name + mark, "" if said.applies else "dim")
+        rows.append((*first, measured, _predicted(said), _residual(one), theory))
+        before = where
+    headers = ("cell", *names.values(), "measured", "predicted", "residual", "theory")
+    columns = [
+        (numbers if name in ("measured", "predicted", "residual") else labels)(name, cells)
+        for name, cells in zip(headers, zip(*rows, strict=True), strict=True)
+    ]
+    text = (
+        f"decades per step back of ‖∂L/∂{found[0].row.summary.state}‖; residual: measured − "
+        f"predicted; ≤: an upper bound.{' In brackets theory does not apply:' if notes else ''}"
+    )
+    return Sheet(columns, title, [text, *(f"[{mark}] {note}" for note, mark in notes.items())])
+
+
+def predictions_data(found: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Return the comparisons as plain data; what is infinite is the text ``"-inf"``."""
+    return [
+        {
+            "cell": one.row.cell,
+            "length": one.row.length,
+            "axes": {path: setting(value) for path, value in one.row.axes.items()},
+            "state": one.row.summary.state,
+            "measured": one.row.summary.slope,
+            "prediction": one.prediction.name,
+            "predicted": as_data(one.prediction.rate),
+            "residual": one.residual,
+            "kind": one.prediction.kind,
+            "applies": one.prediction.applies,
+            "note": one.prediction.note,
+            "source": one.prediction.source,
+        }
+        for one in found
+    ]
+
+
+def _measured(one: Comparison) -> str:
+    summary = one.row.summary
+    return "–" if summary.slope is None else plus_minus(summary.slope, summary.spread)
+
+
+def _predicted(said: Prediction) -> str:
+    return ("≤ " if said.kind == "upper bound" else "") + number(said.rate)
+
+
+def _residual(one: Comparison) -> str:
+    if one.prediction.kind == "upper bound":
+        return "holds" if one.residual is not None and one.residual <= 0 else "–"
+    return "–" if one.residual is None else number(one.residual, 2)
+
+
+def _labels(rows: Sequence[Row]) -> list[str]:
+    """Name each row by its cell and what else tells rows apart."""
+    names = axis_names(dict.fromkeys(path for row in rows for path in row.axes))
+    each = [
+        {
+            "cell": cell_name(row.cell),
+            **{path: f"{names[path]} {setting(value)}" for path, value in row.axes.items()},
+            "length": f"length {row.length}",
+            "layer": f"layer {row.summary.layer}",
+            "direction": row.summary.direction,
+        }
+        for row in rows
+    ]
+    told = [key for key in ("length", "layer", "direction") if len({one[key] for one in each}) > 1]
+    return [", ".join(one[k] for k in ("cell", *names, *told) if k in one) for one in each]

@@ -1,0 +1,104 @@
+"""Tables at any width, in UTF-8 and ASCII: whole numbers, whole words, nothing in silence."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from gradflow.report.format import cell_name, plain
+from gradflow.report.read.digest import digest
+from gradflow.report.read.rows import rows
+from gradflow.report.tables.closing import closing_sheet
+from gradflow.report.tables.layout import Column, Sheet, labels, numbers, show
+from gradflow.report.tables.quantity import quantity_sheet
+from tests.report.fakes import SLOPES, Run, series, sweep
+
+WIDTHS = (60, 80, 100, 140)
+
+
+def printed(sheet, width, encoding="utf-8"):
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding)
+    show(sheet, Console(file=file, width=width))
+    file.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def texts(column):
+    return [cell if isinstance(cell, str) else cell[0] for cell in column.cells]
+
+
+def wide(path):
+    """A quantity with many columns."""
+    run = Run(path, "wide")
+    for cell, slope in list(SLOPES.items())[:4]:
+        values = slope * 300 * np.arange(3000.0)
+        run.add(cell, 2999, 0, {"s": series(values[None, None, None])}, init__recurrent_gain=1.25)
+    return run
+
+
+@pytest.fixture(params=["closing", "quantity", "cells"])
+def sheet(request, tmp_path):
+    if request.param == "closing":
+        return closing_sheet(rows(sweep(tmp_path, cells=12, seeds=3), every=True), "quickstart")
+    if request.param == "quantity":
+        return quantity_sheet(digest(wide(tmp_path), "s"), "wide")
+    cells = ["lstm(peephole=full, peephole_gates=f+i, forget_gate=false)", "gru(reset=after)"]
+    marks = [("passes", "green"), ("fails", "red")]
+    columns = [labels("cell", list(map(cell_name, cells)))]
+    columns += [numbers(f"n{i}", [f"{10**i}.25", f"−{10**i}.75"]) for i in range(12)]
+    return Sheet([*columns, Column("verdict", marks, "word")], "cells", ruled=[1])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_table_fits_and_every_number_is_whole(sheet, width, encoding):
+    text = printed(sheet, width, encoding)
+    write = plain if encoding == "ascii" else str
+    assert max(map(len, text.splitlines())) <= width
+    tokens = text.split()
+    left_out = re.search(r"Left out here: (.*)\.", " ".join(tokens))
+    spared = left_out[1].split(", ") if left_out else []
+    for column in sheet.columns:
+        if column.kind == "label":
+            continue
+        if column.header in spared:
+            assert column.spared
+            continue
+        for cell in texts(column):
+            assert write(cell) in text
+        counted = [write(cell) for cell in texts(column) if " " not in cell]
+        for cell in set(counted):
+            assert tokens.count(cell) >= counted.count(cell), (column.header, cell)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_word_of_a_label_is_cut(sheet, width):
+    words = printed(sheet, width).split()
+    for column in sheet.columns:
+        for cell in texts(column) if column.kind == "label" else ():
+            for word in re.split(r"(?<=[ ,=_])|(?=\()", cell):
+                assert any(word.strip() in one for one in words)
+
+
+def test_what_is_too_wide_goes_on_below_with_its_labels(tmp_path):
+    text = printed(quantity_sheet(digest(wide(tmp_path), "s"), "wide"), 60)
+    blocks = text.split("\n\n")
+    assert len(blocks) > 1
+    for block in blocks:
+        for cell in list(SLOPES)[:4]:
+            assert block.count(cell.partition("(")[0]) >= 1
+    header = [word for block in blocks for word in block.splitlines() if word.startswith("cell")]
+    assert " ".join(" ".join(header).split()).count("2999") == 1
+
+
+def test_a_name_longer_than_the_terminal_is_cut_and_the_number_is_not():
+    sheet = Sheet([labels("cell", ["x" * 70]), numbers("decades", ["−1234567.25"])])
+    text = printed(sheet, 60)
+    assert "−1234567.25" in text
+    assert text.count("x") == 70
+    assert max(map(len, text.splitlines())) <= 60

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from gradflow.core.cells import MemoryGate
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.config.fields import Chrono
 
@@ -32,6 +33,8 @@ class Knob:
         Where the search begins: the configured value, or the best guess.
     configured : bool
         Whether `start` is what the configuration says.
+    sign : {1, -1}
+        Whether memory grows with the value, or falls.
     """
 
     name: Name
@@ -39,16 +42,17 @@ class Knob:
     grid: tuple[float, ...]
     start: float
     configured: bool = True
+    sign: Literal[1, -1] = 1
 
     @property
     def more(self) -> list[float]:
         """Values for more memory than at the start, the nearest first."""
-        return [v for v in self.grid if self._memory(v) > self._memory(self.start)]
+        return [v for v in self.grid if self.sign * (v - self.start) > 0]
 
     @property
     def less(self) -> list[float]:
         """Values for less memory, the nearest first."""
-        return [v for v in self.grid if self._memory(v) < self._memory(self.start)][::-1]
+        return [v for v in self.grid if self.sign * (v - self.start) < 0][::-1]
 
     def between(self, a: float, b: float) -> float:
         """Return the middle of an interval, to as many digits as are worth writing."""
@@ -76,9 +80,6 @@ class Knob:
             init = init.model_copy(update={"bias": {**init.bias, gate: value}})
         return config.model_copy(update={"init": init})
 
-    def _memory(self, value: float) -> float:
-        return -value if self.name == "update bias" else value
-
 
 def knobs(config: PointConfig) -> list[Knob]:
     """Return what can be turned on the cell of a configuration."""
@@ -88,26 +89,27 @@ def knobs(config: PointConfig) -> list[Knob]:
     if any(p.role == "recurrent" for p in parameters.values()):
         gains = tuple(_short(g) for g in np.geomspace(0.25, 32, 15))
         found.append(Knob("recurrent gain", "init.recurrent_gain", gains, init.recurrent_gain))
-    gates = parameters["b"].blocks if "b" in parameters else ()
-    if "f" in gates:
-        found.append(_forget_bias(config))
-    if "z" in gates:
-        biases = tuple(float(b) for b in range(2, -11, -1))
-        now = init.bias.get("z", 0.0)
-        known = "z" in init.bias or not isinstance(init.forget_bias, Chrono)
-        found.append(Knob("update bias", "init.bias.z", biases, now, known))
-    if {"f", "z"} & set(gates) - set(init.bias):  # a bias by gate stands above chrono's
+    biased = parameters["b"].blocks if "b" in parameters else ()
+    memory = [gate for gate in cell.memory_gates if gate.gate in biased]
+    found += {knob.path: knob for knob in (_bias(config, gate) for gate in memory)}.values()
+    if {gate.gate for gate in memory} - set(init.bias):  # a bias by gate stands above chrono's
         found.append(_chrono(config))
     return found
 
 
-def _forget_bias(config: PointConfig) -> Knob:
-    init, biases = config.init, tuple(float(b) for b in range(-2, 11))
-    if "f" in init.bias:
-        return Knob("forget bias", "init.bias.f", biases, init.bias["f"])
+def _bias(config: PointConfig, memory: MemoryGate) -> Knob:
+    """Of a gate that keeps when open the forget bias, unless its own bias stands above that."""
+    init, (gate, sign, _) = config.init, memory
+    name: Name = "forget bias" if sign > 0 else "update bias"
+    biases = tuple(float(sign * b) for b in range(-2, 11))
+    if gate in init.bias:
+        return Knob(name, f"init.bias.{gate}", biases, init.bias[gate], sign=sign)
+    chrono = isinstance(init.forget_bias, Chrono)
+    if sign < 0:
+        return Knob(name, f"init.bias.{gate}", biases, 0.0, not chrono, sign)
     if isinstance(init.forget_bias, Chrono):
-        return Knob("forget bias", "init.forget_bias", biases, 1.0, configured=False)
-    return Knob("forget bias", "init.forget_bias", biases, init.forget_bias or 0.0)
+        return Knob(name, "init.forget_bias", biases, 1.0, configured=False)
+    return Knob(name, "init.forget_bias", biases, init.forget_bias or 0.0)
 
 
 def _chrono(config: PointConfig) -> Knob:

@@ -10,6 +10,7 @@ import pytest
 from gradflow.core import cells
 from gradflow.core.cells import Parameter
 from gradflow.core.network.initialise import SCHEMES, Chrono, Init, draw
+from tests.own import Keeping
 
 SHAPES = [(64, 64), (64, 5), (5, 64)]
 
@@ -104,6 +105,12 @@ def test_unknown_scheme(role):
         Init(**{role: "xavier"})
 
 
+def made(cell, init=None, seed=7):
+    """The parameters of a cell that reads three features."""
+    memory = cell.memory_gates
+    return draw(cell.parameters(3), init or Init(), seed, 0, "forward", memory=memory)
+
+
 def gate(cell, drawn, name, wanted):
     blocks = cell.parameters(3)[name].blocks
     return np.split(drawn[name], len(blocks))[blocks.index(wanted)]
@@ -112,7 +119,7 @@ def gate(cell, drawn, name, wanted):
 def test_options_of_the_cell_leave_the_shared_weights_alone():
     lstm = cells.get("lstm")
     plain = lstm(hidden=5)
-    reference = draw(plain.parameters(3), Init(), 7, 0, "forward")
+    reference = made(plain)
     for options in (
         {"peephole": "diagonal"},
         {"peephole": "full", "peephole_gates": ("o",)},
@@ -120,7 +127,7 @@ def test_options_of_the_cell_leave_the_shared_weights_alone():
         {"forget_gate": False},
     ):
         cell = lstm(hidden=5, **options)
-        drawn = draw(cell.parameters(3), Init(), 7, 0, "forward")
+        drawn = made(cell)
         for name in ("U", "W", "b"):
             for g in cell.gates:
                 np.testing.assert_array_equal(
@@ -132,10 +139,7 @@ def test_one_peephole_is_the_same_whichever_others_there_are():
     lstm = cells.get("lstm")
     every = lstm(hidden=5, peephole="full")
     alone = lstm(hidden=5, peephole="full", peephole_gates=("o",))
-    one, other = (
-        gate(cell, draw(cell.parameters(3), Init(), 7, 0, "forward"), "P", "o")
-        for cell in (every, alone)
-    )
+    one, other = (gate(cell, made(cell), "P", "o") for cell in (every, alone))
     np.testing.assert_array_equal(one, other)
 
 
@@ -174,10 +178,10 @@ def test_draw_is_a_pure_function():
 
 
 def test_float32_is_the_cast_of_float64():
-    parameters = cells.get("lstm")(hidden=9, peephole="diagonal").parameters(4)
-    init = Init(forget_bias=Chrono(50))
-    double = draw(parameters, init, 0, 0, "forward")
-    single = draw(parameters, init, 0, 0, "forward", np.float32)
+    cell = cells.get("lstm")(hidden=9, peephole="diagonal")
+    place = (cell.parameters(4), Init(forget_bias=Chrono(50)), 0, 0, "forward")
+    double = draw(*place, memory=cell.memory_gates)
+    single = draw(*place, np.float32, cell.memory_gates)
     for name, array in single.items():
         assert array.dtype == np.float32
         assert double[name].dtype == np.float64
@@ -197,10 +201,7 @@ def test_forget_bias_and_biases_by_gate():
     cell = cells.get("lstm")(hidden=4)
 
     def biases(init):
-        return {
-            g: gate(cell, draw(cell.parameters(3), init, 0, 0, "forward"), "b", g).ravel().tolist()
-            for g in cell.gates
-        }
+        return {g: gate(cell, made(cell, init), "b", g).ravel().tolist() for g in cell.gates}
 
     assert biases(Init()) == {"f": [1.0] * 4, "i": [0.0] * 4, "o": [0.0] * 4, "g": [0.0] * 4}
     assert biases(Init(forget_bias=None))["f"] == [0.0] * 4
@@ -219,11 +220,7 @@ def test_the_bias_inside_the_reset_bracket_starts_at_zero():
 def test_chrono_of_an_lstm():
     t_max = 400
     cell = cells.get("lstm")(hidden=4000)
-    b = {
-        "b": draw({"b": cell.parameters(1)["b"]}, Init(forget_bias=Chrono(t_max)), 0, 0, "forward")[
-            "b"
-        ]
-    }
+    b = made(cell, Init(forget_bias=Chrono(t_max)))
     forget, write = gate(cell, b, "b", "f"), gate(cell, b, "b", "i")
     np.testing.assert_array_equal(write, -forget)
     assert not gate(cell, b, "b", "o").any()
@@ -238,15 +235,13 @@ def test_chrono_of_an_lstm():
 
 def test_chrono_of_a_gru_is_on_the_gate_that_leaks():
     cell = cells.get("gru")(hidden=50)
-    drawn = draw(cell.parameters(3), Init(forget_bias=Chrono(30)), 0, 0, "forward")
+    drawn = made(cell, Init(forget_bias=Chrono(30)))
     z = gate(cell, drawn, "b", "z")
     assert z.min() >= -np.log(29)
     assert z.max() <= 0
     assert not gate(cell, drawn, "b", "r").any()
     lstm = cells.get("lstm")(hidden=50)
-    f = gate(
-        lstm, draw(lstm.parameters(3), Init(forget_bias=Chrono(30)), 0, 0, "forward"), "b", "f"
-    )
+    f = gate(lstm, made(lstm, Init(forget_bias=Chrono(30))), "b", "f")
     np.testing.assert_array_equal(z, -f)
 
 
@@ -260,7 +255,7 @@ def test_chrono_of_a_gru_is_on_the_gate_that_leaks():
 )
 def test_chrono_elsewhere(kind, options, touched):
     cell = cells.get(kind)(hidden=5, **options)
-    drawn = draw(cell.parameters(3), Init(forget_bias=Chrono(30)), 0, 0, "forward")
+    drawn = made(cell, Init(forget_bias=Chrono(30)))
     for g in cell.gates:
         assert gate(cell, drawn, "b", g).any() == (g in touched)
 
@@ -268,8 +263,8 @@ def test_chrono_elsewhere(kind, options, touched):
 def test_a_gate_bias_outranks_chrono_on_its_gate_only():
     cell = cells.get("lstm")(hidden=5)
     init = Init(forget_bias=Chrono(30))
-    before = draw(cell.parameters(3), init, 0, 0, "forward")
-    after = draw(cell.parameters(3), replace(init, bias={"f": 1.5}), 0, 0, "forward")
+    before = made(cell, init)
+    after = made(cell, replace(init, bias={"f": 1.5}))
     assert set(gate(cell, after, "b", "f").ravel()) == {1.5}
     np.testing.assert_array_equal(gate(cell, after, "b", "i"), gate(cell, before, "b", "i"))
 
@@ -277,3 +272,15 @@ def test_a_gate_bias_outranks_chrono_on_its_gate_only():
 def test_chrono_needs_two_steps():
     with pytest.raises(ValueError, match="at least 2, not 1"):
         Chrono(1)
+
+
+def test_a_gate_is_taken_for_what_it_does_not_for_its_letter():
+    cell = Keeping(hidden=40)
+    numbers = made(cell, Init(forget_bias=3.0))
+    assert set(gate(cell, numbers, "b", "z").ravel()) == {3.0}
+    span = gate(cell, made(cell, Init(forget_bias=Chrono(30))), "b", "z")
+    assert span.min() >= 0
+    gru = cells.get("gru")(hidden=40)
+    leak = gate(gru, made(gru, Init(forget_bias=Chrono(30))), "b", "z")
+    np.testing.assert_array_equal(span, -leak)
+    assert not gate(gru, made(gru, Init(forget_bias=3.0)), "b", "z").any()

@@ -25,6 +25,7 @@ from gradflow.errors import GradflowError, NumericalError, UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.report.read.rates import STEADY
 from gradflow.report.tables.layout import show
+from tests.own import Keeping, registered
 
 CONFIG = """\
 name: small
@@ -279,3 +280,14 @@ def test_what_is_never_steady_is_tried_within_bounds(
     assert len(set(tried)) == len(tried)
     if edge == 20.5:
         assert {20.0, 21.0} <= set(tried)
+
+
+def test_a_z_that_keeps_is_turned_as_a_forget_gate() -> None:
+    with registered(Keeping):
+        byname = {f.knob.name: f for f in only("keeping", init={"bias": {"z": -4.0}}).found}
+    assert set(byname) == {"recurrent gain", "forget bias"}
+    found = byname["forget bias"]
+    assert found.knob.grid == tuple(range(-2, 11))
+    assert found.setting.startswith("init.bias.z=")
+    assert found.best.steady
+    assert found.best.value > 0

@@ -15,26 +15,15 @@ import inspect
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from gradflow.core.cells.base import (
-    Carrousel,
-    Cell,
-    Drive,
-    Parameter,
-    State,
-    Summand,
-    affine,
-    blocks,
-    like,
-    product,
-    pull,
-    sigmoid,
-)
+from gradflow.core.cells.arrays import Drive, affine, blocks, like, product, pull, sigmoid
+from gradflow.core.cells.base import Cell
 from gradflow.core.cells.cec import CEC
 from gradflow.core.cells.gru import GRU
 from gradflow.core.cells.lstm import LSTM
 from gradflow.core.cells.rnn import RNN
+from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
 
-__all__ = [
+__all__ = [  # with what a cell of one's own is written in
     "CEC",
     "GRU",
     "LSTM",
@@ -42,6 +31,7 @@ __all__ = [
     "Carrousel",
     "Cell",
     "Drive",
+    "MemoryGate",
     "Parameter",
     "State",
     "Summand",

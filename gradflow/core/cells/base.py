@@ -12,43 +12,16 @@ state's own product (`Cell.side_by_side`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from gradflow.core.cells.arrays import (
-    Drive,
-    affine,
-    blocks,
-    difference,
-    like,
-    place,
-    product,
-    pull,
-    sigmoid,
-    spread,
-)
-from gradflow.core.cells.terms import Carrousel, Parameter, State, Summand
+from gradflow.core.cells.arrays import blocks, like, product, pull
+from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
 from gradflow.core.typing import Array, Params
 
-__all__ = [
-    "Carrousel",
-    "Cell",
-    "Drive",
-    "Parameter",
-    "State",
-    "Summand",
-    "affine",
-    "blocks",
-    "difference",
-    "like",
-    "place",
-    "product",
-    "pull",
-    "sigmoid",
-    "spread",
-]
+__all__ = ["Cell", "carrousel_of", "gates_of"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +63,11 @@ class Cell(ABC):
     @abstractmethod
     def gates(self) -> tuple[str, ...]:
         """Names of the pre-activation's row blocks, top to bottom; ``g`` is the candidate."""
+
+    @property
+    def memory_gates(self) -> tuple[MemoryGate, ...]:
+        """The gates that set how long the state is kept: here, none."""
+        return ()
 
     @abstractmethod
     def parameters(self, inputs: int) -> dict[str, Parameter]:
@@ -210,3 +188,46 @@ def _spell(name: str, value: object) -> str:
     if isinstance(value, bool):
         return name if value else f"no {name}"
     return f"{name}={'+'.join(map(str, value)) if isinstance(value, tuple) else value}"
+
+
+def carrousel_of(cell: Cell, local: tuple[Array, ...] | None = None) -> Carrousel:
+    """Return the carrousel of a cell at a step, or of a small copy of it at state 0.
+
+    Raises
+    ------
+    ValueError
+        If the cell has none.
+    """
+    if local is None:
+        cell, cache, p = _step(cell)
+        local = cell.linearise(p, cache)
+    carrousel = cell.carrousel(local)
+    if carrousel is None:
+        raise ValueError(
+            f"{cell.label} has no carrousel: no part of its state is passed on unit by unit, all "
+            "of it goes through a matrix"
+        )
+    return carrousel
+
+
+def gates_of(cell: Cell) -> tuple[str, ...]:
+    """Return the names of the gates that a cell opens and closes.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    small, cache, _ = _step(cell)
+    gates = tuple(small.open_gates(cache))
+    if not gates:
+        raise ValueError(f"{cell.label} has no gates: nothing between 0 and 1 multiplies its state")
+    return gates
+
+
+def _step(cell: Cell) -> tuple[Cell, tuple[Array, ...], dict[str, Array]]:
+    small = replace(cell, hidden=2)
+    p = {name: np.zeros((1, *q.shape)) for name, q in small.parameters(1).items()}
+    state = tuple(np.zeros((1, 2, 1)) for _ in small.parts)
+    _, cache = small.step(p, state, small.drive(p, np.zeros((1, 1, 1))))
+    return small, cache, p

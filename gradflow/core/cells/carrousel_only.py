@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradflow.core.cells.base import Carrousel, Cell, Drive, Parameter, State, Summand, like
-from gradflow.core.cells.specimen import carrousel_of
+from gradflow.core.cells.arrays import Drive, like
+from gradflow.core.cells.base import Cell, carrousel_of
+from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
 from gradflow.core.typing import Array, Params
 
 __all__ = ["CarrouselOnly"]
@@ -69,6 +70,11 @@ class CarrouselOnly(Cell):
     def gates(self) -> tuple[str, ...]:
         """The cell's."""
         return self.cell.gates
+
+    @property
+    def memory_gates(self) -> tuple[MemoryGate, ...]:
+        """The cell's."""
+        return self.cell.memory_gates
 
     def parameters(self, inputs: int) -> dict[str, Parameter]:
         """The cell's."""

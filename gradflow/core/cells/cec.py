@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from gradflow.core.cells.base import Carrousel, Cell, Parameter, State
+from gradflow.core.cells.base import Cell
+from gradflow.core.cells.terms import Carrousel, Parameter, State
 from gradflow.core.typing import Array, Params
 
 __all__ = ["CEC"]

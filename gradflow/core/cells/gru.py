@@ -7,12 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from gradflow.core.cells.base import (
-    Carrousel,
-    Cell,
-    Parameter,
-    State,
-    Summand,
+from gradflow.core.cells.arrays import (
     blocks,
     difference,
     like,
@@ -22,6 +17,8 @@ from gradflow.core.cells.base import (
     sigmoid,
     spread,
 )
+from gradflow.core.cells.base import Cell
+from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
 from gradflow.core.typing import Array, Params
 
 __all__ = ["GRU"]
@@ -70,6 +67,11 @@ class GRU(Cell):
     def gates(self) -> tuple[str, ...]:
         """Update, reset, candidate."""
         return ("z", "r", "g")
+
+    @property
+    def memory_gates(self) -> tuple[MemoryGate, ...]:
+        """The update gate, which lets go."""
+        return (MemoryGate("z", -1),)
 
     def parameters(self, inputs: int) -> dict[str, Parameter]:
         """U, W, b and, for reset after, the candidate's recurrent bias b_rec."""

@@ -8,13 +8,8 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from gradflow.core.cells.base import (
-    Carrousel,
-    Cell,
+from gradflow.core.cells.arrays import (
     Drive,
-    Parameter,
-    State,
-    Summand,
     affine,
     blocks,
     difference,
@@ -25,6 +20,8 @@ from gradflow.core.cells.base import (
     sigmoid,
     spread,
 )
+from gradflow.core.cells.base import Cell
+from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
 from gradflow.core.typing import Array, Params
 
 __all__ = ["LSTM"]
@@ -101,6 +98,13 @@ class LSTM(Cell):
             return ("o", "f", "g")
         return ("o", "f", "i", "g") if self.forget_gate else ("o", "i", "g")
 
+    @property
+    def memory_gates(self) -> tuple[MemoryGate, ...]:
+        """The forget gate, which keeps, and the input gate beside it if that is another."""
+        if not self.forget_gate:
+            return ()
+        return (MemoryGate("f", 1, None if self.coupled else "i"),)
+
     @cached_property
     def peeping(self) -> tuple[str, ...]:
         """The gates that see c, in the order of P's row blocks."""
@@ -142,8 +146,8 @@ class LSTM(Cell):
             if gate != "o":
                 a_gate = blocks(a, G)[self.gates.index(gate)]
                 a_gate += self._peep(p, gate, c_prev)
-        late = "o" in self.peeping
-        a_s, a_g = a[:, late * H : -H], a[:, -H:]
+        late = "o" in self.peeping  # then o opens after c_t, which it sees
+        a_s, a_g = a[:, H:-H] if late else a[:, :-H], a[:, -H:]
         s, g = sigmoid(a_s, out=place(a_s)), np.tanh(a_g, out=place(a_g))
         fi = s if late else s[:, H:]
         f, i = self._split(fi)

@@ -8,16 +8,9 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from gradflow.core.cells.base import (
-    Cell,
-    Parameter,
-    State,
-    difference,
-    place,
-    product,
-    pull,
-    sigmoid,
-)
+from gradflow.core.cells.arrays import difference, place, product, pull, sigmoid
+from gradflow.core.cells.base import Cell
+from gradflow.core.cells.terms import Parameter, State
 from gradflow.core.typing import Array, Params
 
 __all__ = ["RNN"]

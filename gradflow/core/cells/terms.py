@@ -1,4 +1,4 @@
-"""The words in which a cell describes itself: its state, parameters, carrousel and gradients."""
+"""The words in which a cell describes itself: state, parameters, memory, carrousel, gradients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from gradflow.core.typing import Array
 
-__all__ = ["Carrousel", "Parameter", "Role", "State", "Summand"]
+__all__ = ["Carrousel", "MemoryGate", "Parameter", "Role", "State", "Summand"]
 
 State: TypeAlias = tuple[Array, ...]
 """The parts of a state in the order of `Cell.parts`, each ``(nets, hidden, columns)``."""
@@ -54,6 +54,18 @@ class Carrousel(NamedTuple):
 
     keep: Array
     enter: Array | None
+
+
+class MemoryGate(NamedTuple):
+    """A gate that sets how long the state is kept: what chrono, advice and explanations go by.
+
+    ``sign``: 1 where it keeps when open (an LSTM's f), −1 where it lets go (a GRU's z). ``write``:
+    the gate that lets new things in beside it, if that is another one (an LSTM's i).
+    """
+
+    gate: str
+    sign: Literal[1, -1]
+    write: str | None = None
 
 
 class Summand(NamedTuple):

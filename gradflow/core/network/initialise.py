@@ -6,14 +6,14 @@ Adding gates, layers, directions or options to a net never changes the other wei
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from gradflow.core.cells.base import Parameter
+from gradflow.core.cells.terms import MemoryGate, Parameter
 from gradflow.core.random import stream
 from gradflow.core.typing import Array
 
@@ -27,8 +27,9 @@ Place: TypeAlias = tuple[int, int, str]
 class Chrono:
     """Biases for memories that last up to `t_max` steps (Tallec & Ollivier 2018).
 
-    LSTM: b_f = ln τ, b_i = −b_f with τ ~ U(1, t_max − 1) for each unit. GRU, whose state is carried
-    by 1 − z: b_z = −ln τ. An input gate without a forget gate keeps a bias of 0.
+    With τ ~ U(1, t_max − 1) for each unit, a gate that keeps the state when open has the bias ln τ
+    (an LSTM's f), one that lets go −ln τ (a GRU's z), and so has the gate that writes beside it (an
+    LSTM's i); see `Cell.memory_gates`. An input gate without a forget gate keeps a bias of 0.
 
     Parameters
     ----------
@@ -67,7 +68,8 @@ class Init:
     recurrent_gain, input_gain, peephole_gain : float
         Factor g on them.
     forget_bias : float, Chrono or None
-        Bias of the forget gate; cells without one ignore a number. None leaves 0.
+        Bias of the gates that keep the state when open, an LSTM's f; cells without one ignore a
+        number. None leaves 0.
     bias : mapping of str to float
         Biases by gate, over all else. Gates that a cell does not have are ignored, so that one
         `Init` serves a sweep over cells; all other biases are 0.
@@ -139,6 +141,7 @@ def draw(
     layer: int,
     direction: str,
     dtype: npt.DTypeLike = np.float64,
+    memory: Sequence[MemoryGate] = (),
 ) -> dict[str, Array]:
     """Draw one net's parameters of one layer and direction.
 
@@ -152,6 +155,8 @@ def draw(
         Which net, and where in it.
     dtype : dtype
         Drawn in float64, then cast.
+    memory : sequence of MemoryGate
+        The cell's `memory_gates`, which `init.forget_bias` is for.
 
     Returns
     -------
@@ -167,7 +172,7 @@ def draw(
     drawn = {}
     for name, parameter in parameters.items():
         if parameter.role == "bias":
-            whole = _bias(name, parameter, init, purpose)
+            whole = _bias(name, parameter, init, purpose, memory)
         else:
             whole = _weight(name, parameter, init, purpose)
         drawn[name] = whole.astype(dtype)
@@ -193,24 +198,27 @@ def _weight(name: str, parameter: Parameter, init: Init, purpose: Place) -> Arra
     return np.concatenate(blocks)
 
 
-def _bias(name: str, parameter: Parameter, init: Init, purpose: Place) -> Array:
+def _bias(
+    name: str, parameter: Parameter, init: Init, purpose: Place, memory: Sequence[MemoryGate]
+) -> Array:
     """Blocks of constants, but for chrono's; a bias inside the recurrent product stays 0."""
     values: dict[str, Any] = dict.fromkeys(parameter.blocks, 0.0)
     if name == "b":
-        values |= _memory(parameter, init.forget_bias, purpose) | dict(init.bias)
+        values |= _memory(parameter.rows, init.forget_bias, purpose, memory) | dict(init.bias)
     blocks = [np.full((parameter.rows, 1), values[gate]) for gate in parameter.blocks]
     return np.concatenate(blocks)
 
 
 def _memory(
-    parameter: Parameter, forget_bias: float | Chrono | None, purpose: Place
+    units: int, forget_bias: float | Chrono | None, purpose: Place, memory: Sequence[MemoryGate]
 ) -> dict[str, Any]:
     """Biases that set how long the state is kept, by gate."""
     if not isinstance(forget_bias, Chrono):
-        return {} if forget_bias is None else {"f": forget_bias}
+        keeping = [gate for gate, sign, _ in memory if sign > 0]
+        return {} if forget_bias is None else dict.fromkeys(keeping, forget_bias)
     seed, layer, direction = purpose
     rng = stream(seed, "weights", layer, direction, "b", "chrono")
-    span = np.log(rng.uniform(1, forget_bias.t_max - 1, (parameter.rows, 1)))
-    if "f" in parameter.blocks:
-        return {"f": span, "i": -span}
-    return {"z": -span}
+    span = np.log(rng.uniform(1, forget_bias.t_max - 1, (units, 1)))
+    return {gate: sign * span for gate, sign, _ in memory} | {
+        write: -span for _, _, write in memory if write is not None
+    }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gradflow.core.cells.specimen import gates_of
+from gradflow.core.cells.base import gates_of
 from gradflow.core.engine.observe import Block
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss

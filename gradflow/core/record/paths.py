@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradflow.core.cells import Carrousel, State
-from gradflow.core.cells.specimen import carrousel_of
+from gradflow.core.cells.base import carrousel_of
 from gradflow.core.engine.observe import Block
 from gradflow.core.engine.scan import pass_on
 from gradflow.core.engine.tape import Keep

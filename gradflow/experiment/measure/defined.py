@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gradflow.core.cells.specimen import carrousel_of
+from gradflow.core.cells.base import carrousel_of
 from gradflow.core.network.stack import Network
 from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig

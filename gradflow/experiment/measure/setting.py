@@ -76,7 +76,10 @@ def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DTy
 
     def side_by_side(layer: int, direction: str) -> dict[str, Array]:
         shapes = net.parameters(layer)
-        each = [draw(shapes, init, seed, layer, direction, dtype) for seed in seeds]
+        each = [
+            draw(shapes, init, seed, layer, direction, dtype, net.cell.memory_gates)
+            for seed in seeds
+        ]
         return {name: np.stack([p[name] for p in each]) for name in shapes}
 
     return tuple(

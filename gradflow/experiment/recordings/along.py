@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gradflow.core.cells.specimen import carrousel_of, gates_of
+from gradflow.core.cells.base import carrousel_of, gates_of
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.stack import Network

@@ -29,7 +29,7 @@ GAINS = (1.5, 2.0)
 
 def exponent(gain: float, units: int, steps: int, seed: int) -> float:
     """Of one draw, in nats per step, from a state that a first input has kicked."""
-    net = Network(RNN(units), 1)
+    net = Network.of(RNN(units), 1)
     init = Init(recurrent="normal", recurrent_gain=gain, input="normal")
     p = draw(net.parameters(0), init, seed, 0, "forward")
     x = np.zeros((steps, 1, 1, 1))

@@ -45,7 +45,7 @@ def inputs(driven: bool) -> np.ndarray:
 
 
 def compare(cell: Cell, gain: float, driven: bool, draws: int) -> float:
-    net, x = Network(cell, 1), inputs(driven)
+    net, x = Network.of(cell, 1), inputs(driven)
     init = Init(recurrent="normal", recurrent_gain=gain, input="normal")
     weights = [draw(net.parameters(0), init, seed, 0, "forward") for seed in range(draws)]
     nets = [{name: a[None] for name, a in p.items()} for p in weights]

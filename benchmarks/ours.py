@@ -29,7 +29,7 @@ def prepare(
     hold_memory()
     work = problem.work
     cell = _cell(work)
-    net = Network(cell, work.inputs, work.layers, work.bidirectional)
+    net = Network.of(cell, work.inputs, work.layers, work.bidirectional)
     weights = tuple(
         tuple(_weights(cell, work.cell, p, net.features(layer)) for p in directions)
         for layer, directions in enumerate(problem.weights)

@@ -40,7 +40,7 @@ SIDES = {
 
 def setting(kind: str, hidden: int, length: int) -> tuple[Any, ...]:
     rng = np.random.default_rng(0)
-    net = Network(cells.get(kind)(hidden), INPUTS)
+    net = Network.of(cells.get(kind)(hidden), INPUTS)
     shapes = net.parameters(0).items()
     p = {name: rng.normal(size=(1, *q.shape)) / np.sqrt(hidden) for name, q in shapes}
     x = rng.normal(size=(length, 1, INPUTS, 1))

@@ -102,19 +102,25 @@ def gru(cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Ca
 STEPS = {"rnn": rnn, "cec": cec, "lstm": lstm, "gru": gru}
 
 
+def each_layer(cell: Any, weights: Weights) -> list[Any]:
+    """The cells of a stack, bottom up, from the one of all layers or one for each."""
+    return list(cell) if isinstance(cell, Sequence) else [cell] * len(weights)
+
+
 def unroll(cell: Any, weights: Weights, x: Array, nudged: Sequence[Nudge] = ()) -> Array:
     """Outputs (steps, runs, features) of the top layer over x (steps, runs, features).
 
     Run n has the number that ``nudged[n]`` names nudged by i·1e-200.
     """
     steps, runs, _ = x.shape
+    cells = each_layer(cell, weights)
     noise: dict[tuple[str, int, int, int], Array] = {}
     for run, (what, layer, direction, step, component) in enumerate(nudged):
-        width = x.shape[-1] if what == "x" else cell.hidden
+        width = x.shape[-1] if what == "x" else cells[layer].hidden
         key = (what, layer, direction, step)
         noise.setdefault(key, np.zeros((runs, width), complex))[run, component] = 1j * STEP
     x = np.stack([x[t] + noise.get(("x", 0, 0, t + 1), 0) for t in range(steps)])
-    for layer, directions in enumerate(weights):
+    for layer, (cell, directions) in enumerate(zip(cells, weights, strict=True)):
         outputs = []
         for direction, p in enumerate(directions):
             order = range(steps) if direction == 0 else range(steps - 1, -1, -1)
@@ -136,20 +142,21 @@ def unroll(cell: Any, weights: Weights, x: Array, nudged: Sequence[Nudge] = ()) 
 
 
 def state_gradients(
-    cell: Any, weights: Weights, x: Array, losses: Sequence[Loss], parts: Sequence[str]
+    cell: Any, weights: Weights, x: Array, losses: Sequence[Loss]
 ) -> list[dict[tuple[str, int, int], Array]]:
     """∂L/∂(what) of one sequence x (steps, features), for each loss: {(what, layer, direction)}.
 
     Arrays are (steps + 1, hidden), from the initial state on; for ``x``, at (x, 0, 0), they are
-    (steps, features). `parts` are the cell's: an LSTM's "h", "c" add the keys c and s_c.
+    (steps, features). An LSTM's layers add the keys c and s_c.
     """
     steps, features = x.shape
-    whats = ["h", "c", "s_c"] if "c" in parts else ["h"]
+    cells = each_layer(cell, weights)
     shapes = {
-        (what, layer, direction): (steps + 1, cell.hidden)
-        for what in whats
+        (what, layer, direction): (steps + 1, cells[layer].hidden)
+        for what in ("h", "c", "s_c")
         for layer, directions in enumerate(weights)
         for direction in range(len(directions))
+        if what == "h" or "c" in cells[layer].parts
     }
     nudged = [
         (*key, step, component)

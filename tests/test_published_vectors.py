@@ -16,7 +16,7 @@ ALL = published()
 
 
 def name(case: Published) -> str:
-    return f"{case.name}, {case.net.cell.label}"
+    return f"{case.name}, {case.net.label}"
 
 
 def starts_at_zero(case: Published) -> bool:
@@ -32,7 +32,8 @@ def test_the_engine(case: Published):
 def test_the_reference(case: Published):
     """So does the reference that gradients are tested against."""
     x = case.x[:, 0].transpose(0, 2, 1).astype(complex)
-    found = reference.unroll(case.net.cell, case.weights, x).real.transpose(0, 2, 1)[:, None]
+    cells = [layer.cell for layer in case.net.layers]
+    found = reference.unroll(cells, case.weights, x).real.transpose(0, 2, 1)[:, None]
     known = ~np.isnan(case.outputs)
     np.testing.assert_allclose(found[known], case.outputs[known], rtol=1e-6, atol=2e-7)
 
@@ -40,7 +41,7 @@ def test_the_reference(case: Published):
 def test_each_source_and_each_classic_cell_is_there():
     assert len({case.name for case in ALL}) == 13 + 11 + 5 + 20 + 1
     known = {cell.label for kind in cells.names() for cell in variants(cells.get(kind))}
-    assert {case.net.cell.label for case in ALL} <= known
+    assert {case.net.label for case in ALL} <= known
     for label in ("rnn", "lstm", "lstm(peephole=full, coupled)", "gru", "gru(reset=after)"):
         assert published(label), label
     assert published("lstm(no forget_gate)") == ()

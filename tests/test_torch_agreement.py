@@ -102,7 +102,7 @@ def test_autograd(name: str, layers: int, both: bool, at: At, tmp_path: Path):
     np.savez(tmp_path / "w.npz", **{k: a.numpy() for k, a in model.state_dict().items()})
     asked = {"activation": "relu"} if name == "rnn-relu" else {}
     imported = read(tmp_path / "w.npz", options=asked)
-    net = Network(imported.cell, F, layers, both)
+    net = Network.of(imported.cell, F, layers, both)
 
     x = torch.randn(STEPS, COLUMNS, F, dtype=torch.float64, requires_grad=True)
     loss = unit(net, 1, COLUMNS, at)

@@ -31,6 +31,8 @@ class Quantity:
         Labels along axes. ``step`` is the direction's own time: how many inputs it has read, 0..T
         (for a backward direction step ``j`` is the original ``T + 1 − j``). ``lag``, shaped
         (direction, step), counts the steps back from the direction's own last loss step.
+        ``exists``, over the first axes, says which layers have which directions and gates, where
+        not all have all: elsewhere the values are NaN.
     unit : str
         ``log10`` for norms, else what the numbers count.
     """
@@ -44,6 +46,11 @@ class Quantity:
     def __post_init__(self) -> None:
         if len(self.dims) != self.values.ndim:
             raise ValueError(f"{self.name}: {self.values.ndim} axes, but dims {self.dims}")
+
+    def exists(self, *index: int) -> bool:
+        """Whether the network has what stands at an index (see `coords`)."""
+        mask = self.coords.get("exists")
+        return mask is None or bool(mask[index[: mask.ndim]])
 
 
 Result: TypeAlias = dict[str, Quantity]

@@ -70,7 +70,7 @@ class ClosedForm:
     def measured(self) -> Array:
         """What the engine says of them."""
         steps, nets = len(self.x), len(self.decades)
-        net = Network(self.cell, self.x.shape[2])
+        net = Network.of(self.cell, self.x.shape[2])
         v = np.random.default_rng(0).standard_normal((nets, net.outputs, 1))
         loss = Loss("probe", "last", v / np.linalg.norm(v, axis=1, keepdims=True))
         norms = Norms(net, [steps], nets, 1, [self.state])

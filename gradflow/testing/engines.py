@@ -25,7 +25,7 @@ STATES = ("h", "c", "s", "x")
 def rtrl_error(cell: Cell) -> float:
     """Largest relative difference of a norm or a parameter's gradient, on a stack of the cell."""
     rng = np.random.default_rng(0)
-    net = Network(cell, INPUTS, LAYERS)
+    net = Network.of(cell, INPUTS, LAYERS)
     weights = tuple(
         (
             {

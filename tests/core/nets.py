@@ -19,14 +19,14 @@ Array = np.ndarray[Any, Any]
 
 
 def weights_of(cell: Cell, init: Init, nets: int) -> Weights:
-    net = Network(cell, 1)
+    net = Network.of(cell, 1)
     each = [draw(net.parameters(0), init, seed, 0, "forward") for seed in range(nets)]
     return (({name: np.stack([p[name] for p in each]) for name in each[0]},),)
 
 
 def curves(cell: Cell, weights: Weights, x: Array) -> Array:
     """log10‖∂L/∂s_k‖ for k = 0..T, ``(nets, T + 1)``, of the first sequence."""
-    net, T = Network(cell, 1), len(x)
+    net, T = Network.of(cell, 1), len(x)
     nets = len(weights[0][0]["U"])
     rng = np.random.default_rng(1)
     v = rng.standard_normal((nets, cell.hidden, 1))

@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 
 def setting(cell: Cell, layers: int = 1, both: bool = False) -> tuple[Network, Weights, Array, Any]:
     rng = np.random.default_rng(layers)
-    net = Network(cell, F, layers, both)
+    net = Network.of(cell, F, layers, both)
     weights = draw(cell, rng, inputs=F, layers=layers, directions=len(net.directions), nets=NETS)
     v = rng.normal(size=(NETS, net.outputs, COLUMNS))
     return net, weights, rng.normal(size=(STEPS, 1, F, COLUMNS)), v
@@ -69,8 +69,8 @@ def test_contributions_sum_to_the_gradients_of_all_parameters(cell: Cell, shape:
 def explicit(net: Network, p: Any, x: Array, loss: Loss, v: Array) -> dict[tuple[str, str], Array]:
     """G_k of each gate of U and W for one-layer cells, ``(steps, nets, columns, rows, cols)``."""
     cell, (_, _, drives) = (
-        net.cell,
-        plain.back(net.cell, p, x, dict.fromkeys(loss.steps(len(x)), v)),
+        net.layers[0].cell,
+        plain.back(net.layers[0].cell, p, x, dict.fromkeys(loss.steps(len(x)), v)),
     )
     state = tuple(np.zeros((NETS, H, COLUMNS)) for _ in cell.parts)
     out: dict[tuple[str, str], list[Array]] = {}
@@ -129,7 +129,7 @@ def test_lengths_that_run_together():
 
 def test_one_step_agrees_with_itself_and_opposite_steps_cancel():
     """CEC: ∂L/∂U = v Σ_k x_kᵀ, so inputs +1 and −1 ask for opposite weights."""
-    net = Network(CEC(2), 1)
+    net = Network.of(CEC(2), 1)
     weights = (({"U": np.ones((1, 2, 1))},),)
     loss = Loss("probe", "last", np.ones((1, 2, 4)))
     x = np.zeros((100, 1, 1, 4))
@@ -149,7 +149,7 @@ def test_one_step_agrees_with_itself_and_opposite_steps_cancel():
 @pytest.mark.parametrize(("rho", "T"), [(0.1, 10_000), (10.0, 1000)])
 def test_contributions_hundreds_of_decades_away(rho: float, T: int):
     """s_t = ρ s_{t−1} + x_t: ‖G_k‖ = ρ^(T−k), and only the far end of the input is not silent."""
-    net = Network(RNN(1, activation="identity", bias=False), 1)
+    net = Network.of(RNN(1, activation="identity", bias=False), 1)
     weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), rho)},),)
     loss = Loss("probe", "last", np.ones((1, 1, 1)))
     x = np.zeros((T, 1, 1, 1))
@@ -178,7 +178,7 @@ def test_contributions_hundreds_of_decades_away(rho: float, T: int):
 def test_a_sequence_without_error_does_not_hide_the_others():
     """The first sequence's v is 0, at exponent 0; the second's flow is 10^−1000."""
     T = 1001
-    net = Network(RNN(1, activation="identity", bias=False), 1)
+    net = Network.of(RNN(1, activation="identity", bias=False), 1)
     weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), 0.1)},),)
     x = np.zeros((T, 1, 1, 2))
     x[0] = 1
@@ -191,7 +191,7 @@ def test_a_sequence_without_error_does_not_hide_the_others():
 
 def test_a_parameter_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="cec has no parameter W; it has U"):
-        Contributions(Network(CEC(2), 1), [3], 1, 1, names=["W"])
+        Contributions(Network.of(CEC(2), 1), [3], 1, 1, names=["W"])
 
 
 @pytest.mark.parametrize("both", [False, True])
@@ -248,7 +248,7 @@ def test_readout(kind: Any, both: bool):
 
 def test_store_then_protect_is_a_conflict_of_the_readout():
     """A CEC that holds 1 is to be read out as 1 once, and as 0 at other times."""
-    net = Network(CEC(1), 1)
+    net = Network.of(CEC(1), 1)
     weights = (({"U": np.ones((1, 1, 1))},),)
     x = np.zeros((4, 1, 1, 1))
     x[0] = 1

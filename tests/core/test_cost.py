@@ -66,16 +66,16 @@ def test_peepholes_are_the_deepest():
 
 
 def test_parameters_of_a_network():
-    net = Network(LSTM(H), F, layers=2, bidirectional=True)
+    net = Network.of(LSTM(H), F, depth=2, bidirectional=True)
     assert net.size == 2 * (4 * H * (F + H + 1) + 4 * H * (2 * H + H + 1))
 
 
 def test_the_critical_path_grows_with_steps_not_with_layers_or_width():
-    there, back = critical_path(Network(RNN(H), F), 100)
+    there, back = critical_path(Network.of(RNN(H), F), 100)
     assert (there, back) == (600, 500)
-    assert critical_path(Network(RNN(H), F, layers=3), 100) == (102 * 6, 102 * 5)
-    assert critical_path(Network(RNN(H), F, layers=3, bidirectional=True), 100)[0] == 1800
-    assert critical_path(Network(RNN(64 * H), F), 100)[0] == 600 + 600
+    assert critical_path(Network.of(RNN(H), F, depth=3), 100) == (102 * 6, 102 * 5)
+    assert critical_path(Network.of(RNN(H), F, depth=3, bidirectional=True), 100)[0] == 1800
+    assert critical_path(Network.of(RNN(64 * H), F), 100)[0] == 600 + 600
 
 
 def test_the_clock():

@@ -20,7 +20,7 @@ T, NETS, COLUMNS = 9, 2, 3
 def case(request):
     cell, bidirectional = request.param
     rng = np.random.default_rng(1)
-    net = Network(cell, 2, 2, bidirectional)
+    net = Network.of(cell, 2, 2, bidirectional)
     directions = len(net.directions)
     weights = draw(cell, rng, inputs=2, layers=2, directions=directions, nets=NETS)
     v = rng.standard_normal((NETS, net.outputs, COLUMNS))
@@ -55,6 +55,6 @@ def test_the_future_is_dark_unless_the_net_reads_it(case):
 
 
 def test_lengths_of_a_bidirectional_net_are_refused():
-    net = Network(GRU(2), 1, 1, True)
+    net = Network.of(GRU(2), 1, 1, True)
     with pytest.raises(ValueError, match="do not share a forward pass"):
         backpropagate(net, (), np.zeros((3, 1, 1, 1)), Loss("sum"), [2, 3], [], Schedule(4))

@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 @pytest.mark.parametrize("cell", GATED, ids=lambda cell: cell.label)
 def test_statistics_over_the_units(cell: Cell):
     rng = np.random.default_rng(2)
-    net = Network(cell, F)
+    net = Network.of(cell, F)
     weights = draw(cell, rng, inputs=F, nets=NETS, gain=3)
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
     loss = Loss("probe", "last", rng.normal(size=(NETS, H, COLUMNS)))
@@ -58,8 +58,8 @@ def test_statistics_over_the_units(cell: Cell):
 
 def test_both_directions_and_layers_have_gates_of_their_own_time():
     rng = np.random.default_rng(2)
-    net = Network(LSTM(H), F, 2, True)
-    weights = draw(net.cell, rng, inputs=F, layers=2, directions=2, nets=NETS)
+    net = Network.of(LSTM(H), F, 2, True)
+    weights = draw(net.layers[0].cell, rng, inputs=F, layers=2, directions=2, nets=NETS)
     for p in weights[0]:
         p["U"][:], p["W"][:] = 0, 0
     weights[0][0]["b"][:, H : 2 * H] = 4.0
@@ -82,12 +82,12 @@ def test_both_directions_and_layers_have_gates_of_their_own_time():
 @pytest.mark.parametrize("cell", [RNN(2), CEC(2)], ids=lambda cell: cell.label)
 def test_cells_without_gates_say_so(cell: Cell):
     with pytest.raises(ValueError, match=f"{cell.label} has no gates"):
-        Gates(Network(cell, 1), [3], 1, 1)
+        Gates(Network.of(cell, 1), [3], 1, 1)
 
 
 def test_a_gru_that_leaks_nothing_is_saturated():
-    net = Network(GRU(2), 1)
-    p = {k: np.zeros((1, *q.shape)) for k, q in net.cell.parameters(1).items()}
+    net = Network.of(GRU(2), 1)
+    p = {k: np.zeros((1, *q.shape)) for k, q in net.layers[0].cell.parameters(1).items()}
     p["b"][:, :2] = -9
     loss = Loss("probe", "last", np.ones((1, 2, 1)))
     gates = Gates(net, [5], 1, 1)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from gradflow.core import cells
-from gradflow.core.cells import Cell
+from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import At, Loss
-from gradflow.core.network.stack import Network, Weights
+from gradflow.core.network.stack import Layer, Network, Weights
 from gradflow.core.record import Gradients, Norms, Vectors
 from tests import reference
 from tests.variants import draw, every_cell
@@ -79,17 +79,17 @@ def check(net: Network, weights: Weights, x: Array, losses: list[Loss]) -> list[
     """Hold a run for each of the losses to the reference: states and x of one sequence in one net,
     parameters of the net over all its sequences.
     """
-    cell, steps = net.cell, len(x)
+    stack, steps = [layer.cell for layer in net.layers], len(x)
     runs = [run(net, weights, x, loss) for loss in losses]
     own = [[{k: a[NET] for k, a in p.items()} for p in layer] for layer in weights]
 
     def against(gradients: Callable[..., list[Any]], column: int, *rest: Any) -> list[Any]:
         ends = [reference_loss(loss, NET, column, steps) for loss in losses]
-        return gradients(cell, own, x[:, 0, :, column], ends, *rest)
+        return gradients(stack, own, x[:, 0, :, column], ends, *rest)
 
-    wanted = against(reference.state_gradients, COLUMN, cell.parts)
+    wanted = against(reference.state_gradients, COLUMN)
     for (vectors, _, norms), ref in zip(runs, wanted, strict=True):
-        compare_states(vectors, norms, ref, cell)
+        compare_states(vectors, norms, ref)
     each = [against(reference.parameter_gradients, column) for column in range(COLUMNS)]
     for j, (_, gradients, _) in enumerate(runs):
         assert set(gradients.sums) == set(each[0][j])
@@ -98,7 +98,7 @@ def check(net: Network, weights: Weights, x: Array, losses: list[Loss]) -> list[
     return [norms for _, _, norms in runs]
 
 
-def compare_states(vectors: Vectors, norms: Norms, ref: dict[Any, Array], cell: Cell) -> None:
+def compare_states(vectors: Vectors, norms: Norms, ref: dict[Any, Array]) -> None:
     for (what, layer, direction), steps in ref.items():
         if what == "x":
             found = [vectors.x[k + 1].plain[NET, :, COLUMN] for k in range(len(steps))]
@@ -110,10 +110,10 @@ def compare_states(vectors: Vectors, norms: Norms, ref: dict[Any, Array], cell: 
             ]
         for k, (got, wanted) in enumerate(zip(found, steps, strict=True)):
             agree(got, wanted, (what, layer, direction, k))
-    compare_norms(norms, ref, cell)
+    compare_norms(norms, ref)
 
 
-def compare_norms(norms: Norms, ref: dict[Any, Array], cell: Cell, length: int = 0) -> None:
+def compare_norms(norms: Norms, ref: dict[Any, Array], length: int = 0) -> None:
     """The logarithms, to the same relative precision; `length` counts those that ran together."""
     for what, layer, direction in ref:
         if what == "s_c":
@@ -121,12 +121,13 @@ def compare_norms(norms: Norms, ref: dict[Any, Array], cell: Cell, length: int =
         wanted = ref[what, layer, direction]
         series = {what: wanted}
         if what == "h":
-            carried = [ref["s_c", layer, direction]] if "c" in cell.parts else []
+            carried = [ref[key] for key in [("s_c", layer, direction)] if key in ref]
             series["s"] = np.hstack([wanted, *carried])
         for name, rows in series.items():
             with np.errstate(divide="ignore"):
                 logs = np.log10(np.linalg.norm(rows, axis=1))
-            found = norms.tracks[name][length].values[NET, layer, direction, COLUMN]
+            values = norms.tracks[name][length].values[NET]
+            found = values[norms.layers[name].index(layer), direction, COLUMN]
             np.testing.assert_array_equal(found == -np.inf, logs == -np.inf)
             finite = np.isfinite(logs)
             error = np.abs(found[finite] - logs[finite])
@@ -147,7 +148,7 @@ def probe(rng: np.random.Generator, net: Network, at: At) -> Loss:
 def test_state_input_and_parameter_gradients(cell: Cell, shape: tuple[int, bool]):
     layers, both = shape
     rng = np.random.default_rng(layers)
-    net = Network(cell, F, layers, both)
+    net = Network.of(cell, F, layers, both)
     directions = len(net.directions)
     weights = draw(cell, rng, inputs=F, layers=layers, directions=directions, nets=NETS)
     check(net, weights, inputs(rng), [probe(rng, net, "last"), probe(rng, net, "all")])
@@ -173,11 +174,34 @@ def losses_of_all_kinds(rng: np.random.Generator, net: Network, at: At) -> list[
 @pytest.mark.parametrize("kind", cells.names())
 def test_every_loss(kind: str, at: At, both: bool):
     rng = np.random.default_rng(7)
-    net = Network(cells.get(kind)(H), F, 2, both)
-    weights = draw(
-        net.cell, rng, inputs=F, layers=2, directions=len(net.directions), nets=NETS, gain=0.7
-    )
+    cell = cells.get(kind)(H)
+    net = Network.of(cell, F, 2, both)
+    ways = len(net.directions)
+    weights = draw(cell, rng, inputs=F, layers=2, directions=ways, nets=NETS, gain=0.7)
     check(net, weights, inputs(rng), losses_of_all_kinds(rng, net, at))
+
+
+def draw_each(net: Network, rng: np.random.Generator) -> Weights:
+    """Weights of a stack whose layers differ."""
+    return tuple(
+        draw(layer.cell, rng, inputs=size, directions=len(layer.directions), nets=NETS)[0]
+        for layer, size in zip(net.layers, map(net.features, range(len(net.layers))), strict=True)
+    )
+
+
+STACKS = [
+    (Layer(LSTM(4), bidirectional=True), Layer(LSTM(2))),
+    (Layer(GRU(2)), Layer(RNN(3), bidirectional=True), Layer(LSTM(2, "full"))),
+    (Layer(CEC(3)), Layer(GRU(2, "after"))),
+]
+
+
+@pytest.mark.parametrize("layers", STACKS, ids=lambda layers: Network(F, layers).label)
+def test_layers_of_their_own(layers: tuple[Layer, ...]):
+    rng = np.random.default_rng(4)
+    net = Network(F, layers)
+    losses = losses_of_all_kinds(rng, net, "all") + losses_of_all_kinds(rng, net, "last")
+    check(net, draw_each(net, rng), inputs(rng), losses)
 
 
 SHRINK = 1e-4
@@ -210,7 +234,7 @@ def vanishing(cell: Cell, rng: np.random.Generator) -> tuple[Weights, Array]:
 def test_gradients_that_have_all_but_vanished(cell: Cell):
     rng = np.random.default_rng(3)
     weights, x = vanishing(cell, rng)
-    net = Network(cell, F)
+    net = Network.of(cell, F)
     (norms,) = check(net, weights, x, [probe(rng, net, "last")])
     farthest = norms.tracks["s"][0].values[NET, 0, 0, COLUMN, 0]
     if cell.kind == "cec" or not getattr(cell, "forget_gate", True):
@@ -223,8 +247,9 @@ def test_gradients_that_have_all_but_vanished(cell: Cell):
 def test_lengths_that_share_one_forward_pass(kind: str):
     """Each of them has the derivatives of its own unrolling."""
     rng = np.random.default_rng(11)
-    net = Network(cells.get(kind)(H), F, 2)
-    weights = draw(net.cell, rng, inputs=F, layers=2, nets=NETS)
+    cell = cells.get(kind)(H)
+    net = Network.of(cell, F, 2)
+    weights = draw(cell, rng, inputs=F, layers=2, nets=NETS)
     x, lengths = inputs(rng), [STEPS, 4, 1]
     for loss in losses_of_all_kinds(rng, net, "all") + losses_of_all_kinds(rng, net, "last"):
         norms = Norms(net, lengths, NETS, COLUMNS, ["h", "c", "s", "x"])
@@ -232,10 +257,9 @@ def test_lengths_that_share_one_forward_pass(kind: str):
         own = [[{k: a[NET] for k, a in p.items()} for p in layer] for layer in weights]
         for j, length in enumerate(lengths):
             (ref,) = reference.state_gradients(
-                net.cell,
+                cell,
                 own,
                 x[:length, 0, :, COLUMN],
                 [reference_loss(loss, NET, COLUMN, length)],
-                net.cell.parts,
             )
-            compare_norms(norms, ref, net.cell, j)
+            compare_norms(norms, ref, j)

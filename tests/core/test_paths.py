@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ def run(
 
 def setting(cell: Cell, layers: int = 1, both: bool = False) -> tuple[Network, Weights, Array, Any]:
     rng = np.random.default_rng(layers)
-    net = Network(cell, F, layers, both)
+    net = Network.of(cell, F, layers, both)
     weights = draw(
         cell, rng, inputs=F, layers=layers, directions=len(net.directions), nets=NETS, gain=1.3
     )
@@ -137,7 +136,7 @@ def test_without_weights_the_lstm_is_its_carrousel(bias: float, peephole: Any):
     p["b"][:, 2:4] = bias
     v = np.ones((1, 2, 1))
     paths, norms = run(
-        Network(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), Loss("probe", "last", v), [T], 64
+        Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), Loss("probe", "last", v), [T], 64
     )
     result = paths.quantities(0, T, Loss("probe", "last", v))
     carrousel, share = (result[f"path_{k}"].values[0, 0, 0] for k in ("carrousel", "share"))
@@ -181,7 +180,7 @@ def test_both_parts_keep_their_precision_when_they_cancel():
     p["W"][:, 3] = 4 * (0.5 - f)
     v = np.ones((1, 1, 1))
     loss = Loss("probe", "last", v)
-    paths, norms = run(Network(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), loss, [T], 64)
+    paths, norms = run(Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), loss, [T], 64)
     result = {k: q.values[0, 0, 0] for k, q in paths.quantities(0, T, loss).items()}
     lag = np.arange(T, 0, -1) - 1
     whole = norms.tracks["c"][0].values[0, 0, 0, 0, 1:]
@@ -203,7 +202,7 @@ def test_parts_hundreds_of_decades_apart():
     p["W"][:, 3] = 4 * (1.5 - f)
     for at, T in (("last", 10_000), ("all", 1000)):
         loss = Loss("probe", at, np.ones((1, 1, 1)))
-        paths, norms = run(Network(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), loss, [T], 64)
+        paths, norms = run(Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), loss, [T], 64)
         result = {k: q.values[0, 0, 0] for k, q in paths.quantities(0, T, loss).items()}
         lag = np.arange(T, 0, -1) - 1
         if at == "last":
@@ -228,7 +227,7 @@ def test_a_loss_after_a_long_silence_leaves_the_old_error_in_the_gates():
     p["W"][:, 3] = 4 * (0.3 - f)
     v = np.ones((1, 1, 1))
     one, two = (
-        run(Network(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), Loss("probe", at, v), [T], 64)[0]
+        run(Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), Loss("probe", at, v), [T], 64)[0]
         for at in ((T,), (2, T))
     )
     at_two = [paths.parts[0, 0, 2].gates for paths in (one, two)]
@@ -252,7 +251,7 @@ def test_lengths_that_run_together_have_the_parts_of_their_own():
 
 def test_a_cell_without_a_carrousel_says_so():
     with pytest.raises(ValueError, match="rnn has no carrousel: no part of its state"):
-        Paths(Network(RNN(H), F), [STEPS], 1, 1)
+        Paths(Network.of(RNN(H), F), [STEPS], 1, 1)
     with pytest.raises(ValueError, match="rnn has no carrousel"):
         CarrouselOnly.of(RNN(H))
 
@@ -262,15 +261,15 @@ def test_the_truncated_gradient_is_the_carrousel_part(cell: Cell):
     net, weights, x, v = setting(cell)
     loss = Loss("probe", "all", v)
     paths, _ = run(net, weights, x, loss, [STEPS])
-    cut, vectors = replace(net, cell=CarrouselOnly.of(cell)), Vectors()
+    cut, vectors = net.of_cells(CarrouselOnly.of), Vectors()
     own = Paths(cut, [STEPS], NETS, COLUMNS)
     backpropagate(cut, weights, x, loss, [STEPS], [vectors, own], Schedule(3))
     for k in range(STEPS + 1):
         found = vectors.parts[cell.parts[-1], 0, 0, k]
         np.testing.assert_allclose(found.plain, paths.parts[0, 0, k].carrousel.plain, rtol=1e-12)
     assert (own.series["share"].tracks[0].values == 1).all()
-    assert cut.cell.label == f"{cell.label}, carrousel only"
-    assert cut.cell.gates == cell.gates
+    assert cut.label == f"{cell.label}, carrousel only"
+    assert cut.layers[0].cell.gates == cell.gates
 
 
 TINY = 1e-200
@@ -313,7 +312,7 @@ def held(cell: Cell, p: Any, base: Any, x: Array, c: Array) -> tuple[Array, Arra
 def test_the_truncated_parameter_gradient_by_complex_step(cell: Cell):
     """Σ_t v·h_t along a random direction, gates and candidate reading states it does not reach."""
     net, weights, x, v = setting(cell)
-    cut, gradients = replace(net, cell=CarrouselOnly.of(cell)), Gradients(net)
+    cut, gradients = net.of_cells(CarrouselOnly.of), Gradients(net)
     backpropagate(cut, weights, x, Loss("probe", "all", v), [STEPS], [gradients], Schedule(3))
     p = {name: value[1] for name, value in weights[0][0].items()}
 

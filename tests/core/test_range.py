@@ -19,7 +19,7 @@ BLOCKS = pytest.mark.parametrize("block", [1, 3, 64])
 
 
 def scalar_linear(U: float, W: float, steps: int, block: int, at: Any = "last") -> dict[str, Array]:
-    net = Network(cells.get("rnn")(1, activation="identity", bias=False), 1)
+    net = Network.of(cells.get("rnn")(1, activation="identity", bias=False), 1)
     weights = (({"U": np.full((1, 1, 1), U), "W": np.full((1, 1, 1), W)},),)
     x = np.zeros((steps, 1, 1, 1))
     loss = Loss("probe", at, np.ones((1, 1, 1)))
@@ -53,7 +53,7 @@ def test_losses_far_apart_in_size(block: int):
 
 def saturated(drive: list[float], activation: str, block: int) -> tuple[Array, Array]:
     """A unit without recurrence but for W = 1, and log10 of the product of its slopes."""
-    net = Network(cells.get("rnn")(1, activation=activation, bias=False), 1)
+    net = Network.of(cells.get("rnn")(1, activation=activation, bias=False), 1)
     one = np.ones((1, 1, 1))
     x = np.array(drive).reshape(-1, 1, 1, 1)
     h = norms(net, (({"U": one, "W": one},),), x, schedule=Schedule(block))["h"][0, 0, 0, 0]
@@ -83,7 +83,7 @@ def test_a_sigmoid_far_below_zero(drive: list[float], block: int):
 def test_an_lstm_whose_forget_gates_are_shut(block: int):
     steps, b = 6, -700.0
     cell = cells.get("lstm")(2)
-    net = Network(cell, 1)
+    net = Network.of(cell, 1)
     layout = cell.parameters(1)
     p = {name: np.zeros((1, *spec.shape)) for name, spec in layout.items()}
     rows = layout["b"].blocks.index("f") * 2 + np.arange(2)
@@ -99,7 +99,7 @@ def test_an_lstm_whose_forget_gates_are_shut(block: int):
 def test_parts_of_a_state_far_apart(W: float, block: int):
     """∂L/∂h_k is W times what ∂L/∂c_{k+1} is: its logarithm follows, with no digits lost."""
     cell = cells.get("lstm")(1)
-    net, rng = Network(cell, 1), np.random.default_rng(0)
+    net, rng = Network.of(cell, 1), np.random.default_rng(0)
     p = {name: rng.normal(size=(1, *spec.shape)) for name, spec in cell.parameters(1).items()}
     x = rng.normal(size=(6, 1, 1, 1))
     direction = rng.normal(size=p["W"].shape)

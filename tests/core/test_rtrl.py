@@ -55,7 +55,7 @@ def compare(net: Network, weights: Weights, x: Array, loss: Loss, every: Any = 1
 @pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
 def test_every_cell_agrees_with_bptt(cell: Cell, layers: int):
     rng = np.random.default_rng(layers)
-    net = Network(cell, F, layers)
+    net = Network.of(cell, F, layers)
     weights = draw(cell, rng, inputs=F, layers=layers, nets=NETS)
     v = rng.normal(size=(NETS, H, COLUMNS))
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
@@ -66,8 +66,8 @@ def test_every_cell_agrees_with_bptt(cell: Cell, layers: int):
 def test_the_truncated_gradient_of_1997_goes_forward_as_well(kind: str):
     """As its authors had it: the cut makes RTRL cheap."""
     rng = np.random.default_rng(8)
-    net = Network(CarrouselOnly.of(cells.get(kind)(H)), F)
-    weights = draw(net.cell, rng, inputs=F, nets=NETS)
+    net = Network.of(CarrouselOnly.of(cells.get(kind)(H)), F)
+    weights = draw(net.layers[0].cell, rng, inputs=F, nets=NETS)
     v = rng.normal(size=(NETS, H, COLUMNS))
     compare(net, weights, rng.normal(size=(STEPS, 1, F, COLUMNS)), Loss("probe", "all", v))
 
@@ -76,8 +76,8 @@ def test_the_truncated_gradient_of_1997_goes_forward_as_well(kind: str):
 @pytest.mark.parametrize("kind", ["sum", "mse", "cross_entropy"])
 def test_every_loss(kind: Any, at: Any):
     rng = np.random.default_rng(3)
-    net = Network(LSTM(H, peephole="full"), F, 3)
-    weights = draw(net.cell, rng, inputs=F, layers=3, nets=NETS)
+    net = Network.of(LSTM(H, peephole="full"), F, 3)
+    weights = draw(net.layers[0].cell, rng, inputs=F, layers=3, nets=NETS)
     V = rng.normal(size=(NETS, 4, H))
     targets: Array = rng.normal(size=(STEPS, 1, 4, COLUMNS))
     if kind == "cross_entropy":
@@ -91,7 +91,7 @@ def test_far_out_of_the_range_of_floats(kind: str):
     """Weights so small, and inputs silent but at the far end: derivatives of 10^−1500 agree."""
     rng = np.random.default_rng(4)
     cell = cells.get(kind)(2)
-    net = Network(cell, 1)
+    net = Network.of(cell, 1)
     ((p,),) = draw(cell, rng, inputs=1)
     shut = {"f": -9.0, "z": 9.0}
     for name in set(p) - {"U"}:
@@ -111,7 +111,7 @@ def test_far_out_of_the_range_of_floats(kind: str):
 
 def test_an_exploding_net():
     """‖∂s_T/∂s_k‖ = 30^(T−k) for the linear net at rest."""
-    net = Network(RNN(1, activation="identity", bias=False), 1)
+    net = Network.of(RNN(1, activation="identity", bias=False), 1)
     weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), 30.0)},),)
     loss = Loss("probe", "last", np.ones((1, 1, 1)))
     found = rtrl(net, weights, np.zeros((500, 1, 1, 1)), loss, 500, every=50)
@@ -121,7 +121,7 @@ def test_an_exploding_net():
 
 def test_a_parameter_that_only_the_far_past_has_moved():
     """x is 1 at the first step and 0 later: ∂L/∂U = ρ^(T−1), 10^−1999 here."""
-    net = Network(RNN(1, activation="identity", bias=False), 1)
+    net = Network.of(RNN(1, activation="identity", bias=False), 1)
     weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), 0.1)},),)
     x = np.zeros((2000, 1, 1, 1))
     x[0] = 1
@@ -132,7 +132,7 @@ def test_a_parameter_that_only_the_far_past_has_moved():
 
 
 def test_what_is_not_defined_says_so():
-    net = Network(CEC(2), 1, bidirectional=True)
+    net = Network.of(CEC(2), 1, bidirectional=True)
     p = {"U": np.ones((1, 2, 1))}
     with pytest.raises(ValueError, match="a backward direction reads them from the end"):
         rtrl(net, ((p, p),), np.zeros((3, 1, 1, 1)), Loss("sum"), 3)
@@ -146,7 +146,7 @@ def test_what_is_not_defined_says_so():
     ],
 )
 def test_what_overflows_is_named_with_its_step(x: float, w: float, message: str):
-    net = Network(RNN(2, activation="identity", bias=False), 1)
+    net = Network.of(RNN(2, activation="identity", bias=False), 1)
     p = {"U": np.ones((1, 2, 1)), "W": np.full((1, 2, 2), w)}
     if x:
         p["W"] = np.eye(2)[None] * w
@@ -156,9 +156,9 @@ def test_what_overflows_is_named_with_its_step(x: float, w: float, message: str)
 
 
 def test_memory_is_planned():
-    net, sizes = Network(LSTM(8), 3, 2), []
+    net, sizes = Network.of(LSTM(8), 3, 2), []
     rng = np.random.default_rng(0)
-    weights = draw(net.cell, rng, inputs=3, layers=2)
+    weights = draw(net.layers[0].cell, rng, inputs=3, layers=2)
     x, loss = rng.normal(size=(32, 1, 3, 4)), Loss("probe", "last", rng.normal(size=(1, 8, 4)))
     for every in (1, 16):
         tracemalloc.start()

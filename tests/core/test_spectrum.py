@@ -30,7 +30,7 @@ def drawn(net: Network, init: Init, nets: int = 1) -> Weights:
         each = [draw(net.parameters(layer), init, seed, layer, "forward") for seed in range(nets)]
         return {name: np.stack([p[name] for p in each]) for name in each[0]}
 
-    return tuple((one(layer),) for layer in range(net.layers))
+    return tuple((one(layer),) for layer in range(len(net.layers)))
 
 
 def silence(steps: int, columns: int = 1) -> Array:
@@ -39,7 +39,7 @@ def silence(steps: int, columns: int = 1) -> Array:
 
 @pytest.mark.parametrize("rho", [1e-3, 0.9, 1.0, 1.2])
 def test_scaled_orthogonal_weights_give_powers_of_the_scale(rho: float) -> None:
-    net = Network(cells.RNN(5, activation="identity"), 1)
+    net = Network.of(cells.RNN(5, activation="identity"), 1)
     found = spectrum(net, drawn(net, Init(recurrent_gain=rho)), silence(800), [0, 300, 800])
     for k, logs in zip(found.steps, found.log10_singular[0, 0], strict=True):
         np.testing.assert_allclose(logs, (800 - k) * math.log10(rho), rtol=0, atol=1e-9)
@@ -51,7 +51,7 @@ def test_scaled_orthogonal_weights_give_powers_of_the_scale(rho: float) -> None:
 
 
 def test_the_carrousel_without_gates_changes_nothing() -> None:
-    net = Network(cells.CEC(4), 1)
+    net = Network.of(cells.CEC(4), 1)
     found = spectrum(net, drawn(net, Init()), silence(300))
     assert np.all(found.log10_singular == 0)
     assert np.all(found.exponents.decades == 0)
@@ -60,7 +60,7 @@ def test_the_carrousel_without_gates_changes_nothing() -> None:
 def test_an_lstm_without_recurrent_weights_is_known_unit_by_unit() -> None:
     """c_T = f^T c_0 and h_T = o c_T near c = 0: σ = f^T √(1 + o²), and nothing passes through h."""
     H, T = 6, 600
-    net = Network(cells.LSTM(H), 1)
+    net = Network.of(cells.LSTM(H), 1)
     weights = drawn(net, Init(recurrent_gain=0.0))
     bias = np.array([-60.0, -3.0, -1.0, 0.0, 1.0, 4.0])  # σ(−60) is below ε beside σ(4)
     weights[0][0]["b"][0, H : 2 * H, 0] = bias
@@ -77,10 +77,10 @@ def test_an_lstm_without_recurrent_weights_is_known_unit_by_unit() -> None:
 
 def jacobian(net: Network, weights: Weights, x: Array) -> Array:
     """∂S_T/∂S_0 by the complex step, one nudged component for each column."""
-    D = net.layers * len(net.cell.parts) * net.cell.hidden
-    nudges = np.split(1e-200j * np.eye(D)[None], net.layers * len(net.cell.parts), axis=1)
-    width = len(net.cell.parts)
-    states = tuple((tuple(nudges[i : i + width]),) for i in range(0, len(nudges), width))
+    sizes = [size for layer in net.layers for size in layer.cell.sizes]
+    D = sum(sizes)
+    nudges = iter(np.split(1e-200j * np.eye(D)[None], np.cumsum(sizes)[:-1], axis=1))
+    states = tuple((tuple(next(nudges) for _ in layer.cell.parts),) for layer in net.layers)
     x = np.broadcast_to(x, (*x.shape[:-1], D)).astype(complex)
     _, after = forward(net, weights, x, states, [(0, len(x))])
     parts = [part for layer in after for state in layer for part in state]
@@ -91,7 +91,7 @@ def jacobian(net: Network, weights: Weights, x: Array) -> Array:
 @pytest.mark.parametrize("layers", [1, 3])
 def test_short_chains_agree_with_the_svd(cell: Cell, layers: int) -> None:
     rng = np.random.default_rng(5)
-    net = Network(cell, 2, layers)
+    net = Network.of(cell, 2, layers)
     weights = variants.draw(cell, rng, inputs=2, layers=layers)
     x = rng.standard_normal((4, 1, 2, 1))
     logs = spectrum(net, weights, x, settle=0).log10_singular[0, 0, 0]
@@ -112,8 +112,8 @@ def test_rows_far_apart_keep_all_their_digits(span: int) -> None:
 @pytest.mark.parametrize(("kind", "layers"), [("rnn", 1), ("lstm", 1), ("gru", 2)])
 def test_long_products_agree_with_exact_arithmetic(kind: str, layers: int) -> None:
     rng = np.random.default_rng(3)
-    net = Network(cells.get(kind)(2), 2, layers)
-    weights = variants.draw(net.cell, rng, inputs=2, layers=layers)
+    net = Network.of(cells.get(kind)(2), 2, layers)
+    weights = variants.draw(net.layers[0].cell, rng, inputs=2, layers=layers)
     x = 0.5 * rng.standard_normal((60, 1, 2, 1))
     found = spectrum(net, weights, x, settle=0)
     states = net.initial(1, 1, np.dtype(float))
@@ -136,7 +136,7 @@ def test_long_products_agree_with_exact_arithmetic(kind: str, layers: int) -> No
 def step_jacobian(net: Network, weights: Weights, x: Array, states: Any) -> Array:
     """∂S_t/∂S_{t−1} at given states, by the complex step."""
     parts = [part for layer in states for state in layer for part in state]
-    D, width = sum(part.shape[1] for part in parts), len(net.cell.parts)
+    D, width = sum(part.shape[1] for part in parts), len(net.layers[0].cell.parts)
     nudged = np.concatenate(parts, axis=1) + 1e-200j * np.eye(D)[None]
     each = np.split(nudged, len(parts), axis=1)
     given = tuple((tuple(each[i : i + width]),) for i in range(0, len(each), width))
@@ -148,8 +148,8 @@ def step_jacobian(net: Network, weights: Weights, x: Array, states: Any) -> Arra
 
 def test_nets_and_sequences_side_by_side_do_not_meet() -> None:
     rng = np.random.default_rng(4)
-    net = Network(cells.GRU(4), 2, layers=2)
-    weights = variants.draw(net.cell, rng, inputs=2, layers=2, nets=2, gain=1.5)
+    net = Network.of(cells.GRU(4), 2, depth=2)
+    weights = variants.draw(net.layers[0].cell, rng, inputs=2, layers=2, nets=2, gain=1.5)
     x = rng.standard_normal((30, 1, 2, 3))
     together = spectrum(net, weights, x, [0, 20])
     alone = tuple(({name: a[1:] for name, a in layer[0].items()},) for layer in weights)
@@ -160,7 +160,7 @@ def test_nets_and_sequences_side_by_side_do_not_meet() -> None:
 
 def test_a_part_of_the_frame_finds_the_leading_exponents() -> None:
     rng = np.random.default_rng(6)
-    net = Network(cells.RNN(8), 1)
+    net = Network.of(cells.RNN(8), 1)
     weights = drawn(net, Init(recurrent="normal", recurrent_gain=1.8), nets=2)
     x = 0.3 * rng.standard_normal((1200, 1, 1, 1))
     few, every = lyapunov(net, weights, x, 2), lyapunov(net, weights, x)
@@ -171,7 +171,7 @@ def test_a_part_of_the_frame_finds_the_leading_exponents() -> None:
 
 def test_the_error_of_an_exponent_is_that_of_a_mean_over_time() -> None:
     """One unit, its forget gate driven by noise: log f_t are independent draws."""
-    net = Network(cells.LSTM(1), 1)
+    net = Network.of(cells.LSTM(1), 1)
     weights = drawn(net, Init(recurrent_gain=0.0, input_gain=0.0))
     weights[0][0]["U"][0, 1] = 1.0
     x = np.random.default_rng(7).standard_normal((2000, 1, 1, 1))
@@ -184,7 +184,7 @@ def test_the_error_of_an_exponent_is_that_of_a_mean_over_time() -> None:
 
 
 def test_directions_that_a_step_destroys_are_exactly_gone() -> None:
-    net = Network(cells.RNN(3, activation="relu"), 1)
+    net = Network.of(cells.RNN(3, activation="relu"), 1)
     weights = drawn(net, Init(recurrent="normal", input_gain=0.0))
     p = weights[0][0]
     p["W"][0] = np.abs(p["W"][0])
@@ -206,9 +206,9 @@ def test_a_zero_matrix_has_no_direction() -> None:
 
 
 def test_what_has_no_spectrum_says_why() -> None:
-    net = Network(cells.RNN(2), 1)
+    net = Network.of(cells.RNN(2), 1)
     weights = drawn(net, Init())
-    both = Network(cells.RNN(2), 1, bidirectional=True)
+    both = Network.of(cells.RNN(2), 1, bidirectional=True)
     with pytest.raises(ValueError, match="bidirectional: false"):
         spectrum(both, weights, silence(3))
     with pytest.raises(ValueError, match=r"steps must lie in 0\.\.3"):
@@ -221,7 +221,7 @@ def test_what_has_no_spectrum_says_why() -> None:
 
 
 def test_a_part_of_a_frame_has_no_product_and_infinity_no_direction() -> None:
-    frame = Frame(Network(cells.RNN(2), 1), 1, 1, vectors=1)
+    frame = Frame(Network.of(cells.RNN(2), 1), 1, 1, vectors=1)
     with pytest.raises(ValueError, match="its rest is missing"):
         _ = frame.product
     with pytest.raises(NumericalError, match="derivative of step 8 of rnn is not finite"):

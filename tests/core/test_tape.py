@@ -24,16 +24,16 @@ STEPS, HIDDEN, COLUMNS, INPUTS = 40, 5, 3, 2
 
 
 def drawn(net: Network, dtype: str = "float64") -> Any:
-    rng = np.random.default_rng(0)
+    rng, hidden = np.random.default_rng(0), net.layers[0].cell.hidden
     return tuple(
         tuple(
             {
-                name: (rng.standard_normal((1, *q.shape)) / net.cell.hidden**0.5).astype(dtype)
+                name: (rng.standard_normal((1, *q.shape)) / hidden**0.5).astype(dtype)
                 for name, q in net.parameters(layer).items()
             }
             for _ in net.directions
         )
-        for layer in range(net.layers)
+        for layer in range(len(net.layers))
     )
 
 
@@ -54,13 +54,13 @@ def tapes(net: Network, loss: Loss | None = None, *observers: Any) -> dict[int, 
 
 
 def test_only_local_derivatives_stay() -> None:
-    for tape in tapes(Network(LSTM(HIDDEN), INPUTS, layers=2)).values():
+    for tape in tapes(Network.of(LSTM(HIDDEN), INPUTS, depth=2)).values():
         assert len(tape.local) == len(tape.x)
         assert (len(tape.states), tape.caches) == (1, [])
 
 
 def test_states_and_caches_stay_where_they_are_needed() -> None:
-    net = Network(LSTM(HIDDEN), INPUTS, layers=2)
+    net = Network.of(LSTM(HIDDEN), INPUTS, depth=2)
     gates = Gates(net, [STEPS], 1, COLUMNS)
     for tape in tapes(net, None, gates).values():
         assert (len(tape.states), len(tape.caches)) == (1, len(tape.x))
@@ -83,7 +83,7 @@ def test_no_step_is_taken_back_twice(weight: float, monkeypatch: pytest.MonkeyPa
         return original(*arguments)
 
     monkeypatch.setattr(RNN, "step_vjp", counting)
-    net = Network(cells.get("rnn")(1, activation="identity", bias=False), 1)
+    net = Network.of(cells.get("rnn")(1, activation="identity", bias=False), 1)
     one = np.ones((1, 1, 1), np.float32)
     steps = 200
     seen = Norms(net, [steps], 1, 1, ["h"])
@@ -104,7 +104,7 @@ def test_no_step_is_taken_back_twice(weight: float, monkeypatch: pytest.MonkeyPa
 def test_memory_is_as_predicted(
     layers: int, bidirectional: bool, lengths: tuple[int, ...], keep: bool
 ) -> None:
-    net = Network(LSTM(64), INPUTS, layers, bidirectional)
+    net = Network.of(LSTM(64), INPUTS, layers, bidirectional)
     x = np.random.default_rng(1).standard_normal((300, 1, INPUTS, 16))
     loss, weights = unit(net, 1, 16), drawn(net)
     recorded = 3 * sum(n + 1 for n in lengths)
@@ -122,7 +122,7 @@ def test_memory_is_as_predicted(
 
 def test_memory_counts_the_matrix_that_is_made_for_steps() -> None:
     """[W U b] is a second copy of a wide cell's weights; few steps hide nothing of it."""
-    net, steps = Network(LSTM(1024), INPUTS), 16
+    net, steps = Network.of(LSTM(1024), INPUTS), 16
     x = np.random.default_rng(1).standard_normal((steps, 1, INPUTS, 2))
     loss, weights = unit(net, 1, 2), drawn(net)
     work = Work(net, 1, 2, (steps,), 3 * (steps + 1), x.dtype)

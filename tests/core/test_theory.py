@@ -102,7 +102,7 @@ def test_chrono_decays_as_its_units_do_without_recurrent_weights() -> None:
 def test_a_survey_gives_each_cell_what_is_known_of_it() -> None:
     def names(cell: Cell, steps: int = 40) -> dict[str, bool]:
         weights = weights_of(cell, Init(recurrent="normal", recurrent_gain=0.5), 1)
-        found = predict(Network(cell, 1), weights, np.zeros((steps, 1, 1, 1)))
+        found = predict(Network.of(cell, 1), weights, np.zeros((steps, 1, 1, 1)))
         return {each.name: each.applies for each in found}
 
     assert names(RNN(100)) == {"γ‖W‖₂": True, "γρ(W)": True, "mean field": True}
@@ -112,8 +112,8 @@ def test_a_survey_gives_each_cell_what_is_known_of_it() -> None:
     assert list(names(LSTM(100, peephole="full"))) == ["Π mean gate", "at rest"]
     assert list(names(LSTM(100), 4)) == ["Π mean gate", "at rest"]
     assert list(names(CEC(3))) == ["Π mean gate"]
-    for more in ({"layers": 2}, {"bidirectional": True}):
-        net = Network(RNN(2), 1, **more)
+    for more in ({"depth": 2}, {"bidirectional": True}):
+        net = Network.of(RNN(2), 1, **more)
         with pytest.raises(ValueError, match="one layer in one direction"):
             predict(net, weights_of(RNN(2), Init(), 1), noise(5))
 
@@ -121,6 +121,6 @@ def test_a_survey_gives_each_cell_what_is_known_of_it() -> None:
 def test_the_leading_exponent_is_the_slope_of_the_norm() -> None:
     cell = GRU(60)
     weights, x = weights_of(cell, Init(recurrent="normal", recurrent_gain=2.0), 4), noise(600)
-    found = lyapunov(Network(cell, 1), weights, x, 1, settle=50)
+    found = lyapunov(Network.of(cell, 1), weights, x, 1, settle=50)
     rate, _ = measured(cell, weights, x)
     assert float(found.decades.mean()) == pytest.approx(rate, abs=1e-3)

@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 
 def setting(cell: Cell, layers: int = 1) -> tuple[Network, Weights, Array, Array]:
     rng = np.random.default_rng(layers)
-    net = Network(cell, F, layers)
+    net = Network.of(cell, F, layers)
     weights = draw(cell, rng, inputs=F, layers=layers, nets=NETS)
     v = rng.normal(size=(NETS, H, COLUMNS))
     return net, weights, rng.normal(size=(STEPS, 1, F, COLUMNS)), v
@@ -101,7 +101,7 @@ def test_going_back_all_the_way_is_exact(k1: int, layers: int):
 def test_the_bias_of_a_linear_unit():
     """s_t = ρ s_{t−1} + x_t with x = 1, loss at the end: ∂L/∂U = Σ_lag ρ^lag, cut at k2."""
     rho, T = 0.9, 50
-    net = Network(RNN(1, activation="identity", bias=False), 1)
+    net = Network.of(RNN(1, activation="identity", bias=False), 1)
     weights = (({"U": np.zeros((1, 1, 1)), "W": np.full((1, 1, 1), rho)},),)
     loss = Loss("probe", "last", np.ones((1, 1, 1)))
     k2 = [1, 5, 20, T]
@@ -121,7 +121,7 @@ def test_the_bias_of_a_linear_unit():
 
 def test_hundreds_of_decades_of_vanishing_flow():
     rho, T = 0.5, 3000
-    net = Network(RNN(1, activation="identity", bias=False), 1)
+    net = Network.of(RNN(1, activation="identity", bias=False), 1)
     weights = (({"U": np.zeros((1, 1, 1)), "W": np.full((1, 1, 1), rho)},),)
     loss = Loss("probe", "last", np.ones((1, 1, 1)))
     (result,) = bias(
@@ -134,7 +134,7 @@ def test_hundreds_of_decades_of_vanishing_flow():
 
 def test_a_gradient_that_is_not_there():
     """Nothing goes in: every gradient is zero, and there is nothing to be relative to."""
-    net = Network(CEC(2), 1)
+    net = Network.of(CEC(2), 1)
     weights = (({"U": np.ones((1, 2, 1))},),)
     for at in ("last", (9,)):
         loss = Loss("probe", at, np.ones((1, 2, 1)))
@@ -144,7 +144,7 @@ def test_a_gradient_that_is_not_there():
 
 
 def test_both_directions_are_not_truncated():
-    net = Network(CEC(2), 1, bidirectional=True)
+    net = Network.of(CEC(2), 1, bidirectional=True)
     p = {"U": np.ones((1, 2, 1))}
     with pytest.raises(ValueError, match="a backward direction has no past to cut off"):
         truncated(net, ((p, p),), np.zeros((3, 1, 1, 1)), Loss("sum"), 3, 1, 1, [], Schedule(4))

@@ -27,7 +27,7 @@ def orthogonal(rng: np.random.Generator, size: int) -> Array:
 
 def linear(W: Array) -> tuple[Network, Weights]:
     """A linear net with recurrent weights W (nets, H, H) that reads one feature."""
-    net = Network(cells.get("rnn")(W.shape[-1], activation="identity", bias=False), 1)
+    net = Network.of(cells.get("rnn")(W.shape[-1], activation="identity", bias=False), 1)
     return net, (({"U": np.ones((len(W), W.shape[-1], 1)), "W": W},),)
 
 
@@ -38,7 +38,7 @@ def test_carrousel_is_exactly_flat():
     cell = cells.get("cec")(5)
     rng = np.random.default_rng(0)
     weights = draw(cell, rng, inputs=3, nets=2)
-    h = norms(Network(cell, 3), weights, rng.normal(size=(5000, 1, 3, 4)))["h"]
+    h = norms(Network.of(cell, 3), weights, rng.normal(size=(5000, 1, 3, 4)))["h"]
     assert (h == h[..., -1:]).all()
     assert np.abs(h).max() < 1e-15
 
@@ -47,7 +47,7 @@ def test_carrousel_counts_the_losses_ahead():
     """With v·h at all steps, ∂L/∂s_k = (T − k + 1) v, and T v for the initial state."""
     steps = 300
     cell = cells.get("cec")(4)
-    net, rng = Network(cell, 1), np.random.default_rng(1)
+    net, rng = Network.of(cell, 1), np.random.default_rng(1)
     h = norms(net, draw(cell, rng, inputs=1), silence(steps), unit(net, 1, 1, "all"))["h"]
     ahead = np.minimum(steps, steps + 1.0 - np.arange(steps + 1))
     np.testing.assert_allclose(h[0, 0, 0, 0], np.log10(ahead), rtol=0, atol=1e-13)
@@ -80,7 +80,7 @@ def test_lstm_without_weights_over_100_steps():
     cell = cells.get("lstm")(2)
     for b, published in ((0.0, 7.889e-31), (1.0, 2.484e-14)):
         weights = ((biased(cell, {"f": np.array([b])}),),)
-        c = norms(Network(cell, 1), weights, silence(100))["c"][0, 0, 0, 0]
+        c = norms(Network.of(cell, 1), weights, silence(100))["c"][0, 0, 0, 0]
         assert 10 ** (c[0] - c[-1]) == pytest.approx(published, rel=2e-4)
 
 
@@ -117,7 +117,7 @@ def test_a_step_loses_what_norm_and_slope_say(activation: str, slope: float):
     weights = draw(cell, rng, inputs=2, nets=3)
     size = np.linalg.norm(weights[0][0]["W"], ord=2, axis=(1, 2))
     weights[0][0]["W"] *= (0.99 / slope / size)[:, None, None]
-    h = norms(Network(cell, 2), weights, rng.normal(size=(400, 1, 2, 5)))["h"]
+    h = norms(Network.of(cell, 2), weights, rng.normal(size=(400, 1, 2, 5)))["h"]
     assert (np.diff(h, axis=-1) >= -np.log10(0.99) - 1e-12).all()
     assert h[..., 0].max() < 400 * np.log10(0.99)
 
@@ -133,7 +133,7 @@ def test_order_turns_to_chaos_at_gain_one():
     for gain in (0.8, 2.0):
         W = gain / np.sqrt(N) * rng.normal(size=(nets, N, N))
         weights = (({"U": rng.normal(size=(nets, N, 1)), "W": W},),)
-        h = norms(Network(cell, 1), weights, x, states=["h"])["h"][:, 0, 0, 0]
+        h = norms(Network.of(cell, 1), weights, x, states=["h"])["h"][:, 0, 0, 0]
         rates[gain] = np.log(10) * np.median(h[:, 100] - h[:, 380]) / 280
     assert rates[0.8] == pytest.approx(np.log(0.8), abs=0.05)
     assert rates[2.0] == pytest.approx(0.1547, abs=0.03)
@@ -154,7 +154,7 @@ def test_tied_gaussian_weights_grow_with_their_gain_at_first():
 
 def case(cell: Cell, *, layers: int = 2, both: bool = False, steps: int = 12, nets: int = 2):
     rng = np.random.default_rng(8)
-    net = Network(cell, 2, layers, both)
+    net = Network.of(cell, 2, layers, both)
     directions = len(net.directions)
     weights = draw(cell, rng, inputs=2, layers=layers, directions=directions, nets=nets)
     return net, weights, rng.normal(size=(steps, 1, 2, 3))
@@ -194,7 +194,7 @@ def test_scaled_is_unscaled_bit_for_bit(cell: Cell, gain: float):
     """
     steps, at = 60, (30, 60)
     rng = np.random.default_rng(9)
-    net = Network(cell, 2)
+    net = Network.of(cell, 2)
     weights = draw(cell, rng, inputs=2, nets=2, gain=gain)
     x = rng.normal(size=(steps, 1, 2, 3))
     loss = unit(net, 2, 3, at)
@@ -294,7 +294,7 @@ def test_peephole_zero_is_none(cell: Cell):
     bare = type(cell)(cell.hidden, coupled=cell.coupled, forget_gate=cell.forget_gate)
     without = tuple(tuple({k: p[k] for k in "UWb"} for p in layer) for layer in weights)
     zero = tuple(tuple({**p, "P": np.zeros_like(p["P"])} for p in layer) for layer in weights)
-    same(norms(net, zero, x), norms(Network(bare, 2, 2), without, x))
+    same(norms(net, zero, x), norms(Network.of(bare, 2, 2), without, x))
 
 
 def test_full_peephole_of_a_diagonal_is_the_diagonal_one():
@@ -306,4 +306,4 @@ def test_full_peephole_of_a_diagonal_is_the_diagonal_one():
         return (rows[..., None] * np.eye(4)).reshape(len(P), -1, 4)
 
     full = tuple(tuple({**p, "P": spread(p["P"])} for p in layer) for layer in weights)
-    same(norms(Network(lstm(4, peephole="full"), 2, 2), full, x), norms(net, weights, x))
+    same(norms(Network.of(lstm(4, peephole="full"), 2, 2), full, x), norms(net, weights, x))

@@ -45,7 +45,7 @@ def test_imported_weights_are_the_ones_that_are_measured(state_dict):
     )
     first, second = measure(bundle(plan(made))[0])
     imported = weights.read(state_dict)
-    net = Network(imported.cell, imported.inputs, 2, True)
+    net = Network.of(imported.cell, imported.inputs, 2, True)
     x = sources.load(made.inputs, 12, 0).x
     norms, loss = Norms(net, [12], 1, 2, ["h", "c", "s", "x"]), Loss("sum", "all")
     backpropagate(net, imported.weights, x, loss, [12], [norms], Schedule(5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -47,11 +48,11 @@ class Frame:
     def __init__(self, net: Network, nets: int, columns: int, vectors: int | None = None) -> None:
         if net.bidirectional:
             raise ValueError(
-                f"{net.cell.label}, bidirectional: two directions do not share a time in which "
+                f"{net.label}, bidirectional: two directions do not share a time in which "
                 "∂s_T/∂s_k would be one product; use bidirectional: false"
             )
         self.net = net
-        D = net.layers * len(net.cell.parts) * net.cell.hidden
+        D = net.joint
         if vectors is not None and not 1 <= vectors <= D:
             raise ValueError(f"vectors must lie in 1..{D}, the size of the state, not {vectors}")
         start = np.eye(D)
@@ -70,10 +71,13 @@ class Frame:
 
     def adjoints(self) -> list[State]:
         """The frame as adjoints of each layer's state, vectors leading; laid out as `pull` asks."""
-        parts = np.split(self.q, self.net.layers * len(self.net.cell.parts), axis=2)
-        each = [np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(2, 0, 1, 3) for a in parts]
-        width = len(self.net.cell.parts)
-        return [tuple(each[i : i + width]) for i in range(0, len(each), width)]
+        cells = [layer.cell for layer in self.net.layers]
+        cuts = np.cumsum([size for cell in cells for size in cell.sizes])[:-1]
+        each = (
+            np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(2, 0, 1, 3)
+            for a in np.split(self.q, cuts, axis=2)
+        )
+        return [tuple(itertools.islice(each, len(cell.parts))) for cell in cells]
 
     def advance(self, adjoints: list[State], step: int) -> None:
         """Take in J_tᵀ Q_t = Q_{t−1} R_t, where t − 1 is `step`.
@@ -87,7 +91,7 @@ class Frame:
         a = np.concatenate([part.transpose(1, 3, 2, 0) for part in parts], axis=2)
         if not np.isfinite(a).all():
             raise NumericalError(
-                f"the derivative of step {step + 1} of {self.net.cell.label} is not finite"
+                f"the derivative of step {step + 1} of {self.net.label} is not finite"
             )
         order, q, r, self.growth = _ordered_qr(a, self.growth)
         self.q = without_dust(q)
@@ -132,8 +136,11 @@ def travel(
 
     for span in reversed(spans):
         tapes, _ = run(span, before.pop(), Keep.LOCAL)
-        layers = [(weights[layer][0], tapes[layer][0][0]) for layer in range(net.layers)]
-        pull_joint(net.cell, layers, frame.adjoints(), visit)
+        layers = [
+            (layer.cell, p, tape)
+            for layer, (p,), ((tape,),) in zip(net.layers, weights, tapes, strict=True)
+        ]
+        pull_joint(layers, frame.adjoints(), visit)
 
 
 def _ordered_qr(a: Array, growth: Array) -> tuple[Array, Array, Array, Array]:

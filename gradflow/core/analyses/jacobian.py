@@ -15,7 +15,7 @@ __all__ = ["Jacobian", "jacobian"]
 
 @dataclass(frozen=True)
 class Jacobian:
-    """Derivatives of a step's next state, all its parts in one: D = parts · hidden rows.
+    """Derivatives of a step's next state, all its parts in one: D rows.
 
     Parameters
     ----------
@@ -56,11 +56,11 @@ def jacobian(cell: Cell, p: Params, taken: Taken, *, parameters: bool = True) ->
 
 def _units(state: State) -> State:
     """Unit vectors of the joint state, by part: ``(D, nets, hidden, columns)``."""
-    nets, hidden, columns = state[0].shape
-    eye = np.eye(len(state) * hidden, dtype=state[0].dtype)[:, None, :, None]
-    shape = (len(eye), nets, hidden, columns)
+    ends = np.cumsum([part.shape[1] for part in state])
+    eye = np.eye(ends[-1], dtype=state[0].dtype)[:, None, :, None]
+    each = np.split(eye, ends[:-1], axis=2)
     return tuple(
-        np.broadcast_to(eye[:, :, k * hidden : (k + 1) * hidden], shape) for k in range(len(state))
+        np.broadcast_to(own, (len(eye), *part.shape)) for own, part in zip(each, state, strict=True)
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradflow.core.analyses.jacobian import Jacobian
+from gradflow.core.cells import Cell
 from gradflow.core.network.stack import Network
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array, DType
@@ -29,27 +30,28 @@ class Sources:
 
     def __init__(self, net: Network, states: Sequence[str], parameters: bool) -> None:
         self.net, self.states = net, states
+        self.cells = [layer.cell for layer in net.layers]
         self.parameters: dict[tuple[int, str], slice] = {}
         self.nudges: dict[tuple[str, int, int], slice] = {}
         self.count = 0
         if parameters:
-            for layer in range(net.layers):
+            for layer in range(len(net.layers)):
                 for name, parameter in net.parameters(layer).items():
                     self.parameters[layer, name] = self._take(int(np.prod(parameter.shape)))
 
     def names(self, states: Sequence[str]) -> list[str]:
-        """Those of the states that the cell has."""
-        return [name for name in states if name in ("s", "x", *self.net.cell.parts)]
+        """Those of the states that any layer has."""
+        return [name for name in states if name in ("s", "x", *self.net.parts)]
 
     def nudge(self, step: int) -> int:
         """Nudge states and input at a step; return how many sources that makes."""
-        cell, before = self.net.cell, self.count
-        for layer in range(self.net.layers):
-            joint = self._take(len(cell.parts) * cell.hidden)
+        before = self.count
+        for layer, cell in enumerate(self.cells):
+            joint = self._take(sum(cell.sizes))
             self.nudges["s", layer, step] = joint
-            self.nudges["h", layer, step] = slice(joint.start, joint.start + cell.hidden)
-            for part in cell.parts[1:]:
-                self.nudges[part, layer, step] = self._take(cell.hidden)
+            self.nudges["h", layer, step] = slice(joint.start, joint.start + cell.sizes[0])
+            for part, size in zip(cell.parts[1:], cell.sizes[1:], strict=True):
+                self.nudges[part, layer, step] = self._take(size)
         if "x" in self.states and step > 0:
             self.nudges["x", 0, step] = self._take(self.net.inputs)
         return self.count - before
@@ -58,15 +60,14 @@ class Sources:
         """∂S_0/∂θ of all layers: 0 but for nudges to the initial state itself."""
         if nudge:
             self.nudge(0)
-        cell = self.net.cell
-        D = len(cell.parts) * cell.hidden
-        M = [np.zeros((nets, columns, D, self.count), dtype) for _ in range(self.net.layers)]
+        shapes = [(nets, columns, sum(cell.sizes), self.count) for cell in self.cells]
+        M = [np.zeros(shape, dtype) for shape in shapes]
         if nudge:
-            for layer, own in enumerate(M):
-                own[..., self.nudges["s", layer, 0]] = np.eye(D)
-                for index, part in enumerate(cell.parts[1:], start=1):
-                    rows = slice(index * cell.hidden, (index + 1) * cell.hidden)
-                    own[..., rows, self.nudges[part, layer, 0]] = np.eye(cell.hidden)
+            for layer, (cell, own) in enumerate(zip(self.cells, M, strict=True)):
+                own[..., self.nudges["s", layer, 0]] = np.eye(own.shape[2])
+                for part, rows in zip(cell.parts[1:], _rows(cell)[1:], strict=True):
+                    size = rows.stop - rows.start
+                    own[..., rows, self.nudges[part, layer, 0]] = np.eye(size)
         return Scaled(tuple(M), np.zeros((nets, columns, 1, self.count), np.int64))
 
     def joining(self, layer: int, map_: Jacobian, step: int, nets: int, columns: int) -> Array:
@@ -78,7 +79,7 @@ class Sources:
             np.concatenate(each, axis=-1, out=out[..., own])
         if ("s", layer, step) in self.nudges:
             out[..., self.nudges["s", layer, step]] = np.eye(D)
-            for part, total in zip(self.net.cell.parts[1:], map_.totals, strict=True):
+            for part, total in zip(self.cells[layer].parts[1:], map_.totals, strict=True):
                 out[..., self.nudges[part, layer, step]] = total
         if layer == 0 and ("x", 0, step) in self.nudges:
             out[..., self.nudges["x", 0, step]] = map_.x
@@ -87,3 +88,9 @@ class Sources:
     def _take(self, width: int) -> slice:
         self.count += width
         return slice(self.count - width, self.count)
+
+
+def _rows(cell: Cell) -> list[slice]:
+    """Where each part stands in the joint state."""
+    ends = np.cumsum(cell.sizes)
+    return [slice(end - size, end) for size, end in zip(cell.sizes, ends, strict=True)]

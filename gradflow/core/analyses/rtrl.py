@@ -106,7 +106,7 @@ def rtrl(
     nets, columns = total.values.shape[:2]
     series = []
     for name in sources.names(states):
-        own = replace(net, layers=1) if name == "x" else net
+        own = replace(net, layers=net.layers[:1]) if name == "x" else net
         first = 1 if name == "x" else 0
         each = Series(name, "log10", own, [length], nets, columns, every, first=first)
         for (what, layer, step), where in sources.nudges.items():
@@ -123,8 +123,7 @@ def bytes_needed(
     sources = Sources(net, ("h", "c", "s", "x"), parameters)
     for step in range(1, recorded + 1):
         sources.nudge(step)
-    D = net.layers * len(net.cell.parts) * net.cell.hidden
-    each = sources.count * (D * 5 * dtype.itemsize + 3 * (dtype.itemsize + 8))
+    each = sources.count * (net.joint * 5 * dtype.itemsize + 3 * (dtype.itemsize + 8))
     return nets * columns * each
 
 
@@ -143,21 +142,22 @@ class _Run:
 
     def __call__(self) -> tuple[Scaled, Sources]:
         """∂L/∂ of every source, ``(nets, columns, 1, sources)``, and what the sources are."""
-        net, layers = self.net, [layer[0] for layer in self.weights]
-        nets, columns = layers[0]["U"].shape[0], self.x.shape[-1]
+        net = self.net
+        layers = [(layer.cell, p) for layer, (p,) in zip(net.layers, self.weights, strict=True)]
+        nets, columns = layers[0][1]["U"].shape[0], self.x.shape[-1]
         sources = Sources(net, self.states, self.parameters)
         begin = [layer[0] for layer in net.initial(nets, columns, self.x.dtype)]
         M = sources.begin(nets, columns, self.x.dtype, nudge=0 in self.recorded)
         total = Scaled.of(np.zeros(M.exponent.shape))
         at = set(self.loss.steps(self.length).tolist())
-        for step, taken in enumerate(advance(net.cell, layers, self.x[: self.length], begin), 1):
+        for step, taken in enumerate(advance(layers, self.x[: self.length], begin), 1):
             self.check(taken, step)
             if step in self.recorded:
                 new = sources.nudge(step)
                 M, total = _wider(M, new), _wider(total, new)
             maps = [
-                jacobian(net.cell, p, each, parameters=self.parameters)
-                for p, each in zip(layers, taken, strict=True)
+                jacobian(cell, p, each, parameters=self.parameters)
+                for (cell, p), each in zip(layers, taken, strict=True)
             ]
             M = self.forward(M, maps, sources, step)
             if step in at:
@@ -180,7 +180,7 @@ class _Run:
                 own = each.state @ was
                 own += join
                 if after:
-                    own += each.x @ after[-1][:, :, : self.net.cell.hidden]
+                    own += each.x @ after[-1][:, :, : each.x.shape[-1]]
                 after.append(own)
         for layer, own in enumerate(after):
             if not np.isfinite(own).all():
@@ -202,7 +202,7 @@ class _Run:
         """(∂ℓ_t/∂y_t) (∂y_t/∂θ)."""
         y = top.after[0]
         dy = self.loss.cotangent(step, 1, y.shape, y[None] if self.loss.sees_outputs else None)[0]
-        rows = M.parts[-1][:, :, : self.net.cell.hidden]
+        rows = M.parts[-1][:, :, : y.shape[1]]
         return Scaled((dy.transpose(0, 2, 1)[:, :, None] @ rows,), M.exponent)
 
 

@@ -151,7 +151,7 @@ def bias(
     for each in k2:
         windows(length, k1, each)
     nets, columns = weights[0][0]["U"].shape[0], x.shape[-1]
-    exact, names = Gradients(net), ["s", *net.cell.parts]
+    exact, names = Gradients(net), ["s", *net.parts]
     backpropagate(net, weights, x, loss, [length], [exact], schedule)
     wanted = _vector(exact)
     errors, cosines = [], []

@@ -48,6 +48,11 @@ class Cell(ABC):
         """Raise ValueError where options make no sense together."""
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Features of each part of the state, in the order of `parts`; here, H each."""
+        return (self.hidden,) * len(self.parts)
+
+    @property
     def label(self) -> str:
         """Kind and every option that is not at its default, e.g. ``lstm(peephole=diagonal)``."""
         options = [

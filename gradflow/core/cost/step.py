@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import time
@@ -93,7 +94,7 @@ def cost(cell: Cell, inputs: int, columns: int = 1, dtype: DType | None = None) 
     layout = cell.parameters(inputs)
     p = {name: Counted.of(np.zeros((1, *q.shape), kind)) for name, q in layout.items()}
     x = Counted.of(np.zeros((1, inputs, columns), kind))
-    state = tuple(Counted.of(np.zeros((1, cell.hidden, columns), kind)) for _ in cell.parts)
+    state = tuple(Counted.of(np.zeros((1, size, columns), kind)) for size in cell.sizes)
     with counting() as driving:
         u = Counted.of(cell.drive(p, x))
     with counting() as stepping:
@@ -122,14 +123,21 @@ def critical_path(net: Network, length: int) -> tuple[int, int]:
 
     ::
 
-        forward only     (T + layers − 1) · depth      layers run staggered: l starts at step l
-        both directions  layers · T · depth            a layer needs all of the one below
+        forward only     Σ depth + (T − 1) · max depth   layers run staggered: l starts at step l
+        both directions  T · Σ depth                     a layer needs all of the one below
 
     This is what neither more units nor more processors shorten, and why long sequences are slow.
     """
-    each = cost(net.cell, net.inputs)
-    steps = net.layers * length if net.bidirectional else length + net.layers - 1
-    return steps * each.forward.depth, steps * each.backward.depth
+    forward = backward = 0
+    for both, run in itertools.groupby(enumerate(net.layers), lambda one: one[1].bidirectional):
+        each = [cost(layer.cell, net.features(index)) for index, layer in run]
+        forward += _staggered([one.forward.depth for one in each], length, both)
+        backward += _staggered([one.backward.depth for one in each], length, both)
+    return forward, backward
+
+
+def _staggered(depths: list[int], length: int, whole: bool) -> int:
+    return length * sum(depths) if whole else sum(depths) + (length - 1) * max(depths)
 
 
 def seconds(
@@ -158,7 +166,7 @@ def seconds(
 
     p = {name: draw(1, *q.shape) for name, q in cell.parameters(inputs).items()}
     x = draw(steps, 1, inputs, columns)
-    state: State = tuple(draw(1, cell.hidden, columns) for _ in cell.parts)
+    state: State = tuple(draw(1, size, columns) for size in cell.sizes)
     adjoint = Scaled.of(*state)
     there, back = [], []
     for _ in range(repeats):

@@ -146,12 +146,12 @@ class Run:
         adjoints = [[self.joined(a, hi) for a in layer] for layer in adjoints]
         dy = self.injection(span, tapes[-1])
         after: list[list[Scaled]] = []
-        for layer in range(self.net.layers - 1, -1, -1):
+        for layer in range(len(self.net.layers) - 1, -1, -1):
             wants_dx = layer > 0 or self.wants_dx
             dx: list[Scaled] = []
             ends: list[Scaled] = []
-            for direction in range(len(self.net.directions)):
-                inject = None if dy is None else self.share(dy, direction)
+            for direction in range(len(tapes[layer])):
+                inject = None if dy is None else self.share(dy, layer, direction)
                 end, piece = self.sweep(
                     layer,
                     direction,
@@ -182,7 +182,7 @@ class Run:
         wants_dx: bool,
     ) -> tuple[Scaled, list[Scaled]]:
         """Take one direction's adjoint back through its blocks of a span."""
-        cell, p = self.net.cell, self.weights[layer][direction]
+        cell, p = self.net.layers[layer].cell, self.weights[layer][direction]
         keep = self.keep | Keep.COTANGENTS if wants_dx else self.keep
         dx: list[Array] = []
         exponents: list[Array] = []
@@ -234,9 +234,9 @@ class Run:
         dy = dy * chosen
         return Scaled.of(dy)
 
-    def share(self, dy: Scaled, direction: int) -> Scaled:
+    def share(self, dy: Scaled, layer: int, direction: int) -> Scaled:
         """The part of ∂L/∂[h→; h←] that belongs to a direction, in its own time."""
-        H = self.net.cell.hidden
+        H = self.net.layers[layer].cell.sizes[0]
         part = dy.values[..., direction * H : (direction + 1) * H, :]
         return Scaled((reads(direction, part),), reads(direction, dy.exponent))
 

@@ -66,14 +66,16 @@ def forward(
     tapes: Tapes = []
     after: list[tuple[State, ...]] = []
     for layer, before in enumerate(states):
+        cell = net.layers[layer].cell
         made: list[list[Tape]] = []
         ends: list[State] = []
-        own_keep = keep | Keep.STATES if layer + 1 < net.layers else keep
+        below = layer + 1 < len(net.layers)
+        own_keep = keep | Keep.STATES if below else keep
         for direction, state in enumerate(before):
             p, own = weights[layer][direction], reads(direction, x)
             blocks: list[Tape] = []
             for lo, hi in cuts:
-                tape, end = unroll(net.cell, p, own[lo:hi], state, own_keep)
+                tape, end = unroll(cell, p, own[lo:hi], state, own_keep)
                 if not _finite(end):
                     _complain(net, layer, direction, p, first + lo, tape)
                 blocks.append(tape)
@@ -82,7 +84,7 @@ def forward(
             ends.append(state)
         tapes.append(made)
         after.append(tuple(ends))
-        if layer + 1 < net.layers:
+        if below:
             x = outputs(made)
             if Keep.STATES not in keep:  # the next layer's tapes hold all that is needed of them
                 for tape in itertools.chain(*made):
@@ -108,7 +110,7 @@ def _complain(net: Network, layer: int, direction: int, p: Params, first: int, t
     state, step = tape.states[0], first
     while _finite(state):
         x = tape.x[step - first : step - first + 1]
-        _, state = unroll(net.cell, p, x, state, Keep.NOTHING)
+        _, state = unroll(net.layers[layer].cell, p, x, state, Keep.NOTHING)
         step += 1
     raise NumericalError(
         f"the state of {net.name(layer, direction)} overflows at step {step}: smaller weights, "

@@ -90,16 +90,14 @@ def drives(cell: Cell, p: Params, x: Array, state: State) -> Iterator[Array | Dr
 
 
 def advance(
-    cell: Cell, layers: Sequence[Params], x: Array, states: list[State]
+    layers: Sequence[tuple[Cell, Params]], x: Array, states: list[State]
 ) -> Iterator[list[Taken]]:
     """Take a stack forward one step at a time, all layers of a step together.
 
     Parameters
     ----------
-    cell : Cell
-        The cell of all layers.
-    layers : sequence of Params
-        Parameters of each layer, bottom up.
+    layers : sequence of (Cell, Params)
+        Cell and parameters of each layer, bottom up.
     x : array
         Inputs, ``(steps, nets, inputs, columns)``.
     states : list of State
@@ -107,7 +105,7 @@ def advance(
     """
     for seen in x:
         taken: list[Taken] = []
-        for p, before in zip(layers, states, strict=True):
+        for (cell, p), before in zip(layers, states, strict=True):
             with np.errstate(over="ignore", invalid="ignore"):
                 after, cache = cell.step(p, before, cell.drive(p, seen))
             taken.append(Taken(seen, before, after, cache))
@@ -196,8 +194,7 @@ def _sweep(
 
 
 def pull_joint(
-    cell: Cell,
-    layers: Sequence[tuple[Params, Tape]],
+    layers: Sequence[tuple[Cell, Params, Tape]],
     adjoints: list[State],
     visit: Callable[[list[State]], list[State]],
 ) -> list[State]:
@@ -208,20 +205,18 @@ def pull_joint(
 
     Parameters
     ----------
-    cell : Cell
-        The cell of all layers.
-    layers : sequence of (Params, Tape)
-        Parameters and tape of each layer, bottom up.
+    layers : sequence of (Cell, Params, Tape)
+        Cell, parameters and tape of each layer, bottom up.
     adjoints : list of State
         Adjoints of S after the block, by layer; any number of them on a leading axis.
     visit : callable
         Is given the adjoints of S_{t−1} after each step, latest first, and returns what goes on.
     """
-    for t in range(len(layers[0][1].local) - 1, -1, -1):
+    for t in range(len(layers[0][2].local) - 1, -1, -1):
         before: list[State] = []
         dh: Array | None = None
         for layer in range(len(layers) - 1, -1, -1):
-            (p, tape), state = layers[layer], adjoints[layer]
+            (cell, p, tape), state = layers[layer], adjoints[layer]
             if dh is not None:
                 state = (state[0] + dh, *state[1:])
             dstate, da, _ = cell.step_vjp(p, tape.local[t], state)

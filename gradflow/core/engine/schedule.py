@@ -109,8 +109,8 @@ class Work:
         Without any that fits the one with the smallest footprint is returned; the caller, who
         knows what the bytes are for, refuses.
         """
-        cell = self.net.cell
-        adjoints = len(self.lengths) * self._bytes(cell.hidden * (2 * len(cell.parts) - 1))
+        widest = max(2 * sum(one.cell.sizes) - one.cell.sizes[0] for one in self.net.layers)
+        adjoints = len(self.lengths) * self._bytes(widest)
         kept = Schedule(_BLOCK if _BLOCK * adjoints <= _ADJOINTS else _BLOCK // 2)
         if budget is None or self.net.bidirectional or self.footprint(kept).peak <= budget:
             return kept
@@ -124,23 +124,26 @@ class Work:
         """Predict the bytes that a measurement takes under a schedule."""
         net, steps, size = self.net, max(self.lengths), self.dtype.itemsize
         block = min(schedule.block, steps)
-        hidden, places = net.cell.hidden, net.layers * len(net.directions)
+        cells = [net.layers[layer].cell for layer, _ in net.places()]
+        places = len(cells)
         drawn = 8 if size == 8 else size + 8  # inputs are drawn in float64, then cast
         fixed = self.nets * net.size * size + steps * net.inputs * self.columns * drawn
         fixed += 2 * 8 * self.records * places * self.nets * self.columns
-        step = self._bytes(places * hidden * _units(net.cell, self.keep))
-        step += self._bytes((net.layers - 1) * net.outputs)
-        state = self._bytes(places * hidden * len(net.cell.parts))
-        stay = Keep.COTANGENTS in self.keep or net.layers > 1
-        back = 3 * len(net.cell.parts) + 2 * stay * len(net.cell.gates)
+        step = self._bytes(sum(_left(cell, self.keep) for cell in cells))
+        above = [layer.outputs for layer in net.layers[:-1]]
+        step += self._bytes(sum(above))
+        state = self._bytes(sum(sum(cell.sizes) for cell in cells))
+        stay = Keep.COTANGENTS in self.keep or len(net.layers) > 1
+        back = max(3 * sum(cell.sizes) + 2 * stay * _drive(cell) for cell in cells)
         width = steps if net.bidirectional else block
-        between = 2 * width * self._bytes(net.outputs) * (net.bidirectional + net.layers - 1)
-        column = block * self._bytes(hidden * back) + between
-        drive = self._bytes(hidden * len(net.cell.gates))
+        between = sum(above) + net.bidirectional * net.outputs
+        column = block * self._bytes(back) + 2 * width * self._bytes(between)
+        drive = self._bytes(max(map(_drive, cells)))
         driven = 2 * min(max(drive, DRIVEN), block * drive)
-        waiting = 0
-        if hidden * self.nets * self.columns < SMALL:  # caches of a block, linearised at once
-            waiting = 2 * block * self._bytes(hidden * _units(net.cell, Keep.CACHES))
+        # The caches of a block of small arrays, linearised at once.
+        small = [c for c in cells if c.hidden * self.nets * self.columns < SMALL]
+        caches = max((_left(cell, Keep.CACHES) for cell in small), default=0)
+        waiting = 2 * block * self._bytes(caches)
         # Tapes shrink while lengths join: the peak is at the end of one of the lengths.
         peaks = []
         for joined, length in enumerate(sorted(self.lengths, reverse=True), start=1):
@@ -153,20 +156,28 @@ class Work:
 
     def _joint(self, block: int) -> int:
         """Bytes of [W U b] and a block's [x; 1] in the largest layer, where a step takes them."""
-        cell, size = self.net.cell, self.dtype.itemsize
-        if self.columns == 1 or not _joins(cell):
+        if self.columns == 1:
             return 0
-        inputs = max(self.net.features(layer) for layer in range(self.net.layers)) + 1
-        nets = self.nets if self.net.layers > 1 else 1  # the first layer's inputs are shared
-        matrix = self.nets * len(cell.gates) * cell.hidden * (cell.hidden + inputs)
-        return (matrix + block * nets * inputs * self.columns) * size
+        each = [0]
+        for index, layer in enumerate(self.net.layers):
+            cell, inputs = layer.cell, self.net.features(index) + 1
+            if _joins(cell):
+                nets = self.nets if index else 1  # the first layer's inputs are shared
+                matrix = self.nets * _drive(cell) * (cell.sizes[0] + inputs)
+                each.append(matrix + block * nets * inputs * self.columns)
+        return max(each) * self.dtype.itemsize
 
     def _bytes(self, features: int) -> int:
         return features * self.nets * self.columns * self.dtype.itemsize
 
 
-def _units(cell: Cell, keep: Keep) -> int:
-    """Count the numbers that are left of one step for each unit."""
+def _drive(cell: Cell) -> int:
+    """Features of the drive."""
+    return len(cell.gates) * cell.hidden
+
+
+def _left(cell: Cell, keep: Keep) -> int:
+    """Count the numbers that are left of one step of a sequence."""
     small, p = _small(cell)
     zeros = tuple(np.zeros((1, 4, 1)) for _ in small.parts)
     after, cache = small.step(p, zeros, np.zeros((1, 4 * len(small.gates), 1)))
@@ -176,7 +187,7 @@ def _units(cell: Cell, keep: Keep) -> int:
     for before, part in zip(zeros, after, strict=True):
         if held.pop(id(before), 0) or Keep.STATES in keep:  # the next step holds it, or the tape
             held[id(owner(part))] = part.size
-    return math.ceil(sum(held.values()) / 4)
+    return cell.hidden * math.ceil(sum(held.values()) / 4)
 
 
 def _joins(cell: Cell) -> bool:

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
 from gradflow.core.cells import Cell, Parameter, State
 from gradflow.core.typing import Array, DType, Params
 
-__all__ = ["Network", "Weights", "reads"]
+__all__ = ["Layer", "Network", "Weights", "reads"]
 
 Weights: TypeAlias = tuple[tuple[Params, ...], ...]
 """Parameters by layer and direction; arrays are ``(nets, rows, cols)``."""
 
 
-@dataclass(frozen=True)
-class Network:
-    """A stack of layers of one cell, each running forward or in both directions.
+Answer = TypeVar("Answer")
 
-    Layer l reads the outputs of layer l − 1; with both directions, [h→_t; h←_t] at the same time t.
+
+@dataclass(frozen=True)
+class Layer:
+    """One storey of a stack: a cell that runs forward, or one for each direction.
 
     Parameters
     ----------
     cell : Cell
-        The cell of every layer and direction.
-    inputs : int
-        Features of the input x_t.
-    layers : int
-        Depth of the stack.
+        The cell of each direction.
     bidirectional : bool
-        Whether each layer also runs from T to 1.
+        Whether the layer also runs from T to 1; its output is then [h→_t; h←_t] at each time t.
 
     References
     ----------
@@ -42,13 +39,7 @@ class Network:
     """
 
     cell: Cell
-    inputs: int
-    layers: int = 1
     bidirectional: bool = False
-
-    def __post_init__(self) -> None:
-        if self.inputs < 1 or self.layers < 1:
-            raise ValueError("a network has at least one input feature and one layer")
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -57,16 +48,106 @@ class Network:
 
     @property
     def outputs(self) -> int:
-        """Features of each layer's output."""
-        return self.cell.hidden * len(self.directions)
+        """Features of the layer's output."""
+        return self.cell.sizes[0] * len(self.directions)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A stack of layers, each with a cell, a size and directions of its own.
+
+    Layer l reads the outputs of layer l − 1.
+
+    Parameters
+    ----------
+    inputs : int
+        Features of the input x_t.
+    layers : tuple of Layer
+        The stack, bottom up.
+    """
+
+    inputs: int
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        if self.inputs < 1 or not self.layers:
+            raise ValueError("a network has at least one input feature and one layer")
+
+    @classmethod
+    def of(cls, cell: Cell, inputs: int, depth: int = 1, bidirectional: bool = False) -> Network:
+        """Stack `depth` layers that are all alike."""
+        return cls(inputs, (Layer(cell, bidirectional),) * depth)
+
+    def of_cells(self, change: Callable[[Cell], Cell]) -> Network:
+        """Return the same stack with other cells of the same sizes."""
+        layers = tuple(replace(layer, cell=change(layer.cell)) for layer in self.layers)
+        return replace(self, layers=layers)
+
+    @property
+    def label(self) -> str:
+        """The cells' labels, bottom up; one where all are the same."""
+        each = [layer.cell.label for layer in self.layers]
+        return each[0] if len(set(each)) == 1 else " → ".join(each)
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether any layer also runs backward."""
+        return any(layer.bidirectional for layer in self.layers)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Names of the directions that any layer has, in order."""
+        return max((layer.directions for layer in self.layers), key=len)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts of a state that any layer has, ``h`` first."""
+        return tuple(dict.fromkeys(part for layer in self.layers for part in layer.cell.parts))
+
+    @property
+    def most_gates(self) -> int:
+        """Gates of the layer that has most."""
+        return max(len(layer.cell.gates) for layer in self.layers)
+
+    @property
+    def joint(self) -> int:
+        """Size of the states of all layers and directions together."""
+        return sum(sum(self.layers[layer].cell.sizes) for layer, _ in self.places())
+
+    @property
+    def outputs(self) -> int:
+        """Features of the top layer's output."""
+        return self.layers[-1].outputs
+
+    def having(self, state: str) -> list[int]:
+        """Layers whose state has a part; all have ``h``, and ``s``, the state itself."""
+        return [k for k, one in enumerate(self.layers) if state in ("s", *one.cell.parts)]
+
+    def where(self, ask: Callable[[Cell], Answer]) -> dict[int, Answer]:
+        """Put a question to the cell of each layer, one that not all may have an answer to.
+
+        Raises
+        ------
+        ValueError
+            If none has; says why the lowest has not.
+        """
+        found, refused = {}, []
+        for index, layer in enumerate(self.layers):
+            try:
+                found[index] = ask(layer.cell)
+            except ValueError as error:
+                refused.append(error)
+        if not found:
+            raise refused[0]
+        return found
 
     def features(self, layer: int) -> int:
         """Features that a layer reads."""
-        return self.inputs if layer == 0 else self.outputs
+        return self.layers[layer - 1].outputs if layer else self.inputs
 
     def parameters(self, layer: int) -> dict[str, Parameter]:
         """Shapes of the parameters of one direction of a layer."""
-        return self.cell.parameters(self.features(layer))
+        return self.layers[layer].cell.parameters(self.features(layer))
 
     @property
     def size(self) -> int:
@@ -79,21 +160,24 @@ class Network:
 
     def name(self, layer: int, direction: int) -> str:
         """Name a layer and direction in a message."""
-        way = f", {self.directions[direction]}" if self.bidirectional else ""
-        return f"{self.cell.label} (layer {layer}{way})"
+        one = self.layers[layer]
+        way = f", {one.directions[direction]}" if one.bidirectional else ""
+        return f"{one.cell.label} (layer {layer}{way})"
 
     def places(self) -> Iterator[tuple[int, int]]:
         """All (layer, direction) pairs, bottom up."""
-        for layer in range(self.layers):
-            for direction in range(len(self.directions)):
-                yield layer, direction
+        for index, layer in enumerate(self.layers):
+            for direction in range(len(layer.directions)):
+                yield index, direction
 
     def initial(self, nets: int, columns: int, dtype: DType) -> tuple[tuple[State, ...], ...]:
         """State 0 of every layer and direction."""
-        shape = (nets, self.cell.hidden, columns)
         return tuple(
-            tuple(tuple(np.zeros(shape, dtype) for _ in self.cell.parts) for _ in self.directions)
-            for _ in range(self.layers)
+            tuple(
+                tuple(np.zeros((nets, size, columns), dtype) for size in layer.cell.sizes)
+                for _ in layer.directions
+            )
+            for layer in self.layers
         )
 
 

@@ -47,9 +47,11 @@ class Adjoints:
 
     def fill(self, series: Mapping[str, Series]) -> None:
         """Put the norms into series that are named ``h``, ``s`` and as the cell's other parts."""
-        parts = self.net.cell.parts
         for (layer, direction, step), total in self.sums.items():
+            parts = self.net.layers[layer].cell.parts
             for name, own in series.items():
+                if name not in ("s", *parts):
+                    continue
                 if name == "s":
                     vector = np.concatenate(total.parts[: len(parts)], axis=-2)
                 elif name == "h":

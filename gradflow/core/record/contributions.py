@@ -77,13 +77,12 @@ class Contributions:
         every: Every = 1,
         names: Sequence[str] | None = None,
     ) -> None:
-        layout = net.parameters(0)
-        self.names = [n for n in ("U", "W") if n in layout] if names is None else list(names)
+        layouts = [net.parameters(layer) for layer in range(len(net.layers))]
+        known = tuple(dict.fromkeys(name for layout in layouts for name in layout))
+        self.names = [n for n in ("U", "W") if n in known] if names is None else list(names)
         for name in self.names:
-            if name not in layout:
-                raise ValueError(
-                    f"{net.cell.label} has no parameter {name}; it has {', '.join(layout)}"
-                )
+            if name not in known:
+                raise ValueError(f"{net.label} has no parameter {name}; it has {', '.join(known)}")
         self.net, self.lengths = net, sorted(lengths, reverse=True)
         self.series = {
             name: Series(
@@ -94,7 +93,8 @@ class Contributions:
                 nets,
                 columns,
                 every,
-                gates=layout[name].blocks,
+                layers=[k for k, layout in enumerate(layouts) if name in layout],
+                gates=[layout[name].blocks for layout in layouts if name in layout],
                 first=1,
             )
             for name in self.names
@@ -103,15 +103,15 @@ class Contributions:
 
     def block(self, block: Block) -> None:
         """Add the block's steps."""
-        for (name, index), summands in summands_of(block).items():
+        for (name, _), summands in summands_of(block).items():
             if name not in self.names:
                 continue
             left, right = factors(summands, block.swept.exponent)
-            place = (block.layer, block.direction)
-            self.series[name].put(
-                (*place, index), block.first + 1, (left.norm() * right.norm()).log10
-            )
-            key, new = (*place, name, summands[0].gate), RankOnes.sum(left, right)
+            place, gate = (block.layer, block.direction), summands[0].gate
+            series = self.series[name]
+            where = (*place, series.gates.index(gate))
+            series.put(where, block.first + 1, (left.norm() * right.norm()).log10)
+            key, new = (*place, name, gate), RankOnes.sum(left, right)
             self.sums[key] = self.sums[key] + new if key in self.sums else new
 
     def inputs(self, first: int, dx: Scaled) -> None:
@@ -122,17 +122,15 @@ class Contributions:
         result: Result = {}
         for name, series in self.series.items():
             result[series.name] = quantity = series.quantity(net, length, loss)
-            axes = {axis: quantity.coords[axis] for axis in ("layer", "direction", "gate")}
-            values = np.stack(
-                [
-                    np.stack([self.sums[*place, name, gate].conflict() for gate in series.gates])
-                    for place in self.net.places()
-                ]
-            )
-            if len(self.lengths) > 1:
-                values = values[:, :, self.lengths.index(length)]
-            values = values[:, :, net].reshape(*(len(a) for a in axes.values()), -1)
-            dims = (*axes, "sequence")
+            axes = {k: v for k, v in quantity.coords.items() if k not in ("step", "lag")}
+            values = np.full(quantity.values.shape[:-1], np.nan)
+            for index in np.argwhere(series.exists):
+                layer, direction, gate = index
+                place = (series.layers[layer], direction, name, series.gates[gate])
+                found = self.sums[place].conflict()
+                own = found[self.lengths.index(length)] if len(self.lengths) > 1 else found
+                values[tuple(index)] = own[net]
+            dims = quantity.dims[:-1]
             result[f"conflict_{name}"] = Quantity(f"conflict_{name}", dims, values, axes, "1")
         return result
 

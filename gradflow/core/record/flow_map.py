@@ -12,7 +12,7 @@ from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.record.norms import Norms
-from gradflow.core.record.track import Every, recorded_steps
+from gradflow.core.record.track import Every, existing, recorded_steps
 from gradflow.core.scaled import Scaled
 
 __all__ = ["FlowMap"]
@@ -82,12 +82,16 @@ class FlowMap:
             values = np.full(shape, -np.inf)
             for j, track in enumerate(tracks):
                 values[..., j, : len(track.steps)] = track.values[net]
-            both = name == "x" and self.net.bidirectional
+            layers, both = self._norms.layers[name], name == "x" and self.net.bidirectional
             coords = {
-                "layer": np.arange(shape[0]),
+                "layer": np.array(layers),
                 "direction": np.array(("both",) if both else self.net.directions),
                 "loss_step": np.array(self.at),
                 "step": steps,
             }
+            exists = existing(self.net, layers)
+            if name != "x" and not exists.all():
+                coords["exists"] = exists
+                values[~exists] = np.nan
             result[f"flow.{name}"] = Quantity(f"flow.{name}", AXES, values, coords)
         return result

@@ -48,7 +48,7 @@ class Gates:
     Raises
     ------
     ValueError
-        If the cell has no gates.
+        If no cell has gates.
 
     References
     ----------
@@ -62,20 +62,24 @@ class Gates:
     def __init__(
         self, net: Network, lengths: Sequence[int], nets: int, columns: int, every: Every = 1
     ) -> None:
-        self.gates = gates_of(net.cell)
+        self.gates = net.where(gates_of)
+        layers, gates = list(self.gates), list(self.gates.values())
+        sizes = (lengths, nets, columns, every)
         self.series = [
-            Series(name, "1", net, lengths, nets, columns, every, gates=self.gates, first=1)
+            Series(name, "1", net, *sizes, layers=layers, gates=gates, first=1)
             for name in ("gate_mean", "gate_spread", "gate_saturated")
         ]
 
     def block(self, block: Block) -> None:
         """Read the gates of the block's steps."""
+        if block.layer not in self.gates:
+            return
         caches = block.tape.caches[block.swept.start : block.swept.stop]
         opened = [block.cell.open_gates(cache) for cache in caches]
-        for index, gate in enumerate(self.gates):
+        for gate in self.gates[block.layer]:
             each = [_statistics(gates[gate]) for gates in opened]
             for series, values in zip(self.series, zip(*each, strict=True), strict=True):
-                place = (block.layer, block.direction, index)
+                place = (block.layer, block.direction, series.gates.index(gate))
                 series.put(place, block.first + 1, np.stack(values))
 
     def inputs(self, first: int, dx: Scaled) -> None:

@@ -13,7 +13,7 @@ from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import SERIES, Quantity, Result
-from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
+from gradflow.core.record.track import Every, Track, existing, recorded_steps, time_axes
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
@@ -35,7 +35,7 @@ class Norms:
     nets, columns : int
         How many independent nets and sequences there are.
     states : sequence of str
-        Any of ``h``, ``c``, ``s``, ``x``; ``c`` is passed over where the cell has none.
+        Any of ``h``, ``c``, ``s``, ``x``; ``c`` is passed over where no cell has it.
     every : int or "log"
         Which steps.
     """
@@ -54,25 +54,25 @@ class Norms:
         self.net = net
         self.lengths = sorted(lengths, reverse=True)
         self.needs_inputs = "x" in states
-        self.names = [n for n in states if n in ("h", "s", "x") or n in net.cell.parts]
-        places = (net.layers, len(net.directions))
+        self.names = [n for n in states if n in ("h", "s", "x") or n in net.parts]
+        self.layers = {name: [0] if name == "x" else net.having(name) for name in self.names}
         self.tracks: dict[str, list[Track]] = {}
         for name in self.names:
+            exists = np.ones((1, 1), bool) if name == "x" else existing(net, self.layers[name])
+            nothing = np.where(exists, -np.inf, np.nan)[..., None, None]
             self.tracks[name] = []
             for length in self.lengths:
                 steps = recorded_steps(length, every)
                 steps = steps[steps > 0] if name == "x" else steps
-                shape = (1, 1) if name == "x" else places
-                self.tracks[name].append(
-                    Track(steps, np.full((nets, *shape, columns, len(steps)), -np.inf))
-                )
+                shape = (nets, *exists.shape, columns, len(steps))
+                self.tracks[name].append(Track(steps, np.full(shape, nothing)))
 
     def block(self, block: Block) -> None:
         """Record the states after the block's steps, and state 0 where the block starts there."""
         exponent, place = block.swept.exponent, (block.layer, block.direction)
         known: dict[str, Array] = {}
         for name in self.names:
-            if name == "x":
+            if name == "x" or name not in ("s", *block.cell.parts):
                 continue
             same = "h" if block.cell.parts == ("h",) else name  # s is h there
             if same not in known:
@@ -93,23 +93,24 @@ class Norms:
         result: Result = {}
         for name in self.names:
             track = self.tracks[name][self.lengths.index(length)]
-            coords = time_axes(self.net, track.steps, length, loss)
+            coords = time_axes(self.net, self.layers[name], track.steps, length, loss)
             if name == "x":
                 way = "both" if self.net.bidirectional else "forward"
                 coords |= {"layer": np.arange(1), "direction": np.array([way])}
                 coords |= {"lag": coords["lag"][:1]}
+                coords.pop("exists", None)
             result[name] = Quantity(name, SERIES, track.values[net].copy(), coords)
         return result
 
     def _put(self, name: str, place: tuple[int, int], first: int, logs: Array) -> None:
         """Store the norms ``(steps, [lengths,] nets, columns)`` of consecutive steps."""
-        several = len(self.lengths) > 1
+        several, layer = len(self.lengths) > 1, self.layers[name].index(place[0])
         for j in range(logs.shape[1] if several else 1):
             track = self.tracks[name][j]
             where, chosen = track.within(first, len(logs))
             if len(chosen):
                 own = (chosen, j) if several else (chosen,)
-                track.values[:, place[0], place[1], :, where] = logs[own].transpose(1, 2, 0)
+                track.values[:, layer, place[1], :, where] = logs[own].transpose(1, 2, 0)
 
 
 def _logs(found: tuple[Array, Arrays], exponent: Array) -> Array:

@@ -79,7 +79,7 @@ class Paths:
     Raises
     ------
     ValueError
-        If the cell has no carrousel.
+        If no cell has a carrousel.
 
     References
     ----------
@@ -93,16 +93,20 @@ class Paths:
     def __init__(
         self, net: Network, lengths: Sequence[int], nets: int, columns: int, every: Every = 1
     ) -> None:
-        carrousel_of(net.cell)
+        self.layers = list(net.where(carrousel_of))
         units = {"carrousel": "log10", "gates": "log10", "share": "1", "cosine": "1"}
         self.series = {
-            name: Series(f"path_{name}", unit, net, lengths, nets, columns, every)
+            name: Series(
+                f"path_{name}", unit, net, lengths, nets, columns, every, layers=self.layers
+            )
             for name, unit in units.items()
         }
         self._after: dict[tuple[int, int], _Carried] = {}
 
     def block(self, block: Block) -> None:
         """Record the parts after the block's steps, and those of state 0."""
+        if block.layer not in self.layers:
+            return
         parts = self.split(block)
         C, G = parts.carrousel.norm(), parts.gates.norm()
         found = {

@@ -9,7 +9,7 @@ import numpy as np
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import SERIES, Quantity
-from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
+from gradflow.core.record.track import Every, Track, existing, recorded_steps, time_axes
 from gradflow.core.typing import Array
 
 __all__ = ["Series"]
@@ -30,8 +30,11 @@ class Series:
         How many independent nets and sequences there are.
     every : int or "log"
         Which steps.
-    gates : sequence of str, optional
-        Labels of a further axis ``gate`` between direction and sequence.
+    layers : sequence of int, optional
+        The layers that have it; default all.
+    gates : sequence of tuple of str, optional
+        Those of each of the layers: labels of a further axis ``gate`` between direction and
+        sequence.
     first : int
         The first step at which there is something: 0, or 1 for what belongs to an input.
     """
@@ -46,18 +49,27 @@ class Series:
         columns: int,
         every: Every = 1,
         *,
-        gates: Sequence[str] = (),
+        layers: Sequence[int] | None = None,
+        gates: Sequence[tuple[str, ...]] = (),
         first: int = 0,
     ) -> None:
-        self.name, self.unit, self.net, self.gates = name, unit, net, tuple(gates)
+        self.name, self.unit, self.net = name, unit, net
         self.lengths = sorted(lengths, reverse=True)
-        shape = (nets, net.layers, len(net.directions), *((len(gates),) if gates else ()), columns)
-        nothing = -np.inf if unit == "log10" else np.nan
+        self.layers = list(range(len(net.layers))) if layers is None else list(layers)
+        self.gates = tuple(dict.fromkeys(gate for own in gates for gate in own))
+        self.exists = existing(net, self.layers)
+        if gates:
+            has = np.array([[gate in own for gate in self.gates] for own in gates])
+            self.exists = self.exists[:, :, None] & has[:, None]
+        shape = (nets, *self.exists.shape, columns)
+        empty = np.where(self.exists, -np.inf if unit == "log10" else np.nan, np.nan)[
+            ..., None, None
+        ]
         self.tracks: list[Track] = []
         for length in self.lengths:
             steps = recorded_steps(length, every)
             steps = steps[steps >= first]
-            self.tracks.append(Track(steps, np.full((*shape, len(steps)), nothing)))
+            self.tracks.append(Track(steps, np.full((*shape, len(steps)), empty)))
 
     def put(self, place: tuple[int, ...], first: int, values: Array) -> None:
         """Keep the recorded ones of the steps first, first + 1, ….
@@ -71,20 +83,22 @@ class Series:
         values : array
             ``(steps, [lengths,] nets, columns)``; without an axis of lengths they hold for all.
         """
-        several = values.ndim == 4
+        several, (layer, *rest) = values.ndim == 4, place
         for j, track in enumerate(self.tracks[: values.shape[1]] if several else self.tracks):
             where, chosen = track.within(first, len(values))
             if len(chosen):
                 own = values[chosen, j] if several else values[chosen]
-                rows = np.moveaxis(track.values, 0, -3)[place]
+                rows = np.moveaxis(track.values, 0, -3)[self.layers.index(layer), *rest]
                 rows[..., where] = own.transpose(1, 2, 0)
 
     def quantity(self, net: int, length: int, loss: Loss) -> Quantity:
         """Return what was recorded of one of the nets at one of the lengths."""
         track = self.tracks[self.lengths.index(length)]
-        coords = time_axes(self.net, track.steps, length, loss)
+        coords = time_axes(self.net, self.layers, track.steps, length, loss)
         dims: tuple[str, ...] = SERIES
         if self.gates:
             dims = (*SERIES[:2], "gate", *SERIES[2:])
             coords["gate"] = np.array(self.gates)
+        if not self.exists.all():
+            coords["exists"] = self.exists
         return Quantity(self.name, dims, track.values[net].copy(), coords, self.unit)

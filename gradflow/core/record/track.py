@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,7 +12,7 @@ from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.typing import Array
 
-__all__ = ["Every", "Track", "recorded_steps", "time_axes"]
+__all__ = ["Every", "Track", "existing", "recorded_steps", "time_axes"]
 
 Every: TypeAlias = int | str
 """A stride, or ``log``: about 20 lags per decade."""
@@ -43,13 +44,22 @@ class Track:
         return slice(int(lo), int(hi)), self.steps[lo:hi] - first
 
 
-def time_axes(net: Network, steps: Array, length: int, loss: Loss) -> dict[str, Array]:
-    """Coordinates of a series along a direction's own time, see `Quantity`."""
+def time_axes(
+    net: Network, layers: Sequence[int], steps: Array, length: int, loss: Loss
+) -> dict[str, Array]:
+    """Coordinates of a series of some layers along a direction's own time, see `Quantity`."""
     at = loss.steps(length)
     last = {"forward": int(at[-1]), "backward": length + 1 - int(at[0])}
-    return {
-        "layer": np.arange(net.layers),
+    axes = {
+        "layer": np.array(layers),
         "direction": np.array(net.directions),
         "step": steps,
         "lag": np.stack([last[way] - steps for way in net.directions]),
     }
+    exists = existing(net, layers)
+    return axes if exists.all() else axes | {"exists": exists}
+
+
+def existing(net: Network, layers: Sequence[int]) -> Array:
+    """Which of some layers has which direction, ``(layers, directions)``."""
+    return np.array([[way in net.layers[k].directions for way in net.directions] for k in layers])

@@ -122,7 +122,7 @@ def _slopes(
         return [tuple(part / size for part in adjoints[0])]
 
     start = (rng.standard_normal(zeros.shape), *(zeros for _ in cell.parts[1:]))
-    pull_joint(made, [({}, tape)], [start], visit)
+    pull_joint([(made, {}, tape)], [start], visit)
     first, last = settle, len(logs) - 1 - settle
     middle = (first + last) // 2
     return (

@@ -47,9 +47,9 @@ def predict(net: Network, weights: Weights, x: Array) -> list[Prediction]:
     NumericalError
         If the state overflows.
     """
-    if net.layers > 1 or net.bidirectional:
+    if len(net.layers) > 1 or net.bidirectional:
         raise ValueError("predictions are known for one layer in one direction only")
-    cell, p, x = net.cell, weights[0][0], x[:WINDOW]
+    cell, p, x = net.layers[0].cell, weights[0][0], x[:WINDOW]
     tapes, _ = forward(net, weights, x, net.initial(1, 1, x.dtype), [(0, len(x))])
     local = tapes[0][0][0].local
     if isinstance(cell, RNN):

@@ -24,6 +24,7 @@ from gradflow.experiment.config.text.mistakes import Mistake, nearest
 if TYPE_CHECKING:
     from gradflow.core.cells import Cell
     from gradflow.core.network.initialise import Init
+    from gradflow.core.network.stack import Network
     from gradflow.experiment.models.weights import Imported
     from gradflow.experiment.recordings import Recording
 
@@ -86,6 +87,12 @@ class ModelConfig(Section):
     def build_cell(self) -> Cell:
         """Make the cell."""
         return self.cell.build(self.hidden)
+
+    def build(self, features: int) -> Network:
+        """Make the network for inputs of so many features."""
+        from gradflow.core.network.stack import Network
+
+        return Network.of(self.build_cell(), features, self.layers, self.bidirectional)
 
 
 class InitConfig(Section):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gradflow.core.cells.base import carrousel_of
+from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.network.stack import Network
 from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
@@ -31,7 +31,7 @@ def _forward_only(net: Network) -> None:
 METHODS: dict[str, Callable[[Network], object]] = {
     "bptt": _anywhere,
     "rtrl": _forward_only,
-    "carrousel": lambda net: carrousel_of(net.cell),
+    "carrousel": lambda net: net.of_cells(CarrouselOnly.of),
 }
 """Raise ValueError where an engine is not defined on a network."""
 
@@ -58,7 +58,7 @@ def check_defined(configs: Iterable[PointConfig]) -> None:
     seen = {(c.method, c.model): c.record for c in configs if c.method != "bptt" or c.record.asked}
     reasons: dict[str, list[str]] = {}
     for (method, model), record in seen.items():
-        net = Network(model.build_cell(), 1, model.layers, model.bidirectional)
+        net = model.build(1)
         try:
             METHODS[method](net)
         except ValueError as error:

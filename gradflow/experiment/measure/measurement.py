@@ -149,7 +149,7 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
         needed = Footprint(needed.fixed, bytes_needed(*sizes, parameters=False), 0)
     if needed.peak > config.memory:
         raise UserError(
-            f"{net.cell.label} at length {max(bundle.lengths):,} needs {needed.peak:,} bytes, the "
+            f"{net.label} at length {max(bundle.lengths):,} needs {needed.peak:,} bytes, the "
             f"memory budget is {config.memory:,}\n"
             "  expected: a point that fits, checkpoints in place of tapes included\n"
             "  fix: raise `memory`, or record fewer steps (`record.every`), sequences or seeds"

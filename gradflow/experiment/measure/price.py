@@ -59,16 +59,17 @@ def prices(experiment: Experiment) -> list[Price]:
     for config in longest.values():
         net = network(config, config.inputs.features)
         columns, kind = config.inputs.sequences or 1, np.dtype(config.dtype)
-        forward, backward = seconds(net.cell, net.inputs, columns, dtype=kind)
+        cell = net.layers[0].cell
+        forward, backward = seconds(cell, net.inputs, columns, dtype=kind)
         found.append(
             Price(
-                cell=net.cell.label,
-                hidden=net.cell.hidden,
-                layers=net.layers,
+                cell=net.label,
+                hidden=cell.hidden,
+                layers=len(net.layers),
                 sequences=columns,
                 length=config.length,
                 parameters=net.size,
-                counted=cost(net.cell, net.inputs, columns, kind),
+                counted=cost(cell, net.inputs, columns, kind),
                 forward=forward,
                 backward=backward,
                 path=critical_path(net, config.length),

@@ -55,10 +55,8 @@ def prepare(
 
 def network(config: PointConfig, features: int) -> Network:
     """Make the network of a configuration for inputs of so many features."""
-    model, cell = config.model, config.model.build_cell()
-    if config.method == "carrousel":
-        cell = CarrouselOnly.of(cell)
-    return Network(cell, features, model.layers, model.bidirectional)
+    net = config.model.build(features)
+    return net.of_cells(CarrouselOnly.of) if config.method == "carrousel" else net
 
 
 def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DType) -> Weights:
@@ -77,14 +75,14 @@ def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DTy
     def side_by_side(layer: int, direction: str) -> dict[str, Array]:
         shapes = net.parameters(layer)
         each = [
-            draw(shapes, init, seed, layer, direction, dtype, net.cell.memory_gates)
+            draw(shapes, init, seed, layer, direction, dtype, net.layers[layer].cell.memory_gates)
             for seed in seeds
         ]
         return {name: np.stack([p[name] for p in each]) for name in shapes}
 
     return tuple(
-        tuple(side_by_side(layer, direction) for direction in net.directions)
-        for layer in range(net.layers)
+        tuple(side_by_side(index, direction) for direction in layer.directions)
+        for index, layer in enumerate(net.layers)
     )
 
 

@@ -27,7 +27,7 @@ class PathsRecording(Recording):
 
     def check(self, net: Network) -> None:
         """Only a carrousel has two ways back."""
-        carrousel_of(net.cell)
+        net.where(carrousel_of)
 
     def numbers(self, scope: Scope) -> int:
         """Two norms, their share and their cosine."""
@@ -49,7 +49,7 @@ class ContributionsRecording(Recording):
 
     def numbers(self, scope: Scope) -> int:
         """A norm for each gate of U and of W, and for V."""
-        return 2 * len(scope.net.cell.gates) * scope.series + scope.reads * scope.series
+        return 2 * scope.net.most_gates * scope.series + scope.reads * scope.series
 
     def beside(self, scope: Scope, schedule: Schedule) -> int:
         """The sums of each gate's U and W, kept for every length: old, new and both at one level.
@@ -64,8 +64,10 @@ class ContributionsRecording(Recording):
             for name, part in net.parameters(layer).items()
             if name in ("U", "W")
         )
-        widest = max(net.features(layer) for layer in range(net.layers)) + 2 * net.cell.hidden
-        return nets * size * (matrices + 4 * block * len(net.cell.gates) * widest)
+        widest = max(
+            net.features(index) + 2 * layer.cell.hidden for index, layer in enumerate(net.layers)
+        )
+        return nets * size * (matrices + 4 * block * net.most_gates * widest)
 
     def observer(self, scope: Scope) -> Recorder:
         """Sum the steps' gradients of U and W."""
@@ -93,11 +95,11 @@ class GatesRecording(Recording):
 
     def check(self, net: Network) -> None:
         """The cell has gates."""
-        gates_of(net.cell)
+        net.where(gates_of)
 
     def numbers(self, scope: Scope) -> int:
         """Mean, spread and saturated share of each gate."""
-        return 3 * len(scope.net.cell.gates) * scope.series
+        return 3 * scope.net.most_gates * scope.series
 
     def observer(self, scope: Scope) -> Recorder:
         """Read the gates from the tapes that go by."""

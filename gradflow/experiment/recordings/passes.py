@@ -43,14 +43,14 @@ class SpectrumRecording(Recording):
 
     def numbers(self, scope: Scope) -> int:
         """D singular values at each step, their condition and participation, D exponents."""
-        D = _joint(scope.net)
+        D = scope.net.joint
         steps = sum(len(_spectra(length)) for length in scope.lengths)
         return scope.nets * scope.columns * (steps * (D + 2) + 2 * D * len(scope.lengths))
 
     def alone(self, scope: Scope, schedule: Schedule) -> int:
         """The growth at every step, and for each kept step a product of D × D and its SVD."""
         (length,) = scope.lengths
-        D, each = _joint(scope.net), scope.nets * scope.columns
+        D, each = scope.net.joint, scope.nets * scope.columns
         growth = 2 * (length + 1) * D
         products = (4 * len(_spectra(length)) + 8) * (D * D + D)
         return 8 * each * (growth + products)
@@ -81,11 +81,6 @@ class SpectrumRecording(Recording):
         return results
 
 
-def _joint(net: Network) -> int:
-    """D, the size of all layers' states together."""
-    return net.layers * len(net.cell.parts) * net.cell.hidden
-
-
 def _spectra(length: int) -> list[int]:
     steps = recorded_steps(length, "log")
     steps = steps[np.unique(np.linspace(0, len(steps) - 1, SPECTRA).round().astype(int))]
@@ -102,7 +97,7 @@ class TheoryRecording(Recording):
 
     def check(self, net: Network) -> None:
         """Theory is of one layer."""
-        if net.layers > 1 or net.bidirectional:
+        if len(net.layers) > 1 or net.bidirectional:
             raise ValueError("theory knows nets of one layer in one direction only")
 
     def numbers(self, scope: Scope) -> int:
@@ -147,7 +142,7 @@ class CostRecording(Recording):
 
         (length,) = scope.lengths
         net, x = setting.net, setting.x
-        each = cost(net.cell, net.inputs, x.shape[-1], x.dtype)
+        each = cost(net.layers[0].cell, net.inputs, x.shape[-1], x.dtype)
         forward, backward = critical_path(net, length)
         counts = {
             "parameters": net.size,
@@ -196,7 +191,7 @@ class TruncationRecording(Recording):
 
     def numbers(self, scope: Scope) -> int:
         """A norm of each part of the state for each k2, and two numbers."""
-        names = 1 + len(scope.net.cell.parts)
+        names = 1 + len(scope.net.parts)
         return len(self.k2) * (names * scope.series + 2 * scope.nets * len(scope.lengths))
 
     def alone(self, scope: Scope, schedule: Schedule) -> int:
@@ -206,7 +201,7 @@ class TruncationRecording(Recording):
             net, scope.nets, scope.columns, (length,), 0, scope.dtype, Keep.LOCAL | Keep.COTANGENTS
         ).footprint(schedule)
         size = scope.dtype.itemsize
-        adjoints = (length + 1) * scope.nets * scope.columns * size * _joint(net) * 2
+        adjoints = (length + 1) * scope.nets * scope.columns * size * net.joint * 2
         gradients = 6 * scope.nets * net.size * size
         return whole.tapes + whole.block + adjoints + gradients
 

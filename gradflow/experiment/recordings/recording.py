@@ -69,7 +69,7 @@ class Scope:
     @property
     def places(self) -> int:
         """Layers times directions."""
-        return self.net.layers * len(self.net.directions)
+        return len(self.net.layers) * len(self.net.directions)
 
     @property
     def steps(self) -> int:

@@ -33,7 +33,7 @@ __all__ = ["SINGLE", "Published", "published"]
 def published(label: str | None = None) -> tuple[Published, ...]:
     """All published cases, or those of the cell with a label."""
     if label is not None:
-        return tuple(case for case in published() if case.net.cell.label == label)
+        return tuple(case for case in published() if case.net.label == label)
     cases = [case for onnx in (*LSTM, *GRU, *RNN) for case in from_onnx(onnx)]
     cases += [case for keras in KERAS for case in from_keras(keras)]
     return (*cases, linear_stack())

@@ -13,9 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gradflow.core.cells import GRU, LSTM, RNN, Cell
-from gradflow.core.engine.forward import States, forward, outputs
-from gradflow.core.engine.tape import Keep
-from gradflow.core.network.stack import Network
+from gradflow.core.engine.forward import States
+from gradflow.core.network.stack import Layer, Network
 from gradflow.core.typing import Array
 from gradflow.testing.published.case import Published
 from gradflow.testing.published.forms import Keras, Onnx
@@ -42,7 +41,7 @@ def from_onnx(case: Onnx) -> Iterator[Published]:
     given = [None if a is None else list(a) for a in (case.h0, case.c0)][: len(cell.parts)]
     published = Published(
         name=f"ONNX Runtime {case.test}",
-        net=Network(cell, case.x.shape[-1], bidirectional=case.directions == 2),
+        net=Network.of(cell, case.x.shape[-1], bidirectional=case.directions == 2),
         weights=(tuple(_nets(p) for p in each),),
         x=_columns(case.x[::order]),
         states=_states(cell, case.directions, case.x.shape[1], given),
@@ -102,7 +101,7 @@ def from_keras(case: Keras) -> Iterator[Published]:
     given: list[list[Array] | None] = [[a] * ways for a in case.initial]
     published = Published(
         name=f"Keras {case.test}",
-        net=Network(cell, x.shape[-1], bidirectional=case.bidirectional),
+        net=Network.of(cell, x.shape[-1], bidirectional=case.bidirectional),
         weights=((_nets(p),) * ways,),
         x=_columns(x),
         states=_states(cell, ways, x.shape[1], given or [None] * len(cell.parts)),
@@ -141,31 +140,30 @@ def linear_stack() -> Published:
     """Two linear layers of unequal width: the upper one, over what the lower one gives."""
     x = _columns(np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2))
 
-    def layer(units: int, features: int) -> tuple[Network, dict[str, Array], States]:
-        net = Network(RNN(units, "identity", bias=False), features)
-        p = {"U": np.ones((1, units, features)), "W": np.ones((1, units, units))}
-        return net, p, net.initial(1, 2, x.dtype)
-
-    net, p, states = layer(3, 4)
-    tapes, _ = forward(net, ((p,),), x, states, [(0, 3)], keep=Keep.STATES)
-    top, p, states = layer(2, 3)
+    units = [RNN(size, "identity", bias=False) for size in (3, 2)]
+    net = Network(4, tuple(map(Layer, units)))
+    shapes = [net.parameters(layer) for layer in range(2)]
+    weights = tuple(
+        ({name: np.ones((1, *one.shape)) for name, one in each.items()},) for each in shapes
+    )
     wanted = np.repeat(LINEAR_STACK.T[:, None, None], 2, axis=2)
     name = "Keras StackedRNNTest.test_correctness_single_state_stack"
-    return Published(name, top, ((p,),), outputs(tapes[-1]), states, wanted)
+    return Published(name, net, weights, x, net.initial(1, 2, x.dtype), wanted)
 
 
 def _without_bias(case: Published) -> Iterator[Published]:
     """The same of the cell without biases, where it has such a form."""
-    cell = case.net.cell
+    cell = case.net.layers[0].cell
     if isinstance(cell, RNN | GRU):
-        net = replace(case.net, cell=replace(cell, bias=False))
+        plain: Any = {"bias": False}
+        net = case.net.of_cells(lambda cell: replace(cell, **plain))
         kept = tuple({name: p[name] for name in "UW"} for p in case.weights[0])
         yield replace(case, net=net, weights=(kept,))
 
 
 def _with_matrices(case: Published) -> Published:
     """The same with peepholes that are matrices."""
-    cell = case.net.cell
+    cell = case.net.layers[0].cell
     H = cell.hidden
 
     def spread(P: Array) -> Array:
@@ -174,7 +172,7 @@ def _with_matrices(case: Published) -> Published:
 
     kept = tuple({**p, "P": spread(p["P"])} for p in case.weights[0])
     full: Any = {"peephole": "full"}
-    return replace(case, net=replace(case.net, cell=replace(cell, **full)), weights=(kept,))
+    return replace(case, net=case.net.of_cells(lambda cell: replace(cell, **full)), weights=(kept,))
 
 
 def _turn_z(groups: Groups) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradflow.core import cells, inputs
+from gradflow.core import cells
 from gradflow.core.network.initialise import Chrono, Init
+from gradflow.core.options import options
 from gradflow.errors import ConfigError
 from gradflow.experiment.config import (
-    INPUTS,
     CellConfig,
     Experiment,
     dump,
@@ -24,9 +24,10 @@ from gradflow.experiment.config import (
     parse,
     schema,
 )
+from gradflow.experiment.config.inputs import input_kinds, input_model
 from gradflow.experiment.config.starter import STARTER
 from gradflow.experiment.config.text.yaml import MAX_BYTES
-from gradflow.experiment.data import sources
+from gradflow.experiment.data.sources import TASKS
 from gradflow.experiment.measure.plan import plan
 
 GOOD: dict[str, Any] = {"model": {"cell": "lstm"}, "inputs": {"kind": "noise"}, "length": 20}
@@ -188,12 +189,12 @@ def test_the_length_of_a_file_is_found_out(file: Path) -> None:
     (point,) = plan(load_config(file))
     assert point.config.length == 30
     assert point.config.inputs.sequences == 2
-    assert point.config.inputs.features == 3
+    assert point.config.inputs.task.features == 3
 
 
 def test_all_the_digits_are_the_default_length() -> None:
     (point,) = plan(parse({"model": {"cell": "rnn"}, "inputs": {"kind": "digits"}}))
-    assert point.config.length == sources.digits(None, 1, 0).x.shape[0]
+    assert point.config.length == TASKS.get("digits")().longest
 
 
 def test_more_steps_than_the_file_has(file: Path) -> None:
@@ -408,15 +409,15 @@ def test_the_schema_knows_every_cell_with_its_options() -> None:
     assert "name" not in whole["required"]
 
 
-def test_the_kinds_of_inputs_are_those_that_there_are() -> None:
-    assert set(INPUTS) == set(sources.names())
-    for kind in inputs.names():
+def test_the_kinds_of_inputs_are_made_from_the_tasks() -> None:
+    assert input_kinds() == (*TASKS.names(), "file")
+    for kind in TASKS.names():
         declared = {
             name: field.default
-            for name, field in INPUTS[kind].model_fields.items()
+            for name, field in input_model(kind).model_fields.items()
             if name not in ("kind", "sequences", "seed")
         }
-        assert declared == inputs.get(kind).options
+        assert declared == {name: one.default for name, one in options(TASKS.get(kind)).items()}
 
 
 def test_every_registered_cell_can_be_asked_for() -> None:

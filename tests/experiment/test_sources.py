@@ -7,21 +7,22 @@ import io
 import struct
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gradflow.core import inputs
+from gradflow.core.options import options
 from gradflow.errors import UserError
+from gradflow.experiment.config.inputs import input_model
 from gradflow.experiment.data import reading, sources
+from gradflow.experiment.data.sources import TASKS
 
 DIGITS = Path(reading.__file__).parents[1] / "data" / "digits.npz"
 RNG = np.random.default_rng(0)
 
 
 def config(kind, sequences=4, **options):
-    return SimpleNamespace(kind=kind, sequences=sequences, **options)
+    return input_model(kind)(kind=kind, sequences=sequences, **options)
 
 
 def load_file(path, steps=None, sequences=None):
@@ -46,30 +47,25 @@ def npy(array, **options):
 # --- generated kinds ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", inputs.names())
-def test_a_generated_kind_gets_its_options_from_the_configuration(kind):
-    task = inputs.get(kind)
-    options = {
+@pytest.mark.parametrize("kind", TASKS.names())
+def test_a_kind_gets_its_options_from_the_configuration(kind):
+    given = {
         name: {"features": 3, "scale": 0.5, "symbols": 4, "memory": 2}[name]
-        for name in task.options
+        for name in options(TASKS.get(kind))
     }
-    loaded = sources.load(config(kind, **options), 30, 7)
-    direct = task.generate(30, 4, 7, **options)
+    made = config(kind, **given)
+    loaded = sources.load(made, 30, 7)
+    direct = TASKS.get(kind)(**given).draw(30, 4, 7)
     np.testing.assert_array_equal(loaded.x, direct.x)
-    assert sources.target_kind(config(kind, **options)) == loaded.target_kind
-    with pytest.raises(UserError, match=f"inputs: {kind} has no length of its own"):
-        sources.load(config(kind, **options), None, 0)
+    assert made.task.target_kind == loaded.target_kind
+    if made.task.longest is None:
+        with pytest.raises(UserError, match=f"inputs: {kind} has no length of its own"):
+            sources.load(made, None, 0)
 
 
-def test_what_a_generator_refuses_is_the_users_mistake():
+def test_what_a_task_refuses_is_the_users_mistake():
     with pytest.raises(UserError, match="inputs: adding needs a length of at least 2, not 1"):
         sources.load(config("adding"), 1, 0)
-
-
-def test_kinds():
-    assert set(sources.names()) == {*inputs.names(), "digits", "file"}
-    for kind in sources.names():
-        assert sources.task(kind).kind == kind
 
 
 # --- digits ------------------------------------------------------------------------------------
@@ -106,16 +102,14 @@ def test_digits_are_a_stream_and_no_seed_changes_them():
     long = sources.load(config("digits"), 1000, 5)
     np.testing.assert_array_equal(short.x, long.x[:100])
     np.testing.assert_array_equal(short.targets, long.targets[:100])
-    assert sources.target_kind(config("digits")) == short.target_kind == "values"
-    one = sources.load(config("digits", None), 100, 0)
-    np.testing.assert_array_equal(one.x[..., 0], short.x[..., 0])
+    assert config("digits").task.target_kind == short.target_kind == "values"
 
 
 def test_digits_have_an_end():
     with pytest.raises(UserError, match="digits have 115008 steps, fewer than the length 115009"):
         sources.load(config("digits"), 115_009, 0)
-    with pytest.raises(UserError, match="1797 images to start at, not 1798"):
-        sources.load(config("digits", 1798), 10, 0)
+    with pytest.raises(ValueError, match="1797 images to start at, not 1798"):
+        TASKS.get("digits")().draw(10, 1798, 0)
 
 
 # --- arrays ------------------------------------------------------------------------------------
@@ -396,7 +390,7 @@ def test_a_text_is_one_hot_over_its_sorted_characters(tmp_path):
     codes = batch.x[:, 0, :, 0].argmax(axis=1)
     assert "".join(alphabet[k] for k in codes) == "banana ß!"
     np.testing.assert_array_equal(batch.targets[:, 0, 0], [*codes[1:], -1])
-    assert batch.target_kind == sources.target_kind(config("file", path=str(path))) == "classes"
+    assert batch.target_kind == config("file", path=str(path)).task.target_kind == "classes"
     assert batch.classes == len(alphabet)
 
 

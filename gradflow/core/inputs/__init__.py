@@ -1,36 +1,27 @@
-"""The inputs that are generated: one file for each task, found by its kind.
+"""The inputs that are generated: one class for each task, found by its kind.
 
->>> task = get("copy")
->>> task.shortest(memory=3), task.target_kind, task.options
-(7, 'classes', {'symbols': 8, 'memory': 10})
+>>> copy = TASKS.get("copy")(memory=3)
+>>> copy.shortest, copy.features, copy.target_kind
+(7, 10, 'classes')
 """
 
 from __future__ import annotations
 
-from gradflow.core.inputs import adding, copy, distractors, noise, reber, temporal_order
+from gradflow.core.inputs.adding import Adding
 from gradflow.core.inputs.batch import Batch, TargetKind
+from gradflow.core.inputs.copy import Copy
+from gradflow.core.inputs.distractors import Distractors
+from gradflow.core.inputs.noise import Noise
+from gradflow.core.inputs.reber import Reber
 from gradflow.core.inputs.stream import series_stream, symbol_stream
 from gradflow.core.inputs.task import Task
+from gradflow.core.inputs.temporal_order import TemporalOrder
+from gradflow.core.registry import Registry
 
-__all__ = ["Batch", "TargetKind", "Task", "get", "names", "series_stream", "symbol_stream"]
+__all__ = ["TASKS", "Batch", "TargetKind", "Task", "series_stream", "symbol_stream"]
 
-TASKS: dict[str, Task] = {
-    module.TASK.kind: module.TASK
-    for module in (noise, adding, copy, temporal_order, reber, distractors)
-}
+TASKS: Registry[Task] = Registry("gradflow.tasks", "kind")
+"""Every task by its kind."""
 
-
-def names() -> tuple[str, ...]:
-    """Every kind of input that is generated."""
-    return tuple(TASKS)
-
-
-def get(kind: str) -> Task:
-    """Look a task up by its kind.
-
-    Raises
-    ------
-    KeyError
-        If there is none of that name.
-    """
-    return TASKS[kind]
+for _task in (Noise, Adding, Copy, TemporalOrder, Reber, Distractors):
+    TASKS.add(_task)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from gradflow.core.inputs.batch import Batch, at_least, sequence_streams
 from gradflow.core.inputs.task import Task
+from gradflow.core.options import option
 
-__all__ = ["TASK", "distractors"]
+__all__ = ["Distractors"]
 
 
-def distractors(steps: int, sequences: int, seed: int, *, scale: float = 1.0) -> Batch:
+@dataclass(frozen=True)
+class Distractors(Task):
     """Features (value, store, recall); the answer is 0 until the recall, then the stored value.
 
     ====================  ================  =====  ======  ======
@@ -27,31 +31,30 @@ def distractors(steps: int, sequences: int, seed: int, *, scale: float = 1.0) ->
 
     Parameters
     ----------
-    steps, sequences, seed : int
-        Length T (at least 2), number of columns, and the seed of the data.
     scale : float
         Standard deviation of the distractors.
-
-    Returns
-    -------
-    Batch
-        ``x`` (T, 1, 3, sequences); targets ``values`` with m = 1 at every step.
-
-    Raises
-    ------
-    ValueError
-        If `steps` is below 2.
     """
-    at_least(steps, 2, "distractors")
-    x = np.zeros((steps, 1, 3, sequences))
-    targets = np.zeros((steps, 1, 1, sequences))
-    for j, rng in sequence_streams(seed, "distractors", sequences):
-        stored = 2.0 * rng.integers(2) - 1.0
-        x[0, 0, :2, j] = stored, 1.0
-        x[1:-1, 0, 0, j] = scale * rng.standard_normal(steps - 2)
-        targets[-1, 0, 0, j] = stored
-    x[-1, 0, 2] = 1.0
-    return Batch(x, targets, "values")
 
+    kind = "distractors"
+    target_kind = "values"
+    features = 3
+    shortest = 2
 
-TASK = Task("distractors", distractors, "values", shortest=lambda **options: 2)
+    scale: float = option(1.0, "standard deviation of the distractors", least=0)
+
+    def draw(self, steps: int, sequences: int, seed: int) -> Batch:
+        """Draw ``x`` (T, 1, 3, sequences); targets ``values`` with m = 1 at every step."""
+        at_least(steps, 2, "distractors")
+        x = np.zeros((steps, 1, 3, sequences))
+        targets = np.zeros((steps, 1, 1, sequences))
+        for j, rng in sequence_streams(seed, "distractors", sequences):
+            stored = 2.0 * rng.integers(2) - 1.0
+            x[0, 0, :2, j] = stored, 1.0
+            x[1:-1, 0, 0, j] = self.scale * rng.standard_normal(steps - 2)
+            targets[-1, 0, 0, j] = stored
+        x[-1, 0, 2] = 1.0
+        return Batch(x, targets, "values")
+
+    def baseline(self, steps: int) -> float:
+        """1 / T: the answer is ±1 at the last step, 0 at all others."""
+        return 1 / steps

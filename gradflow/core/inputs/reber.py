@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from gradflow.core.inputs.batch import Batch, at_least, sequence_streams
 from gradflow.core.inputs.stream import symbol_stream
 from gradflow.core.inputs.task import Task
 
-__all__ = ["SYMBOLS", "TASK", "reber"]
+__all__ = ["SYMBOLS", "Reber"]
 
 SYMBOLS = "BTPSXVE"
 """The one-hot features in order."""
@@ -26,7 +28,8 @@ GRAMMAR = (
 )
 
 
-def reber(steps: int, sequences: int, seed: int) -> Batch:
+@dataclass(frozen=True)
+class Reber(Task):
     """Predict the next symbol of ``B p R p E B p R p E …``, R a Reber string and p either T or P.
 
     Each way out of a node is taken with probability ½. The second p repeats the first: to predict
@@ -34,28 +37,27 @@ def reber(steps: int, sequences: int, seed: int) -> Batch:
     (1967); embedded: Cleeremans, Servan-Schreiber & McClelland (1989); experiment 1 of Hochreiter
     & Schmidhuber (1997, section 5.1), who present one string at a time; the continuous stream is
     Gers, Schmidhuber & Cummins (2000).
-
-    Parameters
-    ----------
-    steps, sequences, seed : int
-        Length, number of columns, and the seed of the data.
-
-    Returns
-    -------
-    Batch
-        ``x`` (steps, 1, 7, sequences) in the order of `SYMBOLS`; targets ``classes``: the symbol
-        that comes next, at every step; a prefix stream.
-
-    Raises
-    ------
-    ValueError
-        If `steps` is below 1.
     """
-    at_least(steps, 1, "reber")
-    codes = np.empty((sequences, steps + 1), dtype=np.int64)
-    for j, rng in sequence_streams(seed, "reber", sequences):
-        codes[j] = _walk((rng.random(steps + 1) < 0.5).tolist())
-    return symbol_stream(codes, len(SYMBOLS), steps)
+
+    kind = "reber"
+    target_kind = "classes"
+    prefix = True
+    features = len(SYMBOLS)
+
+    def draw(self, steps: int, sequences: int, seed: int) -> Batch:
+        """Draw sequences.
+
+        Returns
+        -------
+        Batch
+            ``x`` (steps, 1, 7, sequences) in the order of `SYMBOLS`; targets
+            ``classes``: the symbol that comes next, at every step; a prefix stream.
+        """
+        at_least(steps, 1, "reber")
+        codes = np.empty((sequences, steps + 1), dtype=np.int64)
+        for j, rng in sequence_streams(seed, "reber", sequences):
+            codes[j] = _walk((rng.random(steps + 1) < 0.5).tolist())
+        return symbol_stream(codes, len(SYMBOLS), steps)
 
 
 def _walk(turns: list[bool]) -> list[int]:
@@ -91,6 +93,3 @@ def _both(symbol: str, node: int) -> tuple[tuple[int, int], tuple[int, int]]:
 
 AUTOMATON = _embedded()
 """For each node the two ways out, as (code of the symbol, next node)."""
-
-
-TASK = Task("reber", reber, "classes", prefix=True)

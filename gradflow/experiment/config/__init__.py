@@ -6,7 +6,7 @@ Importing this is cheap; NumPy is needed only when something is validated.
 from __future__ import annotations
 
 from gradflow.experiment.config.cells import CellConfig
-from gradflow.experiment.config.inputs import INPUTS, Inputs
+from gradflow.experiment.config.inputs import Inputs
 from gradflow.experiment.config.load import load_config, parse
 from gradflow.experiment.config.models import (
     AssertConfig,
@@ -21,7 +21,6 @@ from gradflow.experiment.config.models import (
 from gradflow.experiment.config.write import dump, schema
 
 __all__ = [
-    "INPUTS",
     "AssertConfig",
     "CellConfig",
     "CheckConfig",

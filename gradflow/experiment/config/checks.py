@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from gradflow.experiment.config.inputs import INPUTS, Inputs
+from gradflow.experiment.config.inputs import Inputs, input_kinds, input_model
 from gradflow.experiment.config.models import Experiment, record_model
 from gradflow.experiment.config.text.complaints import Spot, complain, missing
 from gradflow.experiment.config.text.mistakes import Mistake, got, inside, nearest, quote
@@ -80,23 +80,25 @@ def _kind_of_inputs(value: Any) -> type[BaseModel]:
         raise Mistake(
             f"{got(value)} where a mapping belongs",
             "a mapping with kind, sequences, seed and the options of that kind",
-            f"write {{kind: {value}}}" if value in tuple(INPUTS) else "write {kind: noise}",
+            f"write {{kind: {value}}}" if value in input_kinds() else "write {kind: noise}",
         )
     if "kind" not in value:
         near = nearest("kind", value)
         fix = f"rename {near} to kind" if near else "add for instance kind: noise"
-        raise Mistake("kind is missing", choices(INPUTS), fix, (near or "kind",), on_key=bool(near))
+        raise Mistake(
+            "kind is missing", choices(input_kinds()), fix, (near or "kind",), on_key=bool(near)
+        )
     with inside("kind"):
         return kind_of_inputs(value["kind"])
 
 
 def kind_of_inputs(kind: Any) -> type[Inputs]:
     """Return the model of a kind of inputs."""
-    if not isinstance(kind, str) or kind not in INPUTS:
-        near = nearest(kind, INPUTS) if isinstance(kind, str) else ""
+    if not isinstance(kind, str) or kind not in input_kinds():
+        near = nearest(kind, input_kinds()) if isinstance(kind, str) else ""
         fix = f"did you mean {near}?" if near else "write for instance kind: noise"
-        raise Mistake(f"{quote(kind)} is no kind of inputs", choices(INPUTS), fix)
-    return INPUTS[kind]
+        raise Mistake(f"{quote(kind)} is no kind of inputs", choices(input_kinds()), fix)
+    return input_model(kind)
 
 
 def _first(error: ValidationError, spot: Spot) -> Mistake:
@@ -136,8 +138,8 @@ def _inside(spot: Spot, step: str | int) -> Spot | None:
 def _extra(name: str, spot: Spot) -> Mistake:
     """Explain a key that the section does not have."""
     known = list(keys(spot.annotation))
-    owners = [kind for kind, model in INPUTS.items() if name in model.model_fields]
-    if spot.annotation in INPUTS.values() and owners and not nearest(name, known):
+    owners = [kind for kind in input_kinds() if name in input_model(kind).model_fields]
+    if issubclass(spot.annotation, Inputs) and owners and not nearest(name, known):
         return Mistake(
             f"'{name}' is an option of {choices(owners, 'and')} only",
             f"one of {', '.join(known)}",

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from gradflow.experiment.config import cells
 from gradflow.experiment.config.checks import check, check_field, keys, kind_of_inputs, unknown
-from gradflow.experiment.config.inputs import INPUTS
+from gradflow.experiment.config.inputs import input_kinds, input_model
 from gradflow.experiment.config.models import Experiment, record_model
 from gradflow.experiment.config.text.mistakes import Mistake, nearest
 
@@ -24,7 +24,9 @@ FIXED = ("name", "sweep", "record", "check")
 
 def sections() -> dict[str, list[type[BaseModel]]]:
     """The top-level sections, each with the models that it may be."""
-    found: dict[str, list[type[BaseModel]]] = {"inputs": list(INPUTS.values())}
+    found: dict[str, list[type[BaseModel]]] = {
+        "inputs": [input_model(kind) for kind in input_kinds()]
+    }
     for name, field in Experiment.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             found[name] = [record_model() if name == "record" else field.annotation]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from gradflow.errors import UserError
-from gradflow.experiment.config.inputs import AnyInputs, FileInputs
+from gradflow.experiment.config.inputs import FileInputs, Inputs
 from gradflow.experiment.config.models import InitConfig, LossConfig, ModelConfig
 from gradflow.experiment.config.text.mistakes import Mistake, got
+from gradflow.experiment.config.text.words import choices
 
 __all__ = [
     "check_features",
@@ -19,8 +20,12 @@ __all__ = [
     "weights",
 ]
 
-KINDS_WITH = {"values": "adding, distractors, digits or numbers from a file"}
-KINDS_WITH["classes"] = "copy, temporal-order, reber or a text from a file"
+HAS = {
+    "none": "no targets",
+    "values": "numbers as targets",
+    "classes": "classes as targets",
+}
+FROM_FILE = {"values": "numbers from a file", "classes": "a text from a file"}
 
 
 def check_path(text: str, suffixes: tuple[str, ...], at: tuple[str, ...]) -> None:
@@ -40,7 +45,7 @@ def check_path(text: str, suffixes: tuple[str, ...], at: tuple[str, ...]) -> Non
         raise Mistake(f"{path.name} is of no format that is read here", expected, at=at)
 
 
-def check_length(length: int | None, inputs: AnyInputs) -> int:
+def check_length(length: int | None, inputs: Inputs) -> int:
     """Return the length, or all the steps there are where none is given.
 
     Raises
@@ -48,7 +53,7 @@ def check_length(length: int | None, inputs: AnyInputs) -> int:
     Mistake
         If the inputs have not as many steps, or the task needs more.
     """
-    known = inputs.longest
+    known = inputs.task.longest
     if length is None:
         if known is None:
             raise Mistake(
@@ -58,11 +63,11 @@ def check_length(length: int | None, inputs: AnyInputs) -> int:
                 ("length",),
             )
         return known
-    if length < inputs.shortest:
+    if length < inputs.task.shortest:
         raise Mistake(
             f"{inputs.kind} makes no sense with {length} steps",
-            f"at least {inputs.shortest} steps",
-            f"write length: {inputs.shortest} or more",
+            f"at least {inputs.task.shortest} steps",
+            f"write length: {inputs.task.shortest} or more",
             ("length",),
         )
     if known is not None and length > known:
@@ -123,12 +128,12 @@ def weights(model: ModelConfig) -> ModelConfig:
     return model.known(net)
 
 
-def check_features(model: ModelConfig, inputs: AnyInputs) -> None:
+def check_features(model: ModelConfig, inputs: Inputs) -> None:
     """Raise a `Mistake` where imported weights read other inputs."""
-    if model.reads is not None and model.reads != inputs.features:
+    if model.reads is not None and model.reads != inputs.task.features:
         fix = f"write features: {model.reads} under inputs" if inputs.kind == "noise" else ""
         raise Mistake(
-            f"the weights read {model.reads} features, {inputs.kind} has {inputs.features}",
+            f"the weights read {model.reads} features, {inputs.kind} has {inputs.task.features}",
             f"inputs with {model.reads} features",
             fix,
             ("model", "weights"),
@@ -142,19 +147,15 @@ def from_file(error: UserError, at: tuple[str, ...]) -> Mistake:
     return Mistake(problem, found.get("expected", ""), found.get("fix", ""), at)
 
 
-def check_loss(loss: LossConfig, inputs: AnyInputs, length: int) -> None:
+def check_loss(loss: LossConfig, inputs: Inputs, length: int) -> None:
     """Raise a `Mistake` where inputs have not what the loss needs."""
     wanted = {"mse": "values", "cross_entropy": "classes"}.get(loss.kind)
-    if wanted and inputs.targets != wanted:
-        has = {
-            "none": "no targets",
-            "values": "numbers as targets",
-            "classes": "classes as targets",
-        }
-        other = {"values": "mse", "classes": "cross_entropy"}.get(inputs.targets, "probe")
+    given = inputs.task.target_kind
+    if wanted and given != wanted:
+        other = {"values": "mse", "classes": "cross_entropy"}.get(given, "probe")
         raise Mistake(
-            f"{loss.kind} needs {wanted} as targets, and {inputs.kind} has {has[inputs.targets]}",
-            f"inputs with {wanted}: {KINDS_WITH[wanted]}",
+            f"{loss.kind} needs {wanted} as targets, and {inputs.kind} has {HAS[given]}",
+            f"inputs with {wanted}: {choices(_kinds_with(wanted))}",
             f"write kind: {other}",
             ("loss", "kind"),
         )
@@ -169,10 +170,17 @@ def check_loss(loss: LossConfig, inputs: AnyInputs, length: int) -> None:
         )
 
 
-def _check_targets(loss: LossConfig, inputs: AnyInputs, length: int) -> None:
+def _kinds_with(targets: str) -> tuple[str, ...]:
+    from gradflow.experiment.data.sources import TASKS
+
+    kinds = [kind for kind in TASKS.names() if TASKS.get(kind).target_kind == targets]
+    return (*kinds, FROM_FILE[targets])
+
+
+def _check_targets(loss: LossConfig, inputs: Inputs, length: int) -> None:
     """Refuse losses that meet no target, whose derivative would be 0 everywhere."""
     at = (length,) if loss.at == "last" else loss.at
-    if inputs.kind in ("adding", "temporal-order") and length not in at and at != "all":
+    if inputs.task.targets_at == "last" and length not in at and at != "all":
         raise Mistake(
             f"{inputs.kind} has its target at the last step only",
             "last",

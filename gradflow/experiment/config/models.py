@@ -18,7 +18,7 @@ from gradflow.core.options import options
 from gradflow.experiment.config.cells import CellConfig, gates
 from gradflow.experiment.config.derive import Derived, Origin, derived
 from gradflow.experiment.config.fields import At, Chrono, Every, ForgetBias, Memory, Section, Slope
-from gradflow.experiment.config.inputs import AnyInputs
+from gradflow.experiment.config.inputs import Inputs
 from gradflow.experiment.config.text.mistakes import Mistake, nearest
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ class Settings(Section):
     """What the experiment and each of its points have in common."""
 
     model: ModelConfig
-    inputs: AnyInputs
+    inputs: SerializeAsAny[Inputs]
     init: InitConfig = InitConfig()
     loss: LossConfig = LossConfig()
     record: SerializeAsAny[RecordConfig] = RecordConfig()

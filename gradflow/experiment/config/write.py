@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from gradflow.experiment.config import cells
 from gradflow.experiment.config.dotted import writable
+from gradflow.experiment.config.inputs import input_kinds, input_model
 from gradflow.experiment.config.models import ORDER, Experiment, record_model
 from gradflow.experiment.config.text.yaml import resolve
 
@@ -79,6 +80,14 @@ def schema() -> dict[str, Any]:
     # A required value may also come from the sweep.
     whole["$defs"]["ModelConfig"].pop("required")
     _define(whole, "RecordConfig", record_model())
+    each = {kind: input_model(kind) for kind in input_kinds()}
+    for model in each.values():
+        _define(whole, model.__name__, model)
+    refs = {kind: f"#/$defs/{model.__name__}" for kind, model in each.items()}
+    whole["$defs"]["Inputs"] = {
+        "discriminator": {"propertyName": "kind", "mapping": refs},
+        "oneOf": [{"$ref": ref} for ref in refs.values()],
+    }
     whole["$defs"]["CellConfig"] = {
         "description": "A kind of cell, or its kind with options.",
         "anyOf": [{"enum": list(cells.kinds())}, *(_cell(kind) for kind in cells.kinds())],

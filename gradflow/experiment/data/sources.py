@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -9,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradflow.core import inputs
-from gradflow.core.inputs import Batch, TargetKind, Task, series_stream, symbol_stream
+from gradflow.core.inputs import TASKS, Batch, TargetKind, Task, series_stream, symbol_stream
 from gradflow.core.random import stream
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
@@ -24,7 +24,7 @@ from gradflow.experiment.data.reading import (
     read_text,
 )
 
-__all__ = ["load", "names", "target_kind", "task"]
+__all__ = ["TASKS", "load"]
 
 AXES = ("sequence", "step", "feature")
 
@@ -34,11 +34,10 @@ def load(config: Any, steps: int | None, seed: int) -> Batch:
 
     Parameters
     ----------
-    config : object
-        With ``kind``, ``sequences`` and that kind's options as attributes. For a file
-        ``sequences`` may be None: all there are, or a text in one piece.
+    config : Inputs
+        The section. For a file ``sequences`` may be None: all there are, or a text in one piece.
     steps : int or None
-        The length; None is all of the digits or of a file.
+        The length; None is all there is.
     seed : int
         The seed of the data; digits and files need none.
 
@@ -47,33 +46,19 @@ def load(config: Any, steps: int | None, seed: int) -> Batch:
     UserError
         If the file is wrong, or options and length do not fit the kind.
     """
-    source = task(config.kind)
-    if steps is None and config.kind in inputs.names():
-        raise UserError(
-            f"inputs: {config.kind} has no length of its own\n  fix: say `length: 128`, or sweep it"
-        )
-    options = {name: getattr(config, name) for name in source.options}
     try:
-        return source.generate(steps, config.sequences, seed, **options)
+        if config.kind == "file":
+            return read_file(Path(config.path), steps, config.sequences)
+        task: Task = config.task
+        steps = task.longest if steps is None else steps
+        if steps is None:
+            raise UserError(
+                f"inputs: {config.kind} has no length of its own\n"
+                "  fix: say `length: 128`, or sweep it"
+            )
+        return task.draw(steps, config.sequences, seed)
     except ValueError as error:
         raise UserError(f"inputs: {error}") from error
-
-
-def names() -> tuple[str, ...]:
-    """Every kind of inputs."""
-    return (*inputs.names(), *FILED)
-
-
-def task(kind: str) -> Task:
-    """Return what is known of a kind of inputs before any are drawn or read."""
-    return FILED[kind] if kind in FILED else inputs.get(kind)
-
-
-def target_kind(config: Any) -> TargetKind:
-    """Tell which targets the inputs will have; a text's are classes, other files' are values."""
-    if config.kind == "file" and Path(config.path).suffix.lower() == ".txt":
-        return "classes"
-    return task(config.kind).target_kind
 
 
 @cache
@@ -85,32 +70,72 @@ def _images() -> Array:
     return np.asarray(images[order].reshape(len(images), -1) / 16)
 
 
-def digits(steps: int | None, sequences: int | None, seed: int) -> Batch:
+@dataclass(frozen=True)
+class Digits(Task):
     """Read hand-written digits pixel by pixel, image after image; the target is the next pixel.
 
     Sequence j of n starts at image j · ⌊1797/n⌋ and goes round, so that up to 115,008 steps are
     real data (E. Alpaydin and C. Kaynak 1998, doi:10.24432/C50P49). The seed changes nothing.
     """
-    images = _images()
-    steps = images.size if steps is None else steps
-    sequences = sequences or 1
-    if steps > images.size:
-        raise ValueError(f"digits have {images.size} steps, fewer than the length {steps}")
-    if sequences > len(images):
-        raise ValueError(f"digits have {len(images)} images to start at, not {sequences}")
-    apart = len(images) // sequences * images.shape[1]
-    at = np.arange(sequences)[:, None] * apart + np.arange(steps + 1)
-    return series_stream(images.take(at, mode="wrap")[..., None], steps)
+
+    kind = "digits"
+    target_kind = "values"
+    prefix = True
+    features = 1
+    longest = 1797 * 64
+    most = 1797
+
+    def draw(self, steps: int, sequences: int, seed: int) -> Batch:
+        """Read ``x`` (steps, 1, 1, sequences), in [0, 1]."""
+        images = _images()
+        if steps > images.size:
+            raise ValueError(f"digits have {images.size} steps, fewer than the length {steps}")
+        if sequences > len(images):
+            raise ValueError(f"digits have {len(images)} images to start at, not {sequences}")
+        apart = len(images) // sequences * images.shape[1]
+        at = np.arange(sequences)[:, None] * apart + np.arange(steps + 1)
+        return series_stream(images.take(at, mode="wrap")[..., None], steps)
 
 
-def read_file(steps: int | None, sequences: int | None, seed: int, *, path: str | Path) -> Batch:
+TASKS.add(Digits)
+
+
+@dataclass(frozen=True)
+class File(Task):
+    """A user's file; the targets are the next step or character.
+
+    Parameters
+    ----------
+    path : str
+        Where it is.
+    features, longest : int
+        What it holds, 0 before it is read.
+    """
+
+    kind = "file"
+    prefix = True
+
+    path: str
+    features: int = 0
+    longest: int = 0
+
+    @property
+    def target_kind(self) -> TargetKind:  # type: ignore[override]  # the suffix decides
+        """A text's are classes, other files' are values."""
+        return "classes" if self.path.lower().endswith(".txt") else "values"
+
+    def draw(self, steps: int, sequences: int, seed: int) -> Batch:
+        """Read the first sequences and steps."""
+        return read_file(Path(self.path), steps, sequences)
+
+
+def read_file(path: Path, steps: int | None, sequences: int | None) -> Batch:
     """Read series of numbers (.npy, .npz, .csv) or one-hot characters (.txt) from a file.
 
     Numbers are shaped (sequences, steps, features), or (steps, features) for one sequence. A text
     is cut into `sequences` pieces of equal length, what is left over dropped; its alphabet is all
-    characters in it, sorted. The targets are the next step or character. The seed changes nothing.
+    characters in it, sorted. The targets are the next step or character.
     """
-    path = Path(path)
     suffix = path.suffix.lower()
     if suffix == ".txt":
         return _text(path, steps, sequences or 1)
@@ -185,9 +210,3 @@ def _text(path: Path, steps: int | None, sequences: int) -> Batch:
 
 
 READERS = {".npy": read_npy, ".npz": _npz, ".csv": read_csv}
-
-FILED = {
-    "digits": Task("digits", digits, "values", prefix=True),
-    "file": Task("file", read_file, "values", prefix=True),
-}
-"""Kinds of inputs that are read rather than drawn."""

@@ -136,7 +136,7 @@ def _timed(bundle: Bundle) -> float:
 def _shortened(bundle: Bundle, steps: int) -> Bundle:
     """Return the bundle's first seeds at one short length, norms alone."""
     config = bundle.points[0].config
-    steps += config.inputs.shortest
+    steps += config.inputs.task.shortest
     plain = RecordConfig(states=config.record.states)
     at = config.loss.at
     loss = config.loss if isinstance(at, str) else config.loss.model_copy(update={"at": "last"})

@@ -126,7 +126,7 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
         If even the smallest schedule exceeds the budget; says how many bytes are needed.
     """
     config = bundle.points[0].config
-    net, columns = network(config, config.inputs.features), config.inputs.sequences or 1
+    net, columns = network(config, config.inputs.task.features), config.inputs.sequences or 1
     scope = _scope(bundle, net, columns)
     asked = recorded(config.record, net)
     work = Work(

@@ -52,12 +52,12 @@ def prices(experiment: Experiment) -> list[Price]:
     longest: dict[Any, Any] = {}
     for point in plan(experiment):
         config = point.config
-        key = (config.model, config.inputs.features, config.inputs.sequences, config.dtype)
+        key = (config.model, config.inputs.task.features, config.inputs.sequences, config.dtype)
         if key not in longest or config.length > longest[key].length:
             longest[key] = config
     found = []
     for config in longest.values():
-        net = network(config, config.inputs.features)
+        net = network(config, config.inputs.task.features)
         columns, kind = config.inputs.sequences or 1, np.dtype(config.dtype)
         cell = net.layers[0].cell
         forward, backward = seconds(cell, net.inputs, columns, dtype=kind)

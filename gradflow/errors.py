@@ -102,6 +102,11 @@ class OptionError(ValueError):
         self.problem, self.option, self.at = problem, option, at
         self.expected, self.fix = expected, fix
 
+    @property
+    def path(self) -> tuple[str | int, ...]:
+        """The way to the value from where the options are."""
+        return (self.option,) if self.at is None else (self.option, self.at)
+
 
 class NumericalError(GradflowError):
     """A state or an adjoint became NaN or infinite; names cell, layer and step."""

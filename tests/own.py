@@ -73,7 +73,7 @@ class Keeping(Cell):
 @contextmanager
 def registered(*kinds: type[Cell]) -> Iterator[None]:
     """Know these kinds of cell for a while."""
-    registry: dict[str, Any] = cells._REGISTRY
+    registry: dict[str, Any] = cells.CELLS.known
     before = dict(registry)
     try:
         for kind in kinds:

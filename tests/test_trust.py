@@ -49,7 +49,7 @@ class Nowhere(RNN):
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "_REGISTRY", dict(cells._REGISTRY))
+    monkeypatch.setattr(cells.CELLS, "known", dict(cells.CELLS.known))
     monkeypatch.setenv("COLUMNS", "80")
     cells.register(Leaning)
     cells.register(Nowhere)

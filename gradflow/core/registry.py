@@ -31,7 +31,7 @@ class Registry(Generic[T]):
 
     def __init__(self, group: str, key: str) -> None:
         self.group, self.key = group, key
-        self._known: dict[str, type[T]] = {}
+        self.known: dict[str, type[T]] = {}
 
     @cached_property
     def _installed(self) -> dict[str, EntryPoint]:
@@ -49,14 +49,14 @@ class Registry(Generic[T]):
             missing = ", ".join(sorted(getattr(thing, "__abstractmethods__")))  # noqa: B009
             raise ValueError(f"{thing.__name__} cannot be registered: it does not define {missing}")
         name = str(getattr(thing, self.key))
-        if self._known.setdefault(name, thing) is not thing:
-            owner = self._known[name].__name__
+        if self.known.setdefault(name, thing) is not thing:
+            owner = self.known[name].__name__
             raise ValueError(f"the {self.key} {name!r} belongs to {owner}")
         return thing
 
     def names(self) -> tuple[str, ...]:
         """Every name: the built-in ones, then others in order of registration."""
-        return (*self._known, *(name for name in self._installed if name not in self._known))
+        return (*self.known, *(name for name in self._installed if name not in self.known))
 
     def get(self, name: str) -> type[T]:
         """Return the class of a name.
@@ -66,6 +66,6 @@ class Registry(Generic[T]):
         KeyError
             If nothing of that name is registered or installed.
         """
-        if name not in self._known and name in self._installed:
+        if name not in self.known and name in self._installed:
             self.add(self._installed[name].load())
-        return self._known[name]
+        return self.known[name]

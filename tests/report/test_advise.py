@@ -206,7 +206,7 @@ def test_nothing_helps_what_saturates() -> None:
 
 
 def test_there_may_be_nothing_to_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "_REGISTRY", dict(cells._REGISTRY))
+    monkeypatch.setattr(cells.CELLS, "known", dict(cells.CELLS.known))
     cells.register(Fading)
     advice = only("fading")
     assert advice.before.decades == pytest.approx(-30 * math.log10(2))

@@ -11,10 +11,6 @@ so that an experiment file can name it without importing code by itself.
 
 from __future__ import annotations
 
-import inspect
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-
 from gradflow.core.cells.arrays import Drive, affine, blocks, like, product, pull, sigmoid
 from gradflow.core.cells.base import Cell
 from gradflow.core.cells.cec import CEC
@@ -22,9 +18,11 @@ from gradflow.core.cells.gru import GRU
 from gradflow.core.cells.lstm import LSTM
 from gradflow.core.cells.rnn import RNN
 from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
+from gradflow.core.registry import Registry
 
 __all__ = [  # with what a cell of one's own is written in
     "CEC",
+    "CELLS",
     "GRU",
     "LSTM",
     "RNN",
@@ -46,47 +44,10 @@ __all__ = [  # with what a cell of one's own is written in
     "sigmoid",
 ]
 
-_REGISTRY: dict[str, type[Cell]] = {}
+CELLS: Registry[Cell] = Registry("gradflow.cells", "kind")
+"""Every cell by its kind."""
 
-
-def register(cell: type[Cell]) -> type[Cell]:
-    """Make a cell known under its ``kind``; usable as a class decorator.
-
-    Raises
-    ------
-    ValueError
-        If the class is abstract, or its kind belongs to another class already.
-    """
-    if inspect.isabstract(cell):
-        missing = ", ".join(sorted(cell.__abstractmethods__))
-        raise ValueError(f"{cell.__name__} cannot be registered: it does not define {missing}")
-    if _REGISTRY.setdefault(cell.kind, cell) is not cell:
-        raise ValueError(f"the kind {cell.kind!r} belongs to {_REGISTRY[cell.kind].__name__}")
-    return cell
-
+register, names, get = CELLS.add, CELLS.names, CELLS.get
 
 for _cell in (RNN, CEC, LSTM, GRU):
     register(_cell)
-
-
-@cache
-def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group="gradflow.cells")}
-
-
-def names() -> tuple[str, ...]:
-    """Kinds of all known cells: the built-in ones, then others in order of registration."""
-    return (*_REGISTRY, *(name for name in _installed() if name not in _REGISTRY))
-
-
-def get(kind: str) -> type[Cell]:
-    """Return the cell class of a kind.
-
-    Raises
-    ------
-    KeyError
-        If no cell of that kind is registered or installed.
-    """
-    if kind not in _REGISTRY and kind in _installed():
-        register(_installed()[kind].load())
-    return _REGISTRY[kind]

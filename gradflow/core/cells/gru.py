@@ -20,6 +20,7 @@ from gradflow.core.cells.arrays import (
 from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
 from gradflow.core.typing import Array, Params
+from gradflow.errors import OptionError
 
 __all__ = ["GRU"]
 
@@ -59,9 +60,9 @@ class GRU(Cell):
     kind: ClassVar[str] = "gru"
 
     def check(self) -> None:
-        """Raise ValueError for an unknown reset."""
+        """Raise OptionError for an unknown reset."""
         if self.reset not in ("before", "after"):
-            raise ValueError(f"reset is {self.reset!r}; known: before, after")
+            raise OptionError(f"reset is {self.reset!r}; known: before, after", "reset")
 
     @property
     def gates(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from gradflow.core.cells.arrays import (
 from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
 from gradflow.core.typing import Array, Params
+from gradflow.errors import OptionError
 
 __all__ = ["LSTM"]
 
@@ -75,20 +76,23 @@ class LSTM(Cell):
     parts: ClassVar[tuple[str, ...]] = ("h", "c")
 
     def check(self) -> None:
-        """Raise ValueError where options clash."""
+        """Raise OptionError where options clash."""
         if self.peephole not in ("none", "diagonal", "full"):
-            raise ValueError(f"peephole is {self.peephole!r}; known: none, diagonal, full")
+            raise OptionError(
+                f"peephole is {self.peephole!r}; known: none, diagonal, full", "peephole"
+            )
         if self.coupled and not self.forget_gate:
-            raise ValueError("coupled needs the forget gate: it sets i = 1 − f")
+            raise OptionError("coupled needs the forget gate: it sets i = 1 − f", "coupled")
         if self.peephole_gates and self.peephole == "none":
-            raise ValueError("peephole_gates needs peephole: diagonal or full")
+            raise OptionError("peephole_gates needs peephole: diagonal or full", "peephole_gates")
         if len(set(self.peephole_gates)) != len(self.peephole_gates):
-            raise ValueError("peephole_gates names a gate twice")
+            raise OptionError("peephole_gates names a gate twice", "peephole_gates")
         for gate in self.peephole_gates:
             if gate not in self.gates[:-1]:
-                raise ValueError(
+                raise OptionError(
                     f"peephole_gates names {gate!r}, but this cell's gates are "
-                    f"{', '.join(sorted(self.gates[:-1]))}"
+                    f"{', '.join(sorted(self.gates[:-1]))}",
+                    "peephole_gates",
                 )
 
     @cached_property

@@ -12,6 +12,7 @@ from gradflow.core.cells.arrays import difference, place, product, pull, sigmoid
 from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import Parameter, State
 from gradflow.core.typing import Array, Params
+from gradflow.errors import OptionError
 
 __all__ = ["RNN"]
 
@@ -59,9 +60,11 @@ class RNN(Cell):
     kind: ClassVar[str] = "rnn"
 
     def check(self) -> None:
-        """Raise ValueError for an unknown activation."""
+        """Raise OptionError for an unknown activation."""
         if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation is {self.activation!r}; known: {', '.join(ACTIVATIONS)}")
+            raise OptionError(
+                f"activation is {self.activation!r}; known: {', '.join(ACTIVATIONS)}", "activation"
+            )
 
     @property
     def gates(self) -> tuple[str, ...]:

@@ -5,13 +5,13 @@ Nothing here names a cell: what may be written follows from the registered datac
 
 from __future__ import annotations
 
-import re
 from dataclasses import Field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
+from gradflow.errors import OptionError
 from gradflow.experiment.config.text.complaints import Spot, complain
 from gradflow.experiment.config.text.mistakes import Mistake, got, nearest, quote
 from gradflow.experiment.config.text.words import choices
@@ -135,11 +135,11 @@ def _checked(value: Any) -> dict[str, Any]:
     }
     try:
         cell(hidden=1, **options)
+    except OptionError as error:
+        fix = error.fix or f"change or remove {error.option}"
+        raise Mistake(error.problem, error.expected, fix, error.path) from None
     except ValueError as error:
-        words = re.findall(r"\w+", str(error))
-        blame = next((word for word in words if word in options), "")
-        fix = f"change or remove {blame}" if blame else ""
-        raise Mistake(str(error), fix=fix, at=(blame,) if blame else ()) from None
+        raise Mistake(str(error), f"options of {kind} that go together") from None
     default = {name: field.default for name, (field, _) in _fields(cell).items()}
     return {"kind": kind} | {
         n: options[n] for n in default if options.get(n, default[n]) != default[n]

@@ -51,8 +51,7 @@ class Derived(Section):
             try:
                 self.build()
             except OptionError as error:
-                at = (error.option,) if error.at is None else (error.option, error.at)
-                raise Mistake(error.problem, error.expected, error.fix, at) from None
+                raise Mistake(error.problem, error.expected, error.fix, error.path) from None
         return self
 
     @property

@@ -1,0 +1,224 @@
+"""A cell, a task and a recording, each a package of one file, go all the way through."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGES = {
+    "cells": (
+        "fading",
+        "Fading",
+        '''
+"""s_t = keep · s_{t-1} + U x_t."""
+from dataclasses import dataclass
+from typing import ClassVar
+import numpy as np
+from gradflow.core.cells import Cell, Parameter
+
+@dataclass(frozen=True)
+class Fading(Cell):
+    keep: float = 0.5
+    kind: ClassVar[str] = "fading"
+
+    @property
+    def gates(self):
+        return ("g",)
+
+    def parameters(self, inputs):
+        return {"U": Parameter("input", ("g",), self.hidden, inputs)}
+
+    def step(self, p, state, u):
+        return (self.keep * state[0] + u,), (u,)
+
+    def step_vjp(self, p, local, dstate):
+        return (self.keep * dstate[0],), dstate[0], ()
+''',
+    ),
+    "tasks": (
+        "echo",
+        "Echo",
+        '''
+"""Answer with the first input at the last step."""
+from dataclasses import dataclass
+import numpy as np
+from gradflow.core.inputs import Batch, Task
+from gradflow.core.inputs.batch import sequence_streams
+from gradflow.core.options import option
+
+@dataclass(frozen=True)
+class Echo(Task):
+    kind = "echo"
+    target_kind = "values"
+    targets_at = "last"
+    shortest = 2
+    width: int = option(1, "numbers to remember", least=1, most=64)
+
+    @property
+    def features(self):
+        return self.width
+
+    def draw(self, steps, sequences, seed):
+        x = np.zeros((steps, 1, self.width, sequences))
+        for j, rng in sequence_streams(seed, "echo", sequences):
+            x[0, 0, :, j] = rng.standard_normal(self.width)
+        targets = np.full_like(x, np.nan)
+        targets[-1] = x[0]
+        return Batch(x, targets, "values")
+''',
+    ),
+    "recordings": (
+        "largest",
+        "Largest",
+        '''
+"""log10 of the largest element of dL/dh at every step, and how often it passes a bound."""
+from dataclasses import dataclass
+import numpy as np
+from gradflow.core.engine.tape import Keep
+from gradflow.core.options import option
+from gradflow.core.quantity import Quantity
+from gradflow.core.record.series import Series
+from gradflow.core.scaled import LOG10_2
+from gradflow.experiment.recordings import Recording
+
+class Looks:
+    needs, needs_inputs = Keep.NOTHING, False
+
+    def __init__(self, scope, above):
+        self.above = above
+        sizes = (scope.net, scope.lengths, scope.nets, scope.columns, scope.every)
+        self.series = Series("largest", "log10", *sizes, first=1)
+
+    def block(self, block):
+        for k, dstate in enumerate(block.swept.dstates):
+            top = np.log10(np.abs(dstate[0]).max(axis=-2)) + (
+                block.swept.exponent[..., 0, :] * LOG10_2
+            )
+            self.series.put((block.layer, block.direction), block.first + k + 1, top[None])
+
+    def inputs(self, first, dx):
+        pass
+
+    def quantities(self, net, length, loss):
+        found = self.series.quantity(net, length, loss)
+        passed = (found.values > self.above).mean(axis=-1)
+        axes = {name: found.coords[name] for name in ("layer", "direction")}
+        share = Quantity("share_above", found.dims[:-1], passed, axes, "1")
+        return {"largest": found, "share_above": share}
+
+@dataclass(frozen=True)
+class Largest(Recording):
+    name = "largest"
+    summary = "the largest element of the derivative"
+    above: float = option(-3.0, "log10 of the bound")
+
+    def numbers(self, scope):
+        return 2 * scope.series
+
+    def observer(self, scope):
+        return Looks(scope, self.above)
+''',
+    ),
+}
+CONFIG = """
+name: own
+model: {hidden: 4}
+inputs: {kind: echo, width: 2, sequences: 3}
+loss: {kind: mse}
+sweep: {model.cell: [{kind: fading, keep: 0.9}, lstm], length: [10, 20], seed: 2}
+record: {states: [h], largest: {above: -0.7}}
+"""
+TERMINAL = "import sys; from gradflow.cli import main; sys.exit(main())"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three packages, laid out as if they were installed."""
+    where = tmp_path_factory.mktemp("site")
+    for group, (name, owner, source) in PACKAGES.items():
+        (where / f"own_{group}.py").write_text(source, "utf-8")
+        info = where / f"own_{group}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: own_{group}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(
+            f"[gradflow.{group}]\n{name} = own_{group}:{owner}\n"
+        )
+    return where
+
+
+@pytest.fixture(scope="module")
+def home(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run of the experiment in it, measured by two workers."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "own.yaml").write_text(CONFIG, "utf-8")
+    done = json.loads(call(site, home, "run", "own.yaml", "-j", "2", "--json"))
+    assert (done["computed"], done["missing"]) == (8, 0)
+    return home
+
+
+def call(site: Path, home: Path, *words: str) -> str:
+    path = os.pathsep.join([str(site), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINAL, *words],
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_recording_is_exported(site: Path, home: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(call(site, home, "export", "own", "--out", "-"))))
+    largest = [row for row in rows if row["state"] == "largest"]
+    assert len(largest) == 2 * 2 * 3 * (10 + 20)
+    norm = {key(row): float(row["log10_norm"]) for row in rows if row["state"] == "h"}
+    for row in largest:
+        assert norm[key(row)] - 0.31 < float(row["log10_norm"]) <= norm[key(row)] + 1e-12
+    shares = [float(row["value"]) for row in rows if row["state"] == "share_above"]
+    assert len(shares) == 8 * 3
+    assert 0 <= min(shares) < max(shares) <= 1
+
+
+def key(row: dict[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in ("cell", "length", "seed", "sequence", "step"))
+
+
+def test_the_recording_is_plotted_and_tabulated(site: Path, home: Path) -> None:
+    call(site, home, "plot", "own", "--state", "largest", "--out", "figure.svg")
+    assert "<svg" in (home / "figure.svg").read_text("utf-8")
+    assert "fading" in call(site, home, "show", "own", "--state", "largest")
+
+
+def test_the_schema_and_the_plan_know_them(site: Path, home: Path) -> None:
+    schema = json.loads(call(site, home, "schema"))["$defs"]
+    assert schema["EchoInputs"]["properties"]["width"]["maximum"] == 64
+    assert "largest element" in schema["RecordConfig"]["properties"]["largest"]["description"]
+    assert "bytes" in call(site, home, "run", "own.yaml", "--fresh", "--dry-run", "--json")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("inputs.width=65", "inputs.width: 65 is too large"),
+        ("record.largest.abov=1", "unknown key 'abov'"),
+        ("record.largst=true", "did you mean largest?"),
+        ("inputs.kind=ecko", "did you mean echo?"),
+    ],
+)
+def test_mistakes_are_told_as_of_any_other(
+    site: Path, home: Path, override: str, message: str
+) -> None:
+    with pytest.raises(AssertionError, match="expected:") as caught:
+        call(site, home, "validate", "own.yaml", override)
+    assert message in str(caught.value)

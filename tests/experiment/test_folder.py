@@ -3,6 +3,9 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
+import stat
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from gradflow.core.quantity import Quantity, Result
 from gradflow.errors import UserError
 from gradflow.experiment.store import files
+from gradflow.experiment.store.files import write_atomic
 from gradflow.experiment.store.folder import DamagedError, Folder, read_manifest, read_point
 
 ENVIRONMENT = {"numpy": "2"}
@@ -160,3 +164,31 @@ def test_two_processes_fill_one_folder(tmp_path: Path) -> None:
     points = [a_point(number) for number in range(80)]
     assert set(read_manifest(tmp_path)["points"]) == {point.hash for point in points}
     assert [value_of(tmp_path, point) for point in points] == list(range(80))
+
+
+def test_links_and_modes_stay(tmp_path: Path) -> None:
+    there, link = tmp_path / "there.csv", tmp_path / "link.csv"
+    there.write_text("old")
+    there.chmod(0o640)
+    link.symlink_to(there)
+    write_atomic(link, b"new")
+    assert link.is_symlink()
+    assert there.read_text() == "new"
+    assert stat.S_IMODE(there.stat().st_mode) == 0o640
+
+
+def test_what_is_no_regular_file_is_written_into(tmp_path: Path) -> None:
+    write_atomic(Path(os.devnull), b"gone")
+    assert Path(os.devnull).is_char_device()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+    write_atomic(pipe, b"through")
+    assert reader.communicate(timeout=10)[0] == b"through"
+    assert pipe.is_fifo()
+
+
+def test_folders_are_not_made_unasked(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no such folder\n  fix: make it"):
+        write_atomic(tmp_path / "deep" / "file", b"")
+    assert not (tmp_path / "deep").exists()

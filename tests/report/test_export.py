@@ -42,8 +42,8 @@ def test_rows_of_csv_on_standard_output(run, capsys):
 
 
 def test_numbers_come_back_bit_for_bit(run, tmp_path):
-    export(run, "csv", tmp_path / "deep" / "rows.csv")
-    rows = read((tmp_path / "deep" / "rows.csv").read_text())
+    export(run, "csv", tmp_path / "rows.csv")
+    rows = read((tmp_path / "rows.csv").read_text())
     found = [float(row["log10_norm"]) for row in rows if row["state"] == "s" and row["seed"] == "7"]
     assert found == run.result(run.points[1])["s"].values.ravel().tolist()
 
@@ -169,16 +169,24 @@ def test_values_that_json_does_not_know_are_written_as_text(tmp_path, capsys):
     assert '{"a": [0, 1], "b": "{1}"}' in read(capsys.readouterr().out)[0]["odd.axis"]
 
 
+@pytest.mark.parametrize("label", ["=1+1", "+x", "-x", "@x", "a\rb", "\x1b[2J"])
+def test_a_label_is_one_harmless_cell(tmp_path, capsys, label):
+    export(Run(tmp_path).add("rnn", 0, 0, {"s": line(0, 0)}, loss__at=label))
+    row = read(capsys.readouterr().out)[0]
+    assert row["loss.at"].isprintable()
+    assert row["loss.at"][0] not in "=+-@"
+
+
 def test_what_cannot_be_written_is_the_users_error(run, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no format 'xlsx'; there is csv, parquet"):
         export(run, "xlsx")
     with pytest.raises(UserError, match="parquet is not text"):
         export(run, "parquet")
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="no such folder\n  fix: make it"):
         export(run, "csv", tmp_path / "file" / "rows.csv")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UserError, match=r"needs pyarrow.*\n.*gradflow\[parquet\]"):
+    with pytest.raises(UserError, match=r"needs pyarrow.*\n.*gradflow-rnn\[parquet\]"):
         export(run, "parquet", tmp_path / "rows.parquet")
 
 
@@ -188,5 +196,5 @@ def test_a_failed_export_leaves_nothing_behind(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Run, "result", lambda *_: fail(0))
     with pytest.raises(RuntimeError):
-        export(run, "csv", tmp_path / "out" / "rows.csv")
-    assert list((tmp_path / "out").iterdir()) == []
+        export(run, "csv", tmp_path / "rows.csv")
+    assert not [path for path in tmp_path.iterdir() if "rows" in path.name]

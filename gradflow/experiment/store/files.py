@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from gradflow.errors import UserError
 
-__all__ = ["TEMPORARY", "locked", "write_atomic"]
+__all__ = ["TEMPORARY", "locked", "whole", "write_atomic"]
 
 TEMPORARY = ".tmp"
 """The suffix of a file that is still being written, or whose writer was killed."""
@@ -29,19 +30,43 @@ else:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Put `data` at `path` so that a reader sees the old file or the new one, never a part.
+    """Put `data` at `path`, whole or not at all; see `whole`."""
+    with whole(path) as place, place.open("wb") as file:
+        file.write(data)
 
-    The bytes go to a temporary name in the same folder, reach the disk, and are renamed. Whatever
-    stops the writer, an exception or an interrupt, takes the temporary file away again.
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a place to write to that becomes `path` when all went well.
+
+    A reader sees the old file or the new one, never a part: the bytes go to a temporary name in the
+    same folder, reach the disk, and are renamed. Whatever stops the writer, an exception or an
+    interrupt, takes the temporary file away again. A link stays a link and the file behind it keeps
+    its mode; what is no regular file, a device or a pipe, is written into.
+
+    Raises
+    ------
+    UserError
+        If there is no folder for it: folders that nobody asked for are not made.
     """
+    path = path.resolve()
+    mode = path.stat().st_mode if path.exists() else None
+    if mode is not None and not stat.S_ISREG(mode):
+        yield path
+        return
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent}: there is no such folder\n  fix: make it, or name another")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        if mode is not None:
+            temporary.chmod(stat.S_IMODE(mode))
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = str(path)  # the name that the user knows
         temporary.unlink(missing_ok=True)
         raise
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import itertools
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from gradflow.errors import UserError
+from gradflow.experiment.config.text.nodes import visible
+from gradflow.experiment.store.files import whole
 from gradflow.report.export.tidy import Block, blocks, columns, plain, swept
 from gradflow.report.read.records import Run
 
@@ -56,11 +56,11 @@ def export(run: Run, to: str = "csv", out: str | Path = "-") -> int:
     if to == "parquet":
         if str(out) == "-":
             raise UserError("parquet is not text\n  fix: name a file: --out FILE.parquet")
-        with _whole(Path(out)) as path:
+        with whole(Path(out)) as path:
             return _parquet(run, path)
     if str(out) == "-":
         return _csv(run, sys.stdout)
-    with _whole(Path(out)) as path, path.open("w", encoding="utf-8", newline="") as file:
+    with whole(Path(out)) as path, path.open("w", encoding="utf-8", newline="") as file:
         return _csv(run, file)
 
 
@@ -140,23 +140,9 @@ def _kind(run: Run, axis: str) -> type:
     return kind if kind in (bool, int, float) else str
 
 
-def _text(value: Any) -> Any:
+def _text(value: Any) -> str:
+    """A label that breaks no row and that no spreadsheet takes for a formula."""
     if value is None:
         return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path` that becomes it when all went well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+    text = str(value).lower() if isinstance(value, bool) else visible(str(value))
+    return f"'{text}" if isinstance(value, str) and text[:1] in ("=", "+", "-", "@") else text

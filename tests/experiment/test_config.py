@@ -265,7 +265,17 @@ def test_weights_may_be_swept(file: Path) -> None:
     [
         ("gru", "w.npz", 3, "w.npz", "model.weights", "of kind lstm, not gru"),
         ("lstm", "v.npz", 3, "v.npz", "model.weights", "there is no file"),
-        ("lstm", "w.pt", 3, "w.pt", "model.weights", "of no format"),
+        ("lstm", "w.zip", 3, "w.zip", "model.weights", "of no format"),
+        ("lstm", "w.pt", 3, "w.pt", "model.weights", "the file is empty"),
+        ("lstm", "w.npz#enc", 3, "w.npz#enc", "model.weights", "no recurrent network called enc"),
+        (
+            "{kind: lstm, coupled: false, peephole: full}",
+            "w.npz",
+            3,
+            "w.npz",
+            "model.weights",
+            "full",
+        ),
         ("lstm, hidden: 5", "w.npz", 3, "5", "model.hidden", "5, but the weights have 4"),
         ("lstm", "w.npz", 2, "w.npz", "model.weights", "read 3 features, noise has 2"),
         ("{kind: lstm, coupled: true}", "w.npz", 3, "w.npz", "model.weights", "no such thing"),
@@ -275,13 +285,64 @@ def test_weights_that_do_not_fit(
     cell: str, weights: str, features: int, spot: str, key: str, problem: str, file: Path
 ) -> None:
     save_weights(file.parent / "w.npz")
-    (file.parent / "w.pt").write_text("")
+    for suffix in ("pt", "zip"):
+        (file.parent / f"w.{suffix}").write_text("")
     first = f"model: {{cell: {cell}, weights: {weights}}}"
     rest = f"\ninputs: {{kind: noise, features: {features}}}\nlength: 5\n"
     error = refused(first + rest, file)
     assert (error.line, error.column, error.key) == (1, first.index(spot) + 1, key)
     assert problem in error.problem
     assert error.fix or error.expected
+
+
+def test_one_line_is_enough_for_weights(file: Path) -> None:
+    save_weights(file.parent / "w.npz")
+    file.write_text("model: {weights: w.npz}\ninputs: {kind: noise, features: 3}\nlength: 5\n")
+    experiment = load_config(file)
+    (point,) = plan(experiment)
+    assert (point.config.model.cell.kind, point.config.model.hidden) == ("lstm", 4)
+    file.write_text(dump(experiment))
+    assert [p.hash for p in plan(load_config(file))] == [point.hash]
+
+
+def test_an_option_at_its_default_contradicts_the_file(file: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"weight_ih_l0": (12, 3), "weight_hh_l0": (12, 4)}
+    np.savez(file.parent / "w.npz", **{name: rng.standard_normal(s) for name, s in shapes.items()})
+    error = refused(WEIGHED.format("{kind: gru, reset: before}"), file)
+    assert "asks for reset: before, but the weights have reset: after" in error.problem
+    file.write_text(WEIGHED.format("gru"))
+    assert plan(load_config(file))[0].config.model.cell.label == "gru(reset=after, no bias)"
+
+
+def test_names_and_a_prefix_are_part_of_the_point(file: Path) -> None:
+    save_weights(file.parent / "w.npz")
+    with np.load(file.parent / "w.npz") as arrays:
+        named = {f"{net}.{name}": arrays[name] for net in "ab" for name in arrays}
+        np.savez(file.parent / "w.npz", **named, one=arrays["weight_ih_l0"])
+    hashes = set()
+    for which in ("w.npz#a", "w.npz#b"):
+        file.write_text(WEIGHED.format("lstm").replace("w.npz", which))
+        hashes |= {point.hash for point in plan(load_config(file))}
+    names = "names: {weight_ih_l0: one, weight_hh_l0: a.weight_hh_l0}"
+    file.write_text(WEIGHED.format("lstm").replace("w.npz", f"w.npz, {names}"))
+    experiment = load_config(file)
+    hashes |= {point.hash for point in plan(experiment)}
+    assert len(hashes) == 3
+    file.write_text(dump(experiment))
+    assert {point.hash for point in plan(load_config(file))} < hashes
+
+
+@pytest.mark.parametrize("line", ["init: {forget_bias: 0}", "sweep: {init.recurrent_gain: [1, 2]}"])
+def test_init_beside_weights_is_an_error(line: str, file: Path) -> None:
+    save_weights(file.parent / "w.npz")
+    error = refused(WEIGHED.format("lstm") + line + "\n", file)
+    assert "draws weights, and these come from w.npz" in error.problem
+    file.write_text(
+        "model: {cell: lstm}\ninputs: {kind: noise, features: 3}\nlength: 5\n"
+        "init: {forget_bias: 0}\nsweep: {model.weights: [null, w.npz]}\n"
+    )
+    assert len(plan(load_config(file))) == 2
 
 
 # --- overrides -----------------------------------------------------------------------------------

@@ -240,8 +240,9 @@ def test_numbers_that_are_not_finite_are_placed(tmp_path):
 
 
 def test_projections_are_refused(tmp_path):
-    state = state_dict(4) | {"weight_hr_l0": np.zeros((3, 5))}
-    assert message(tmp_path, state).startswith("weight_hr_l0 belongs to an LSTM with a projection")
+    sizes = {"weight_ih_l0": (20, 4), "weight_hh_l0": (20, 3), "weight_hr_l0": (3, 5)}
+    text = message(tmp_path, {name: np.ones(shape) for name, shape in sizes.items()})
+    assert text.startswith("holds a cell that cannot be measured: gradflow's lstm has no project")
 
 
 def test_several_networks(tmp_path):
@@ -258,8 +259,8 @@ def test_no_network(tmp_path):
 
 
 def test_unknown_suffix(tmp_path):
-    with pytest.raises(UserError, match=r"cannot read weights from the suffix '\.pt'"):
-        read(tmp_path / "model.pt")
+    with pytest.raises(UserError, match=r"cannot read weights from the suffix '\.zip'"):
+        read(tmp_path / "model.zip")
 
 
 # --- safetensors -------------------------------------------------------------------------------
@@ -348,25 +349,27 @@ def test_malformed_safetensors(tmp_path, content, problem):
     assert "fix: write the file again" in str(caught.value)
 
 
+ROWS = {NAME: entry(shape=(1, 1), end=4), OTHER: entry(shape=(1, 1), begin=4, end=8)}
+
+
 @pytest.mark.parametrize("dtype", ["I64", "F8_E4M3", "Q4"])
 def test_unknown_types_are_refused_where_they_are_needed(tmp_path, dtype):
     path = tmp_path / "model.safetensors"
-    path.write_bytes(pack({NAME: entry(dtype)}, bytes(8)))
+    path.write_bytes(pack(ROWS | {NAME: ROWS[NAME] | {"dtype": dtype}}, bytes(8)))
     with pytest.raises(UserError, match=f"{NAME} is of type {dtype}\n  expected: F64, F32"):
         read(path)
 
 
 def test_not_finite_in_safetensors(tmp_path):
     path = tmp_path / "model.safetensors"
-    data = np.array([1, np.inf], "<f4").tobytes()
-    path.write_bytes(pack({NAME: entry(shape=(2, 1))}, data))
-    with pytest.raises(UserError, match=rf"{NAME} is inf at index \(1, 0\)"):
+    path.write_bytes(pack(ROWS, np.array([1, np.inf], "<f4").tobytes()))
+    with pytest.raises(UserError, match=rf"{OTHER} is inf at index \(0, 0\)"):
         read(path)
 
 
 def test_too_many_bytes(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
-    path.write_bytes(pack({NAME: entry()}, bytes(8)))
-    monkeypatch.setattr("gradflow.experiment.models.safetensors.MAX_BYTES", 7)
-    with pytest.raises(UserError, match="8 bytes are too many"):
+    path.write_bytes(pack(ROWS, bytes(8)))
+    monkeypatch.setattr("gradflow.experiment.models.tensors.MAX_BYTES", 15)
+    with pytest.raises(UserError, match="16 bytes are too many"):
         read(path)

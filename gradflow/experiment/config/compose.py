@@ -11,9 +11,9 @@ from pydantic.fields import FieldInfo
 from gradflow.errors import ConfigError
 from gradflow.experiment.config import fit
 from gradflow.experiment.config.axes import Axis
-from gradflow.experiment.config.checks import check
+from gradflow.experiment.config.checks import check, check_field
 from gradflow.experiment.config.inputs import FileInputs
-from gradflow.experiment.config.models import PointConfig
+from gradflow.experiment.config.models import ModelConfig, PointConfig
 from gradflow.experiment.config.text.mistakes import Mistake
 from gradflow.experiment.config.text.nodes import Node, Path, Place, spell
 
@@ -99,7 +99,8 @@ class Composer:
             tree = self.tree(choice)
             value = _section(name, tree)
             if name == "model" and value.weights is not None:
-                return fit.weights(value)
+                cell = tree.at(("model", "cell"))
+                return fit.weights(value, cell.plain if cell else None)
             if name == "inputs" and isinstance(value, FileInputs):
                 fit.check_path(value.path, DATA, ("path",))
             return value
@@ -121,9 +122,18 @@ class Composer:
             ("length", *names), choice, lambda: fit.check_length(asked, inputs)
         )
         self._once((*names, "loss"), choice, lambda: fit.check_loss(loss, inputs, length))
-        self._once(("model", "init"), choice, lambda: fit.check_init(init, model))
+        if not (model.weights is not None and self._some_drawn):
+            self._once(("model", "init"), choice, lambda: fit.check_init(init, model))
         self._once(("model", *names), choice, lambda: fit.check_features(model, inputs))
         return {"inputs": inputs, "length": length}
+
+    @property
+    def _some_drawn(self) -> bool:
+        """Whether the sweep also has nets without a file, whose weights are drawn."""
+        return any(
+            axis.path == ("model", "weights") and any(value.value is None for value in axis.values)
+            for axis in self.axes
+        )
 
     def point(self, choice: Choice) -> PointConfig:
         """The validated configuration of one point."""
@@ -166,4 +176,13 @@ def _section(name: str, tree: Node) -> Any:
             return check(name, {}) if name == "record" else field.default
         example = {"model": "{cell: lstm}", "inputs": "{kind: noise}"}[name]
         raise Mistake(f"the section {name} is missing", fix=f"add {name}: {example}")
-    return check(name, node.plain)
+    return check(name, _with_cell(node.plain) if name == "model" else node.plain)
+
+
+def _with_cell(model: Any) -> Any:
+    """The section ``model`` with the cell that its weights belong to, where it names none."""
+    if not isinstance(model, dict) or "cell" in model or not isinstance(model.get("weights"), str):
+        return model
+    names = model.get("names")
+    names = check_field(ModelConfig, "names", names) if names is not None else {}
+    return {**model, "cell": fit.cell_of(model["weights"], names)}

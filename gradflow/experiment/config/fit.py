@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gradflow.errors import UserError
+from gradflow.experiment.config.cells import check_option
 from gradflow.experiment.config.inputs import FileInputs, Inputs
 from gradflow.experiment.config.models import InitConfig, LossConfig, ModelConfig
 from gradflow.experiment.config.text.mistakes import Mistake, got
 from gradflow.experiment.config.text.words import choices
 
+if TYPE_CHECKING:
+    from gradflow.experiment.models.weights import Imported
+
 __all__ = [
+    "cell_of",
     "check_features",
     "check_init",
     "check_length",
@@ -100,22 +106,48 @@ def read_file(inputs: FileInputs, length: int | None) -> FileInputs:
     return inputs.known(steps, features, sequences, ends=ends)
 
 
-def weights(model: ModelConfig) -> ModelConfig:
+def cell_of(weights: str, names: dict[str, str]) -> str:
+    """Return the kind of cell that weights belong to.
+
+    Raises
+    ------
+    Mistake
+        If the file cannot be read.
+    """
+    return _imported(weights, names=names).kind
+
+
+def _imported(weights: str, **asked: Any) -> Imported:
+    from gradflow.experiment.models import files
+    from gradflow.experiment.models.weights import apart, read
+
+    check_path(str(apart(weights)[0]), files.SUFFIXES, ("weights",))
+    try:
+        return read(weights, **asked)
+    except UserError as error:
+        raise from_file(error, ("weights",)) from None
+
+
+def weights(model: ModelConfig, written: Any) -> ModelConfig:
     """Return the section with the sizes and options that the weights' file decides.
+
+    Parameters
+    ----------
+    model : ModelConfig
+        The section.
+    written : object
+        The cell as it stands in the file: an option that is written at its default counts, too.
 
     Raises
     ------
     Mistake
         If the file cannot be read or contradicts what the section says.
     """
-    from gradflow.experiment.models import weights as files
-
     assert model.weights is not None
-    check_path(model.weights, tuple(files.READERS), ("weights",))
-    try:
-        net = files.read(model.weights, kind=model.cell.kind, options=model.cell.options)
-    except UserError as error:
-        raise from_file(error, ("weights",)) from None
+    kind, options = model.cell.kind, model.cell.options
+    for name in set(written) - {"kind", *options} if isinstance(written, dict) else ():
+        options[name] = check_option(kind, name, written[name])
+    net = _imported(model.weights, kind=kind, options=options, names=model.names)
     for name in ("hidden", "layers", "bidirectional"):
         asked, has = getattr(model, name), getattr(net, name)
         if name in model.model_fields_set and asked != has:
@@ -197,9 +229,17 @@ def _check_targets(loss: LossConfig, inputs: Inputs, length: int) -> None:
 
 
 def check_init(init: InitConfig, model: ModelConfig) -> None:
-    """Raise a `Mistake` where a scheme means nothing for the cell's weights."""
+    """Raise a `Mistake` where `init` means nothing for the cell's weights, or all of them."""
     from gradflow.core.network.initialise import DIAGONAL
 
+    if model.weights is not None and init.model_fields_set:
+        name = min(init.model_fields_set)
+        raise Mistake(
+            f"init.{name} draws weights, and these come from {Path(model.weights).name}",
+            "init, or model.weights",
+            "remove one of the two; both may be tried with weights: [null, …] under sweep",
+            ("init", name),
+        )
     if model.weights is not None or init.peephole in DIAGONAL:
         return
     parameters = model.build_cell().parameters(1).values()

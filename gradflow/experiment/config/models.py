@@ -61,10 +61,17 @@ class ModelConfig(Section):
     layers: int = Field(1, ge=1, le=64, description="layers of the stack")
     bidirectional: bool = Field(False, description="read the input backward as well")
     weights: str | None = Field(
-        None, min_length=1, description=".npz or .safetensors in PyTorch's names; sizes follow it"
+        None, min_length=1, description="a checkpoint, or file#prefix; sizes follow from it"
+    )
+    names: dict[str, str] = Field(
+        default={}, description="PyTorch's names to those that the weights have instead"
     )
 
     _reads: int | None = PrivateAttr(None)
+
+    def __hash__(self) -> int:
+        values = [getattr(self, name) for name in type(self).model_fields if name != "names"]
+        return hash((*values, *sorted(self.names.items())))
 
     @property
     def reads(self) -> int | None:

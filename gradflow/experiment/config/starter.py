@@ -16,7 +16,7 @@ model:
   hidden: 32                          # units of each layer
   layers: 1
   bidirectional: false
-  # weights: model.safetensors        # a trained PyTorch model; its sizes follow from the file
+  # weights: model.pt                 # a trained PyTorch model instead; all else follows from it
 
 inputs:
   kind: digits                        # noise, adding, copy, temporal-order, reber, distractors,

@@ -28,7 +28,8 @@ def settings(experiment: Experiment, *, resolved: bool = True) -> dict[str, Any]
     """
     data = experiment.model_dump(by_alias=True, exclude_unset=not resolved)
     if experiment.model.weights is not None or "model.weights" in experiment.sweep:
-        data["model"] = experiment.model.model_dump(exclude_unset=True)
+        for name in ("model", "init"):
+            data[name] = getattr(experiment, name).model_dump(exclude_unset=True)
     data["model"]["cell"] = experiment.model.cell.written
     return {key: data[key] for key in ORDER if key in data}
 

@@ -23,6 +23,8 @@ __all__ = [
     "Choose",
     "finite",
     "mistake",
+    "npy_array",
+    "npy_header",
     "opened",
     "read_npy",
     "read_npz",
@@ -110,7 +112,7 @@ def read_text(path: Path) -> str:
 def read_npy(path: Path) -> Array:
     """Read one array of real numbers from a .npy file."""
     with opened(path) as file:
-        return _array(file, path)
+        return npy_array(file, path)
 
 
 def read_npz(path: Path, choose: Choose) -> dict[str, Array]:
@@ -119,7 +121,7 @@ def read_npz(path: Path, choose: Choose) -> dict[str, Array]:
         try:
             with zipfile.ZipFile(file) as archive:
                 return {
-                    name: _array(io.BytesIO(archive.read(member)), path, f"{name}: ")
+                    name: npy_array(io.BytesIO(archive.read(member)), path, f"{name}: ")
                     for name, member in _members(archive, choose, path).items()
                 }
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
@@ -143,8 +145,9 @@ def _members(archive: zipfile.ZipFile, choose: Choose, path: Path) -> dict[str, 
     return chosen
 
 
-def _array(file: IO[bytes], path: Path, name: str = "") -> Array:
-    shape, order, dtype = _npy_header(file, path, name)
+def npy_array(file: IO[bytes], path: Path, name: str = "") -> Array:
+    """Read one array of real numbers in NumPy's format."""
+    shape, order, dtype = npy_header(file, path, name)
     if dtype.hasobject:
         raise mistake(
             path,
@@ -172,9 +175,10 @@ def _array(file: IO[bytes], path: Path, name: str = "") -> Array:
     return np.frombuffer(data, dtype).reshape(shape, order=order)
 
 
-def _npy_header(
+def npy_header(
     file: IO[bytes], path: Path, name: str
 ) -> tuple[tuple[int, ...], Any, np.dtype[Any]]:
+    """Read an array's header: its shape, the order of its axes, its type."""
     try:
         version = np.lib.format.read_magic(file)
         shape, fortran, dtype = NPY_HEADERS[version](file)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gradflow.core import ENGINE
@@ -15,6 +14,7 @@ from gradflow.experiment.config.compose import Composer
 from gradflow.experiment.config.text.nodes import wrap
 from gradflow.experiment.config.write import settings
 from gradflow.experiment.measure.defined import check_defined
+from gradflow.experiment.models.weights import apart
 
 __all__ = ["Bundle", "Point", "bundle", "plan"]
 
@@ -151,8 +151,10 @@ class _Digest:
 
     def _file(self, path: str) -> str:
         if path not in self._files:
-            with Path(path).open("rb") as stream:
-                self._files[path] = hashlib.file_digest(stream, "sha256").hexdigest()
+            file, prefix = apart(path)
+            with file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            self._files[path] = f"{digest}#{prefix}" if prefix else digest
         return self._files[path]
 
 

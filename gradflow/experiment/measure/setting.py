@@ -62,7 +62,9 @@ def network(config: PointConfig, features: int) -> Network:
 def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DType) -> Weights:
     model = config.model
     if model.weights is not None:
-        imported = weights.read(model.weights, kind=model.cell.kind, options=model.cell.options)
+        imported = weights.read(
+            model.weights, kind=model.cell.kind, options=model.cell.options, names=model.names
+        )
         return tuple(
             tuple(
                 {name: np.repeat(a, len(seeds), axis=0).astype(dtype) for name, a in p.items()}

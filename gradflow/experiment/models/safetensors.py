@@ -10,18 +10,25 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from gradflow.core.typing import Array
-from gradflow.experiment.data.reading import MAX_BYTES, Choose, mistake, opened, too_large
+from gradflow.experiment.models.tensors import (
+    LETTERS,
+    Tensor,
+    Tensors,
+    broken,
+    decoded,
+    unknown_type,
+)
 
-__all__ = ["read_safetensors"]
+__all__ = ["safetensors"]
 
 MAX_HEADER = 1 << 24
-DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 class Entry(NamedTuple):
@@ -33,34 +40,28 @@ class Entry(NamedTuple):
     end: int
 
 
-def read_safetensors(path: Path, choose: Choose) -> dict[str, Array]:
-    """Read those tensors that `choose` picks from the names there are; BF16 becomes float32.
+def safetensors(file: IO[bytes], path: Path) -> Tensors:
+    """Read the header; BF16 becomes float32.
 
     Raises
     ------
     UserError
-        If the file is cut short or contradicts itself, or a chosen tensor has another type than
-        F64, F32, F16 or BF16.
+        If the file is cut short or contradicts itself; later, if a tensor that is taken has
+        another type than F64, F32, F16 or BF16.
     """
-    with opened(path, most=None) as file:
-        size = path.stat().st_size
-        header, start = _header(file, path, size)
-        entries = {name: _entry(name, entry, path) for name, entry in header.items()}
-        _without_gaps(entries, size - start, path)
-        chosen = {name: entries[name] for name in choose(list(entries))}
-        total = sum(entry.end - entry.begin for entry in chosen.values())
-        if total > MAX_BYTES:
-            raise too_large(path, total)
-        return {name: _tensor(file, name, entry, start, path) for name, entry in chosen.items()}
+    size = path.stat().st_size
+    header, start = _header(file, path, size)
+    entries = {name: _entry(name, entry, path) for name, entry in header.items()}
+    _without_gaps(entries, size - start, path)
+    return {
+        name: Tensor(entry.shape, partial(_tensor, file, name, entry, start, path))
+        for name, entry in entries.items()
+    }
 
 
 def _broken(path: Path, problem: str) -> Exception:
-    return mistake(
-        path,
-        f"not a sound .safetensors file: {problem}",
-        expected="what safetensors.torch.save_file writes",
-        fix="write the file again; a copy or a download may have been cut short",
-    )
+    expected = "what safetensors.torch.save_file writes"
+    return broken(path, ".safetensors file", problem, expected)
 
 
 def _header(file: IO[bytes], path: Path, size: int) -> tuple[dict[str, Any], int]:
@@ -92,7 +93,7 @@ def _entry(name: str, entry: Any, path: Path) -> Entry:
         raise _broken(path, f"{name} lacks a dtype, a shape or data_offsets") from None
     if type(dtype) is not str or any(type(n) is not int or n < 0 for n in numbers):
         raise _broken(path, f"{name} has a dtype, shape or data_offsets of the wrong type")
-    if dtype in DTYPES and end - begin != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
+    if dtype in LETTERS and end - begin != math.prod(shape) * np.dtype(LETTERS[dtype]).itemsize:
         raise _broken(path, f"{name} is {dtype} shaped {shape}, but has {end - begin:,} bytes")
     return Entry(dtype, tuple(shape), begin, end)
 
@@ -108,15 +109,7 @@ def _without_gaps(entries: dict[str, Entry], size: int, path: Path) -> None:
 
 
 def _tensor(file: IO[bytes], name: str, entry: Entry, start: int, path: Path) -> Array:
-    if entry.dtype not in DTYPES:
-        raise mistake(
-            path,
-            f"{name} is of type {entry.dtype}",
-            expected=", ".join(DTYPES),
-            fix="convert the tensor, e.g. with .float(), before saving it",
-        )
+    if entry.dtype not in LETTERS:
+        raise unknown_type(path, name, entry.dtype)
     file.seek(start + entry.begin)
-    array = np.frombuffer(file.read(entry.end - entry.begin), DTYPES[entry.dtype])
-    if entry.dtype == "BF16":  # the upper half of a float32
-        array = (array.astype("<u4") << 16).view("<f4")
-    return array.reshape(entry.shape)
+    return decoded(file.read(entry.end - entry.begin), entry.dtype).reshape(entry.shape)

@@ -12,10 +12,10 @@ import numpy as np
 from gradflow.advice.advise import Advice
 from gradflow.advice.search import Trial
 from gradflow.report.figures.data import HIGH, LOW, thin
-from gradflow.report.figures.facets import Grid, Panel, common_ranges, facets
 from gradflow.report.figures.files import target
-from gradflow.report.figures.frame import Key, figure
+from gradflow.report.figures.layout import Grid, Panel, common_ranges, facets
 from gradflow.report.figures.lines import band, decades_over_steps
+from gradflow.report.figures.page import Key, figure
 from gradflow.report.figures.spots import Spot, statistics
 from gradflow.report.figures.style import (
     COLOURS,

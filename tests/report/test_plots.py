@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from gradflow.errors import UserError
 from gradflow.report.figures import KINDS, Kind, draw_curves, plot, register
 from gradflow.report.figures.data import LAGS, gather
-from gradflow.report.figures.facets import facets
 from gradflow.report.figures.hues import by_cell, hue
+from gradflow.report.figures.layout import facets
 from gradflow.report.figures.spots import longest, words
 from gradflow.report.figures.style import literal, private_style, ramp
 from gradflow.report.format import wrap

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.lines import Line2D
 
-from gradflow.report.figures.frame import Key
+from gradflow.report.figures.page import Key
 from gradflow.report.figures.style import COLOURS, DASHES
 
 __all__ = ["NAMES", "by_gate", "entries"]

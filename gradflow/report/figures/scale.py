@@ -7,7 +7,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, SymLogNorm
 from matplotlib.ticker import FuncFormatter
 
-from gradflow.report.figures.frame import Bar
+from gradflow.report.figures.page import Bar
 from gradflow.report.figures.style import power_of_ten
 
 __all__ = ["NOTHING", "decades_bar", "diverging"]

@@ -12,10 +12,10 @@ from matplotlib.patches import Patch
 
 from gradflow.core.typing import Array
 from gradflow.report.figures.data import HIGH, LOW
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import figure
 from gradflow.report.figures.gating import NAMES, by_gate, entries
+from gradflow.report.figures.layout import Panel, common_ranges, facets
 from gradflow.report.figures.lines import band, decades_over_steps
+from gradflow.report.figures.page import figure
 from gradflow.report.figures.spots import Spot, statistics
 from gradflow.report.figures.style import COLOURS, limits
 from gradflow.report.figures.traces import Key, Traces, extent, none_recorded, pools, traces

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from gradflow.errors import UserError
 from gradflow.report.figures.data import Band, finite_range, gather
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import figure
 from gradflow.report.figures.hues import Hue, hue
+from gradflow.report.figures.layout import Panel, common_ranges, facets
 from gradflow.report.figures.lines import X
+from gradflow.report.figures.page import figure
 from gradflow.report.figures.spots import statistics
 from gradflow.report.figures.style import decade_axis, limits, norm_label, whole_axis
 from gradflow.report.read.records import Run, default_state

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gradflow.core.typing import Array
-from gradflow.report.figures.facets import Panel, facets
-from gradflow.report.figures.frame import COLUMN, PAGE, figure
+from gradflow.report.figures.layout import Panel, facets
+from gradflow.report.figures.page import COLUMN, PAGE, figure
 from gradflow.report.figures.scale import NOTHING, decades_bar, diverging
 from gradflow.report.figures.spots import Spot, statistics
 from gradflow.report.figures.style import whole_ticks

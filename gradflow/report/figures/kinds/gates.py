@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradflow.report.figures.facets import Grid, Panel, facets, spread
-from gradflow.report.figures.frame import figure
 from gradflow.report.figures.gating import by_gate, entries
+from gradflow.report.figures.layout import Grid, Panel, facets, spread
 from gradflow.report.figures.lines import X, band
+from gradflow.report.figures.page import figure
 from gradflow.report.figures.spots import statistics
 from gradflow.report.figures.style import decade_axis, limits, norm_label, whole_axis
 from gradflow.report.figures.traces import Trace, Traces, extent, none_recorded, traces

@@ -13,8 +13,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
 from gradflow.report.figures.data import Band, finite_range
-from gradflow.report.figures.facets import Panel, facets
-from gradflow.report.figures.frame import figure
+from gradflow.report.figures.layout import Panel, facets
+from gradflow.report.figures.page import figure
 from gradflow.report.figures.scale import NOTHING, decades_bar, diverging
 from gradflow.report.figures.style import norm_label
 

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from gradflow.errors import UserError
 from gradflow.report.figures.data import Band
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import figure
 from gradflow.report.figures.hues import Hue, hue
+from gradflow.report.figures.layout import Panel, common_ranges, facets
+from gradflow.report.figures.page import figure
 from gradflow.report.figures.spots import statistics
 from gradflow.report.figures.style import decade_axis, length_axis, limits, norm_label
 

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import figure
 from gradflow.report.figures.hues import Hue, hue
+from gradflow.report.figures.layout import Panel, common_ranges, facets
 from gradflow.report.figures.lines import X, band, decades_over_steps
+from gradflow.report.figures.page import figure
 from gradflow.report.figures.spots import statistics
 from gradflow.report.figures.style import COLOURS, DASHES, GREY, limits, whole_axis
 from gradflow.report.figures.traces import Key, Traces, extent, none_recorded, traces

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gradflow.report.figures.data import HIGH, LOW, Band
-from gradflow.report.figures.facets import facets
-from gradflow.report.figures.frame import figure
 from gradflow.report.figures.hues import Hue, by_cell, hue
+from gradflow.report.figures.layout import facets
+from gradflow.report.figures.page import figure
 from gradflow.report.figures.spots import longest
 from gradflow.report.figures.style import GREY, literal
 from gradflow.report.figures.text import LINE, ruler

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gradflow.core.typing import Array
-from gradflow.report.figures.facets import Panel, facets
-from gradflow.report.figures.frame import figure
 from gradflow.report.figures.hues import hue
+from gradflow.report.figures.layout import Panel, facets
 from gradflow.report.figures.lines import decades_over_steps
+from gradflow.report.figures.page import figure
 from gradflow.report.figures.spots import Spot, statistics
 from gradflow.report.figures.style import GREY, limits
 from gradflow.report.figures.traces import none_recorded, pools

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gradflow.core.theory import Prediction
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import Key, figure
+from gradflow.report.figures.layout import Panel, common_ranges, facets
 from gradflow.report.figures.lines import band, decades_over_steps
+from gradflow.report.figures.page import Key, figure
 from gradflow.report.figures.spots import Spot, statistics
 from gradflow.report.figures.style import COLOURS, DASHES, limits, norm_label
 from gradflow.report.figures.traces import Trace, none_recorded, pools, traces

@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
 from gradflow.report.figures.data import HIGH, LOW
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import figure
 from gradflow.report.figures.hues import hue
+from gradflow.report.figures.layout import Panel, common_ranges, facets
 from gradflow.report.figures.lines import band, decades_over_steps
+from gradflow.report.figures.page import figure
 from gradflow.report.figures.spots import Place, Spot, statistics
 from gradflow.report.figures.style import (
     DASHES,

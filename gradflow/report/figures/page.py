@@ -12,9 +12,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradflow.report.figures.edges import Edges, Key
-from gradflow.report.figures.facets import Grid, Panel
 from gradflow.report.figures.hues import Hue
+from gradflow.report.figures.layout import Grid, Panel
+from gradflow.report.figures.margins import Edges, Key
 from gradflow.report.figures.neighbours import common_labels, thin_out
 from gradflow.report.figures.spots import Spot
 from gradflow.report.figures.style import literal, ramp

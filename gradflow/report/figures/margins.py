@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
-    from gradflow.report.figures.facets import Grid
+    from gradflow.report.figures.layout import Grid
 
 __all__ = ["Edges", "Key"]
 

@@ -12,7 +12,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import Gates
+from gradflow.core.record import Gates, Timeline
 from tests.variants import draw, every_cell
 
 H, F, STEPS, NETS, COLUMNS = 5, 2, 9, 2, 3
@@ -29,7 +29,7 @@ def test_statistics_over_the_units(cell: Cell):
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
     loss = Loss("probe", "last", rng.normal(size=(NETS, H, COLUMNS)))
     lengths = [STEPS, 4]
-    gates = Gates(net, lengths, NETS, COLUMNS, every=2)
+    gates = Gates(Timeline(net, loss, lengths, NETS, COLUMNS, every=2))
     backpropagate(net, weights, x, loss, lengths, [gates], Schedule(4, keep=False))
 
     state = tuple(np.zeros((NETS, H, COLUMNS)) for _ in cell.parts)
@@ -38,8 +38,8 @@ def test_statistics_over_the_units(cell: Cell):
         state, cache = cell.step(p, state, cell.drive(p, x_t))
         opened.append(cell.open_gates(cache))
     for index in range(NETS):
-        for length, steps in ((STEPS, [1, 3, 5, 7, 9]), (4, [2, 4])):
-            result = gates.quantities(index, length, loss)
+        for length, steps in ((STEPS, [1, 3, 5, 7, 9]), (4, [1, 2, 4])):
+            result = gates.quantities(index, length)
             mean = result["gate_mean"]
             assert mean.dims == ("layer", "direction", "gate", "sequence", "step")
             assert list(mean.coords["step"]) == steps
@@ -66,9 +66,9 @@ def test_both_directions_and_layers_have_gates_of_their_own_time():
     weights[0][1]["b"][:, H : 2 * H] = -4.0
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
     loss = Loss("probe", "last", rng.normal(size=(NETS, 2 * H, COLUMNS)))
-    gates = Gates(net, [STEPS], NETS, COLUMNS)
+    gates = Gates(Timeline(net, loss, [STEPS], NETS, COLUMNS))
     backpropagate(net, weights, x, loss, [STEPS], [gates], Schedule(4))
-    result = gates.quantities(0, STEPS, loss)
+    result = gates.quantities(0, STEPS)
     f = list(result["gate_mean"].coords["gate"]).index("f")
     mean, spread, saturated = (q.values[:, :, f] for q in result.values())
     assert mean.shape == (2, 2, COLUMNS, STEPS)
@@ -82,7 +82,7 @@ def test_both_directions_and_layers_have_gates_of_their_own_time():
 @pytest.mark.parametrize("cell", [RNN(2), CEC(2)], ids=lambda cell: cell.label)
 def test_cells_without_gates_say_so(cell: Cell):
     with pytest.raises(ValueError, match=f"{cell.label} has no gates"):
-        Gates(Network.of(cell, 1), [3], 1, 1)
+        Gates(Timeline(Network.of(cell, 1), Loss("sum"), [3], 1, 1))
 
 
 def test_a_gru_that_leaks_nothing_is_saturated():
@@ -90,7 +90,7 @@ def test_a_gru_that_leaks_nothing_is_saturated():
     p = {k: np.zeros((1, *q.shape)) for k, q in net.layers[0].cell.parameters(1).items()}
     p["b"][:, :2] = -9
     loss = Loss("probe", "last", np.ones((1, 2, 1)))
-    gates = Gates(net, [5], 1, 1)
+    gates = Gates(Timeline(net, loss, [5], 1, 1))
     backpropagate(net, ((p,),), np.zeros((5, 1, 1, 1)), loss, [5], [gates], Schedule(2))
-    saturated = gates.quantities(0, 5, loss)["gate_saturated"].values[0, 0]
+    saturated = gates.quantities(0, 5)["gate_saturated"].values[0, 0]
     np.testing.assert_array_equal(saturated[:, 0], [[1.0] * 5, [0.0] * 5])

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from gradflow.core.cells.base import gates_of
 from gradflow.core.engine.observe import Block
 from gradflow.core.engine.tape import Keep
-from gradflow.core.network.losses import Loss
-from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
-from gradflow.core.record.series import Series
-from gradflow.core.record.track import Every
+from gradflow.core.record.series import Series, Timeline
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
@@ -36,14 +31,8 @@ class Gates:
 
     Parameters
     ----------
-    net : Network
-        The network that is observed.
-    lengths : sequence of int
-        All lengths that run together; they share gates as they share the forward pass.
-    nets, columns : int
-        How many independent nets and sequences there are.
-    every : int or "log"
-        Which steps.
+    timeline : Timeline
+        Whose, and at which steps; all lengths share gates as they share the forward pass.
 
     Raises
     ------
@@ -59,14 +48,11 @@ class Gates:
     needs = Keep.CACHES
     needs_inputs = False
 
-    def __init__(
-        self, net: Network, lengths: Sequence[int], nets: int, columns: int, every: Every = 1
-    ) -> None:
-        self.gates = net.where(gates_of)
+    def __init__(self, timeline: Timeline) -> None:
+        self.gates = timeline.net.where(gates_of)
         layers, gates = list(self.gates), list(self.gates.values())
-        sizes = (lengths, nets, columns, every)
         self.series = [
-            Series(name, "1", net, *sizes, layers=layers, gates=gates, first=1)
+            Series(timeline, name, "1", layers=layers, gates=gates, first=1)
             for name in ("gate_mean", "gate_spread", "gate_saturated")
         ]
 
@@ -85,9 +71,9 @@ class Gates:
     def inputs(self, first: int, dx: Scaled) -> None:
         """Gates do not depend on ∂L/∂x."""
 
-    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+    def quantities(self, net: int, length: int) -> Result:
         """Everything recorded of one of the nets at one of the lengths, by name."""
-        return {series.name: series.quantity(net, length, loss) for series in self.series}
+        return {series.name: series.quantity(net, length) for series in self.series}
 
 
 def _statistics(gate: Array) -> tuple[Array, Array, Array]:

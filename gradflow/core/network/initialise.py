@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import MemoryGate, Parameter
 from gradflow.core.random import stream
 from gradflow.core.typing import Array
@@ -135,28 +136,28 @@ DIAGONAL: dict[str, Scheme] = {
 
 
 def draw(
-    parameters: Mapping[str, Parameter],
+    cell: Cell,
+    inputs: int,
     init: Init,
     seed: int,
     layer: int,
     direction: str,
     dtype: npt.DTypeLike = np.float64,
-    memory: Sequence[MemoryGate] = (),
 ) -> dict[str, Array]:
     """Draw one net's parameters of one layer and direction.
 
     Parameters
     ----------
-    parameters : mapping of str to Parameter
-        The cell's parameters by name.
+    cell : Cell
+        The layer's cell.
+    inputs : int
+        Features that the layer reads.
     init : Init
         How to draw them.
     seed, layer, direction : int, int, str
         Which net, and where in it.
     dtype : dtype
         Drawn in float64, then cast.
-    memory : sequence of MemoryGate
-        The cell's `memory_gates`, which `init.forget_bias` is for.
 
     Returns
     -------
@@ -170,9 +171,9 @@ def draw(
     """
     purpose = (seed, layer, direction)
     drawn = {}
-    for name, parameter in parameters.items():
+    for name, parameter in cell.parameters(inputs).items():
         if parameter.role == "bias":
-            whole = _bias(name, parameter, init, purpose, memory)
+            whole = _bias(name, parameter, init, purpose, cell.memory_gates)
         else:
             whole = _weight(name, parameter, init, purpose)
         drawn[name] = whole.astype(dtype)

@@ -75,12 +75,9 @@ def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DTy
     init = config.init.build()
 
     def side_by_side(layer: int, direction: str) -> dict[str, Array]:
-        shapes = net.parameters(layer)
-        each = [
-            draw(shapes, init, seed, layer, direction, dtype, net.layers[layer].cell.memory_gates)
-            for seed in seeds
-        ]
-        return {name: np.stack([p[name] for p in each]) for name in shapes}
+        cell, inputs = net.layers[layer].cell, net.features(layer)
+        each = [draw(cell, inputs, init, seed, layer, direction, dtype) for seed in seeds]
+        return {name: np.stack([p[name] for p in each]) for name in each[0]}
 
     return tuple(
         tuple(side_by_side(index, direction) for direction in layer.directions)

@@ -67,6 +67,11 @@ class MemoryGate(NamedTuple):
     sign: Literal[1, -1]
     write: str | None = None
 
+    @property
+    def keeps(self) -> str:
+        """What it lets the state keep, in words."""
+        return f"forget gate {self.gate}" if self.sign > 0 else f"leak (1 − {self.gate})"
+
 
 class Summand(NamedTuple):
     """One step's contribution ``left ⊗ right`` to the gradient of one gate's block.

@@ -1,18 +1,23 @@
-"""How far the gates are open."""
+"""How far the gates are open, and what the carrousel keeps by them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from gradflow.core.cells.base import gates_of
+from gradflow.core.cells.base import carrousel_of, gates_of
 from gradflow.core.engine.observe import Block
 from gradflow.core.engine.tape import Keep
-from gradflow.core.quantity import Result
-from gradflow.core.record.series import Series, Timeline
-from gradflow.core.scaled import Scaled
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
+from gradflow.core.quantity import Quantity, Result
+from gradflow.core.record.series import Series
+from gradflow.core.record.track import Every, existing
+from gradflow.core.scaled import Scaled, log10_rms
 from gradflow.core.typing import Array
 
-__all__ = ["Gates"]
+__all__ = ["Gates", "Kept"]
 
 _SHUT, _OPEN = 0.1, 0.9
 
@@ -31,8 +36,14 @@ class Gates:
 
     Parameters
     ----------
-    timeline : Timeline
-        Whose, and at which steps; all lengths share gates as they share the forward pass.
+    net : Network
+        The network that is observed.
+    lengths : sequence of int
+        All lengths that run together; they share gates as they share the forward pass.
+    nets, columns : int
+        How many independent nets and sequences there are.
+    every : int or "log"
+        Which steps.
 
     Raises
     ------
@@ -48,11 +59,14 @@ class Gates:
     needs = Keep.CACHES
     needs_inputs = False
 
-    def __init__(self, timeline: Timeline) -> None:
-        self.gates = timeline.net.where(gates_of)
+    def __init__(
+        self, net: Network, lengths: Sequence[int], nets: int, columns: int, every: Every = 1
+    ) -> None:
+        self.gates = net.where(gates_of)
         layers, gates = list(self.gates), list(self.gates.values())
+        sizes = (lengths, nets, columns, every)
         self.series = [
-            Series(timeline, name, "1", layers=layers, gates=gates, first=1)
+            Series(name, "1", net, *sizes, layers=layers, gates=gates, first=1)
             for name in ("gate_mean", "gate_spread", "gate_saturated")
         ]
 
@@ -71,12 +85,101 @@ class Gates:
     def inputs(self, first: int, dx: Scaled) -> None:
         """Gates do not depend on ∂L/∂x."""
 
-    def quantities(self, net: int, length: int) -> Result:
+    def quantities(self, net: int, length: int, loss: Loss) -> Result:
         """Everything recorded of one of the nets at one of the lengths, by name."""
-        return {series.name: series.quantity(net, length) for series in self.series}
+        return {series.name: series.quantity(net, length, loss) for series in self.series}
 
 
 def _statistics(gate: Array) -> tuple[Array, Array, Array]:
     """Mean, standard deviation and saturated share over units."""
     saturated = (gate < _SHUT) | (gate > _OPEN)
     return gate.mean(axis=-2), gate.std(axis=-2), saturated.mean(axis=-2)
+
+
+class Kept:
+    """What the carrousel alone would leave of the error, unit by unit, over the steps on the way.
+
+    With keep_tj = ∂c_tj/∂c_{t−1,j} at fixed gates (see `Carrousel`), over the n steps t after which
+    ∂L/∂s_t is not zero, and m_j = |Π_t keep_tj|^(1/n)::
+
+        keep_mean      (1/H) Σ_j m_j
+        keep_spread    √((1/H) Σ_j (m_j − mean)²)
+        keep_decades   ½ log10 (1/H) Σ_j Π_t keep_tj²
+
+    Where gates differ from unit to unit, the slow units outlive the others: keep_decades is more
+    than n log10 keep_mean. All units count alike, as for an error that comes in evenly.
+
+    Parameters
+    ----------
+    net : Network
+        The network that is observed.
+    lengths : sequence of int
+        All lengths that run together.
+    nets, columns : int
+        How many independent nets and sequences there are.
+
+    Raises
+    ------
+    ValueError
+        If no cell has a carrousel.
+    """
+
+    needs = Keep.LOCAL
+    needs_inputs = False
+
+    def __init__(self, net: Network, lengths: Sequence[int], nets: int, columns: int) -> None:
+        self.net, self.layers = net, list(net.where(carrousel_of))
+        self.lengths = sorted(lengths, reverse=True)
+        self.logs = {
+            place: np.zeros((len(lengths), nets, net.layers[place[0]].cell.sizes[-1], columns))
+            for place in net.places()
+            if place[0] in self.layers
+        }
+        self.steps = {place: np.zeros((len(lengths), nets, 1, columns)) for place in self.logs}
+
+    def block(self, block: Block) -> None:
+        """Add the block's steps."""
+        swept, place = block.swept, (block.layer, block.direction)
+        if place not in self.logs:
+            return
+        passed = swept.state_squares[..., None, :] > 0
+        passed = passed if passed.ndim == 5 else passed[:, None]
+        joined = slice(passed.shape[1])
+        local = block.tape.local[swept.start : swept.stop]
+        each = list(zip(local, passed, strict=True))
+        for own, on_the_way in reversed(each):  # one order of summation, however blocks are cut
+            with np.errstate(divide="ignore"):
+                log = np.log10(np.abs(carrousel_of(block.cell, own).keep))
+            self.logs[place][joined] += np.where(on_the_way, log, 0)
+            self.steps[place][joined] += on_the_way
+
+    def inputs(self, first: int, dx: Scaled) -> None:
+        """Nothing of it depends on ∂L/∂x."""
+
+    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+        """Everything recorded of one of the nets at one of the lengths, by name."""
+        j, exists = self.lengths.index(length), existing(self.net, self.layers)
+        columns = next(iter(self.logs.values())).shape[-1]
+        found = np.full((3, *exists.shape, columns), np.nan)
+        for (layer, direction), logs in self.logs.items():
+            row = self.layers.index(layer)
+            found[:, row, direction] = _kept(logs[j, net], self.steps[layer, direction][j, net])
+        cells = [self.net.layers[layer].cell for layer in self.layers]
+        coords = {
+            "layer": np.array(self.layers),
+            "direction": np.array(self.net.directions),
+            "gate": np.array([" and ".join(g.keeps for g in cell.memory_gates) for cell in cells]),
+            "above": np.array([layer + 1 < len(self.net.layers) for layer in self.layers]),
+        } | ({} if exists.all() else {"exists": exists})
+        units = {"keep_mean": "1", "keep_spread": "1", "keep_decades": "decades"}
+        return {
+            name: Quantity(name, ("layer", "direction", "sequence"), values, coords, unit)
+            for (name, unit), values in zip(units.items(), found, strict=True)
+        }
+
+
+def _kept(logs: Array, steps: Array) -> tuple[Array, Array, Array]:
+    """Mean and spread over units of what a step keeps, and the decades that all steps leave."""
+    with np.errstate(under="ignore"):
+        kept = 10 ** (logs / np.maximum(steps, 1))
+    return kept.mean(axis=-2), kept.std(axis=-2), log10_rms(logs, -2)

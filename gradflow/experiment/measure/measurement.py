@@ -12,7 +12,7 @@ from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
-from gradflow.core.record import Norms
+from gradflow.core.record import Norms, recorded_steps
 from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.measure.defined import recorded
@@ -58,7 +58,8 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
     scope = _scope(bundle, net, setting.x.shape[-1])
     asked = recorded(record, net)
     looking = [observer for one in asked if (observer := one.observer(scope)) is not None]
-    observers: list[Recorder] = [Norms(scope, scope.states), *looking]
+    norms = Norms(net, lengths, len(seeds), scope.columns, record.states, record.every)
+    observers: list[Recorder] = [norms, *looking]
     backpropagate(net, setting.weights, setting.x, loss, lengths, observers, schedule)
     own = {
         length: [one.analyse(each, setting, schedule) for one in asked]
@@ -69,7 +70,7 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
         seed, length = seeds.index(point.config.seed), point.config.length
         result: Result = {}
         for observer in observers:
-            result |= observer.quantities(seed, length)
+            result |= observer.quantities(seed, length, loss)
         for found in own[length]:
             result |= found[seed] if found else {}
         results.append(result)
@@ -80,13 +81,13 @@ def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:
     config = bundle.points[0].config
     return Scope(
         net,
-        Loss(config.loss.kind, config.loss.at),
         bundle.lengths,
         len(bundle.seeds),
         columns,
+        config.record.states,
         config.record.every,
-        states=config.record.states,
-        dtype=np.dtype(config.dtype),
+        np.dtype(config.dtype),
+        config.loss.kind in ("mse", "cross_entropy"),
     )
 
 
@@ -109,7 +110,9 @@ def _forward_in_time(bundle: Bundle, setting: Setting) -> list[Result]:
         for length in bundle.lengths
     }
     return [
-        each[point.config.length].quantities(seeds.index(point.config.seed), point.config.length)
+        each[point.config.length].quantities(
+            seeds.index(point.config.seed), point.config.length, setting.loss
+        )
         for point in bundle.points
     ]
 
@@ -130,8 +133,8 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
         net=net,
         nets=scope.nets,
         columns=columns,
-        lengths=tuple(scope.lengths),
-        records=scope.recorded * len(scope.states),
+        lengths=scope.lengths,
+        records=scope.steps * len(scope.states),
         dtype=scope.dtype,
         keep=_kept(config, asked),
     )
@@ -141,7 +144,7 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
     if config.method == "rtrl":
         from gradflow.core.analyses.rtrl import bytes_needed
 
-        longest = scope.count(max(bundle.lengths))
+        longest = len(recorded_steps(max(bundle.lengths), config.record.every))
         sizes = (net, work.nets, columns, longest, work.dtype)
         needed = Footprint(needed.fixed, bytes_needed(*sizes, parameters=False), 0)
     if needed.peak > config.memory:

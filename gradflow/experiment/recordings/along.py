@@ -10,10 +10,16 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
-from gradflow.core.record import Contributions, FlowMap, Gates, Paths, recorded_steps
+from gradflow.core.record import Contributions, FlowMap, Gates, Kept, Paths, recorded_steps
 from gradflow.experiment.recordings.recording import Recorder, Recording, Scope, Setting
 
-__all__ = ["ContributionsRecording", "FlowMapRecording", "GatesRecording", "PathsRecording"]
+__all__ = [
+    "ContributionsRecording",
+    "FlowMapRecording",
+    "GatesRecording",
+    "KeptRecording",
+    "PathsRecording",
+]
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class PathsRecording(Recording):
 
     def observer(self, scope: Scope) -> Recorder:
         """Split the adjoints that go by."""
-        return Paths(scope)
+        return Paths(scope.net, scope.lengths, scope.nets, scope.columns, scope.every)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class ContributionsRecording(Recording):
 
     def numbers(self, scope: Scope) -> int:
         """A norm for each gate of U and of W, and for V."""
-        return (2 * scope.net.most_gates + scope.loss.sees_outputs) * scope.series
+        return 2 * scope.net.most_gates * scope.series + scope.reads * scope.series
 
     def beside(self, scope: Scope, schedule: Schedule) -> int:
         """The sums of each gate's U and W, kept for every length: old, new and both at one level.
@@ -71,11 +77,11 @@ class ContributionsRecording(Recording):
 
     def observer(self, scope: Scope) -> Recorder:
         """Sum the steps' gradients of U and W."""
-        return Contributions(scope)
+        return Contributions(scope.net, scope.lengths, scope.nets, scope.columns, scope.every)
 
     def analyse(self, scope: Scope, setting: Setting, schedule: Schedule) -> Sequence[Result]:
         """Sum the loss steps' gradients of V."""
-        if not scope.loss.sees_outputs:
+        if not scope.reads:
             return ()
         from gradflow.core.analyses.readout_conflict import readout
 
@@ -103,7 +109,29 @@ class GatesRecording(Recording):
 
     def observer(self, scope: Scope) -> Recorder:
         """Read the gates from the tapes that go by."""
-        return Gates(scope)
+        return Gates(scope.net, scope.lengths, scope.nets, scope.columns, scope.every)
+
+
+@dataclass(frozen=True)
+class KeptRecording(Recording):
+    """See `Kept`: what explanations lean on, measured beside some recordings unasked."""
+
+    name = "kept"
+    summary = "what the carrousel alone keeps"
+    needs = Kept.needs
+
+    def check(self, net: Network) -> None:
+        """Only a carrousel keeps anything unit by unit."""
+        net.where(carrousel_of)
+
+    def numbers(self, scope: Scope) -> int:
+        """A sum for each unit, and what is made of them."""
+        units = sum(scope.net.layers[layer].cell.sizes[-1] + 4 for layer, _ in scope.net.places())
+        return units * scope.nets * scope.columns * len(scope.lengths)
+
+    def observer(self, scope: Scope) -> Recorder:
+        """Read the carrousel from the tapes that go by."""
+        return Kept(scope.net, scope.lengths, scope.nets, scope.columns)
 
 
 @dataclass(frozen=True)
@@ -116,7 +144,7 @@ class FlowMapRecording(Recording):
 
     def numbers(self, scope: Scope) -> int:
         """A norm for each loss step, step and state."""
-        squares = sum(one.recorded * one.series for one in scope.each())
+        squares = sum(one.steps * one.series for one in scope.each())
         return squares * len(scope.states)
 
     def alone(self, scope: Scope, schedule: Schedule) -> int:
@@ -135,7 +163,7 @@ class FlowMapRecording(Recording):
         """Take the losses of all steps back side by side."""
         net, loss = setting.net, setting.loss
         (length,) = scope.lengths
-        flow = FlowMap(scope, scope.states)
+        flow = FlowMap(net, length, scope.nets, scope.columns, scope.states, scope.every)
         x = setting.x[:length]
         backpropagate(net, setting.weights, x, loss, flow.lengths, [flow], schedule, at=flow.at)
-        return [flow.quantities(index, length) for index in range(scope.nets)]
+        return [flow.quantities(index, length, loss) for index in range(scope.nets)]

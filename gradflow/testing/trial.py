@@ -28,7 +28,7 @@ class Trial:
         normal = self.rng.standard_normal
         shapes = cell.parameters(INPUTS)
         self.p = {n: normal((NETS, *q.shape)) / np.sqrt(q.cols) for n, q in shapes.items()}
-        self.state = tuple(normal((NETS, cell.hidden, COLUMNS)) for _ in cell.parts)
+        self.state = tuple(normal((NETS, size, COLUMNS)) for size in cell.sizes)
         self.x = normal((NETS, INPUTS, COLUMNS))
         self.u = cell.drive(self.p, self.x)
         self.dstate = tuple(normal(part.shape) for part in self.state)
@@ -98,7 +98,7 @@ class Trial:
         error = 0.0
         for k, got in enumerate(self.back[0]):
             rows = []
-            for j in range(self.cell.hidden):
+            for j in range(self.cell.sizes[k]):
                 part = state[k].copy()
                 part[:, j] += 1j * STEP
                 rows.append(self._complex_step((*state[:k], part, *state[k + 1 :]), self.u))
@@ -213,8 +213,8 @@ class Trial:
 
 def _sum_after(cell: Cell, p: Params, x: Array, state: State) -> Array:
     """∂(Σ h_T)/∂ of every component of a state, by as many complex steps side by side."""
-    size = len(state) * cell.hidden
-    nudges = (1j * STEP * np.eye(size)).reshape(len(state), cell.hidden, size)
+    size = sum(cell.sizes)
+    nudges = np.split(1j * STEP * np.eye(size), np.cumsum(cell.sizes)[:-1])
     tried = tuple(part + nudge for part, nudge in zip(state, nudges, strict=True))
     _, end = unroll(cell, p, np.broadcast_to(x, (*x.shape[:-1], size)), tried, Keep.NOTHING)
     derivative: Array = end[0].imag.sum(axis=(0, 1)) / STEP

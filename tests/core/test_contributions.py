@@ -72,7 +72,7 @@ def explicit(net: Network, p: Any, x: Array, loss: Loss, v: Array) -> dict[tuple
         net.layers[0].cell,
         plain.back(net.layers[0].cell, p, x, dict.fromkeys(loss.steps(len(x)), v)),
     )
-    state = tuple(np.zeros((NETS, H, COLUMNS)) for _ in cell.parts)
+    state = tuple(np.zeros((NETS, size, COLUMNS)) for size in cell.sizes)
     out: dict[tuple[str, str], list[Array]] = {}
     for x_t, da in zip(x, drives, strict=True):
         before, (state, cache) = state[0], cell.step(p, state, cell.drive(p, x_t))

@@ -34,7 +34,7 @@ def test_statistics_over_the_units(cell: Cell):
     gates = Gates(net, lengths, NETS, COLUMNS, every=2)
     backpropagate(net, weights, x, loss, lengths, [gates], Schedule(4, keep=False))
 
-    state = tuple(np.zeros((NETS, H, COLUMNS)) for _ in cell.parts)
+    state = tuple(np.zeros((NETS, size, COLUMNS)) for size in cell.sizes)
     p, opened = weights[0][0], []
     for x_t in x:
         state, cache = cell.step(p, state, cell.drive(p, x_t))

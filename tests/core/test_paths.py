@@ -62,15 +62,24 @@ def setting(cell: Cell, layers: int = 1, both: bool = False) -> tuple[Network, W
     return net, weights, rng.normal(size=(STEPS, 1, F, COLUMNS)), v
 
 
+SLOPES = {
+    "tanh": lambda c: 1 / np.cosh(c) ** 2,
+    "identity": np.ones_like,
+    "squash1": lambda c: 0.5 / np.cosh(c / 2) ** 2,
+    "squash2": lambda c: 1 / np.cosh(c / 2) ** 2,
+}
+
+
 def forward(cell: Cell, p: Any, x: Array) -> list[tuple[Array, Array, dict[str, Array]]]:
     """Factor, entrance and gates of each step, from the equations with the gates held."""
-    state = tuple(np.zeros((NETS, H, x.shape[-1])) for _ in cell.parts)
+    state = tuple(np.zeros((NETS, size, x.shape[-1])) for size in cell.sizes)
     steps = []
     for u in cell.drive(p, x):
         state, cache = cell.step(p, state, u)
         gates, one = cell.open_gates(cache), np.ones_like(state[0])
-        if cell.kind == "lstm":
-            enter = gates["o"] / np.cosh(state[1]) ** 2
+        if cell.parts == ("h", "c"):
+            slope = SLOPES[getattr(cell, "output_activation", "tanh")]
+            enter = gates["o"] * slope(state[1])
             steps.append((gates.get("f", one), enter, gates))
         else:
             steps.append((1 - gates.get("z", 0 * one), one, gates))
@@ -308,7 +317,9 @@ def held(cell: Cell, p: Any, base: Any, x: Array, c: Array) -> tuple[Array, Arra
     return c, c
 
 
-@pytest.mark.parametrize("cell", CARROUSELS, ids=lambda cell: cell.label)
+@pytest.mark.parametrize(
+    "cell", [cell for cell in CARROUSELS if cell.kind != "block"], ids=lambda cell: cell.label
+)
 def test_the_truncated_parameter_gradient_by_complex_step(cell: Cell):
     """Σ_t v·h_t along a random direction, gates and candidate reading states it does not reach."""
     net, weights, x, v = setting(cell)

@@ -211,7 +211,7 @@ VALUES = [
 ]  # fmt: skip
 
 CELLS = [
-    wrong("cell", "model.cell", "unknown cell 'lstn'", "rnn, cec, lstm or gru", "mean lstm?",
+    wrong("cell", "model.cell", "unknown cell 'lstn'", "rnn, cec, lstm, gru or block", "mean lstm?",
           model="{cell: §lstn}"),
     wrong("cell of a number", "model.cell", "3 where a cell", "a cell", "write rnn",
           model="{cell: §3}"),

@@ -12,7 +12,7 @@ __all__ = ["Carrousel", "MemoryGate", "Parameter", "Role", "State", "Summand"]
 State: TypeAlias = tuple[Array, ...]
 """The parts of a state in the order of `Cell.parts`, each ``(nets, hidden, columns)``."""
 
-Role: TypeAlias = Literal["input", "recurrent", "bias", "peephole"]
+Role: TypeAlias = Literal["input", "recurrent", "bias", "peephole", "readout"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Parameter:
 
     Parameters
     ----------
-    role : {"input", "recurrent", "bias", "peephole"}
+    role : {"input", "recurrent", "bias", "peephole", "readout"}
         What it multiplies; initialisers go by this.
     blocks : tuple of str
         The gate of each block of rows, top to bottom.

@@ -17,7 +17,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Work
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import Norms
+from gradflow.core.record import Norms, Timeline
 from gradflow.experiment.workers.heap import hold_memory
 
 RECORDED = ("h", "c", "s")
@@ -46,12 +46,12 @@ def prepare(
     )
 
     def run() -> list[dict[str, np.ndarray]]:
-        norms = recorder(net, work.lengths, work.nets, work.sequences, RECORDED)
+        norms = recorder(Timeline(net, loss, work.lengths, work.nets, work.sequences), RECORDED)
         backpropagate(net, weights, x, loss, work.lengths, [norms], plan.schedule())
         return [
             {
-                name: tracks[norms.lengths.index(length)].values.transpose(1, 2, 0, 3, 4)
-                for name, tracks in norms.tracks.items()
+                name: series.values[series.lengths.index(length)].transpose(1, 2, 0, 3, 4)
+                for name, series in norms.series.items()
             }
             for length in work.lengths
         ]

@@ -23,7 +23,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import Gradients, Norms
+from gradflow.core.record import Gradients, Norms, Timeline
 from gradflow.report.figures.style import COLOURS, DASHES, GREY, private_style
 
 HERE = Path(__file__).parent
@@ -53,7 +53,7 @@ def side(name: str, net: Any, weights: Any, x: Any, loss: Loss, length: int) -> 
     def back() -> None:
         watching: list[Any] = [Gradients(net)]
         if norms:
-            watching.append(Norms(net, [length], 1, 1, ["h", "c", "s"]))
+            watching.append(Norms(Timeline(net, loss, [length], 1, 1), ["h", "c", "s"]))
         backpropagate(net, weights, x, loss, [length], watching, Schedule(64))
 
     def forward() -> None:

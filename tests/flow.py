@@ -11,7 +11,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import At, Loss
 from gradflow.core.network.stack import Network, Weights
-from gradflow.core.record import Norms, Vectors
+from gradflow.core.record import Norms, Timeline, Vectors
 
 Array = np.ndarray[Any, Any]
 
@@ -38,9 +38,9 @@ def norms(
     """log10 norms by name, each (nets, layers, directions, sequences, steps)."""
     nets = nets_of(weights)
     loss = loss or unit(net, nets, x.shape[-1])
-    observer = Norms(net, [len(x)], nets, x.shape[-1], list(states))
+    observer = Norms(Timeline(net, loss, [len(x)], nets, x.shape[-1]), list(states))
     backpropagate(net, weights, x, loss, [len(x)], [observer], schedule or Schedule(64))
-    return {name: tracks[0].values for name, tracks in observer.tracks.items()}
+    return {name: series.values[0] for name, series in observer.series.items()}
 
 
 def vectors(

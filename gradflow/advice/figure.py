@@ -7,25 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gradflow.advice.advise import Advice
 from gradflow.advice.search import Trial
-from gradflow.report.figures.data import HIGH, LOW, thin
-from gradflow.report.figures.facets import Grid, Panel, common_ranges, facets
-from gradflow.report.figures.files import target
-from gradflow.report.figures.frame import Key, figure
-from gradflow.report.figures.lines import band, decades_over_steps
-from gradflow.report.figures.spots import Spot, statistics
+from gradflow.report.figures.axes import decades_over_steps, draw_trace, limits
+from gradflow.report.figures.data import Trace, condense, thin
+from gradflow.report.figures.layout import Grid, Panel, common_ranges, facets
+from gradflow.report.figures.margins import Entry
+from gradflow.report.figures.output import private_style, target
+from gradflow.report.figures.page import figure
+from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import (
     COLOURS,
     DASHES,
-    limits,
     norm_label,
-    private_style,
 )
-from gradflow.report.figures.traces import Trace
-from gradflow.report.read.bands import quantile
+from gradflow.report.read.bands import finite_range
 from gradflow.report.read.rates import STEADY
 from gradflow.report.read.records import curves
 
@@ -44,7 +40,7 @@ GOAL = "#dcefe6"
 
 
 @dataclass(frozen=True)
-class _Change(Spot):
+class _Change(Site):
     """The curves of one cell; None where the state overflows, or nothing is changed."""
 
     before: Trace | None
@@ -89,21 +85,21 @@ def draw(advice: Sequence[Advice]) -> Figure:
     """Draw before and after, and where the curve is to end: within a decade of the loss end."""
     found = [_change(one) for one in advice]
     whole = facets(found, ("length",))
-    titles = [": ".join(filter(None, [_cell(whole, p), p.spots[0].change])) for p in whole.panels]
+    titles = [": ".join(filter(None, [_cell(whole, p), p.sites[0].change])) for p in whole.panels]
     grid = Grid(whole.panels, tuple(titles), (), whole.heading, whole.note)
     ranges = common_ranges(grid, _range)
 
     def panel(ax: Axes, one: Panel[_Change]) -> list[str]:
-        floor = decades_over_steps(ax, ranges[one], "lag", norm_label(STATE))
+        decades_over_steps(ax, ranges[one], "lag", norm_label(STATE))
         notes = limits(ax)
-        (shown,) = one.spots
+        (shown,) = one.sites
         for trace, line in ((shown.before, BEFORE), (shown.after, AFTER)):
             if trace is not None:
-                band(ax, trace, "lag", line, floor)
+                notes += draw_trace(ax, trace, "lag", line)
         if shown.before is None:
             notes.append(f"{shown.cell}: as it is, the state overflows")
         for trace in shown.shown[-1:]:
-            start = float(trace.median[0])
+            start = trace.start
             ax.axhspan(start - STEADY, start + STEADY, color=GOAL, zorder=0, linewidth=0)
         ax.set_xlim(-0.02 * shown.length, 1.02 * shown.length)
         return notes
@@ -112,10 +108,10 @@ def draw(advice: Sequence[Advice]) -> Figure:
 
 
 def _cell(grid: Grid[_Change], panel: Panel[_Change]) -> str:
-    return panel.spots[0].cell if len(grid.panels) > 1 else ""
+    return panel.sites[0].cell if len(grid.panels) > 1 else ""
 
 
-def _keys() -> list[Key]:
+def _keys() -> list[Entry]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -146,13 +142,8 @@ def _trace(trial: Trial) -> Trace | None:
     if not each:
         return None
     at = thin(each[0].lag)
-    every = np.concatenate([one.values[:, at] for one in each])
-    low, median, high = (quantile(every, q) for q in (LOW, 0.5, HIGH))
-    return Trace(each[0].lag[at], each[0].step[at], low, median, high)
+    return condense(each[0].lag[at], each[0].step[at], [one.values[:, at] for one in each])
 
 
-def _range(spots: Sequence[_Change]) -> tuple[float, float]:
-    every = [np.concatenate([t.low, t.high]) for one in spots for t in one.shown]
-    values = np.concatenate(every) if every else np.empty(0)
-    values = values[np.isfinite(values)]
-    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+def _range(sites: Sequence[_Change]) -> tuple[float, float]:
+    return finite_range(trace for one in sites for trace in one.shown)

@@ -12,6 +12,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from gradflow.errors import UserError
+from gradflow.experiment.config.text.mistakes import nearest
+
 __all__ = [
     "as_data",
     "axis",
@@ -20,6 +23,7 @@ __all__ = [
     "decades",
     "lag",
     "number",
+    "one_of",
     "plain",
     "plus_minus",
     "power",
@@ -152,6 +156,21 @@ def setting(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _minus(json.dumps(value))
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def one_of(what: str, name: str, names: Sequence[str]) -> str:
+    """Return `name`, which has to be one of a few.
+
+    Raises
+    ------
+    UserError
+        If it is none of them; names the nearest.
+    """
+    if name in names:
+        return name
+    near = nearest(name, names)
+    fix = f"\n  fix: did you mean {near}?" if near else ""
+    raise UserError(f"no {what} {name!r}; there is {', '.join(names)}{fix}")
 
 
 def as_data(value: Any) -> Any:

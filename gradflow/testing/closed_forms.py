@@ -19,7 +19,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import Norms
+from gradflow.core.record import Norms, Timeline
 from gradflow.core.typing import Array, Params
 
 __all__ = ["STEPS", "ClosedForm", "biased", "closed_form", "closed_forms", "silence"]
@@ -73,9 +73,9 @@ class ClosedForm:
         net = Network.of(self.cell, self.x.shape[2])
         v = np.random.default_rng(0).standard_normal((nets, net.outputs, 1))
         loss = Loss("probe", "last", v / np.linalg.norm(v, axis=1, keepdims=True))
-        norms = Norms(net, [steps], nets, 1, [self.state])
+        norms = Norms(Timeline(net, loss, [steps], nets, 1), [self.state])
         backpropagate(net, ((self.p,),), self.x, loss, [steps], [norms], Schedule(64))
-        curves: Array = norms.tracks[self.state][0].values[:, 0, 0, 0]
+        curves: Array = norms.series[self.state].values[0][:, 0, 0, 0]
         return curves
 
     def error(self) -> float:

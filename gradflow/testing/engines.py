@@ -12,7 +12,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import Gradients, Norms
+from gradflow.core.record import Gradients, Norms, Timeline
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
@@ -37,13 +37,14 @@ def rtrl_error(cell: Cell) -> float:
     )
     x = rng.standard_normal((STEPS, 1, INPUTS, COLUMNS))
     loss = Loss("probe", "all", rng.standard_normal((1, net.outputs, COLUMNS)))
-    gradients, norms = Gradients(net), Norms(net, [STEPS], 1, COLUMNS, STATES)
+    timeline = Timeline(net, loss, [STEPS], 1, COLUMNS)
+    gradients, norms = Gradients(net), Norms(timeline, STATES)
     backpropagate(net, weights, x, loss, [STEPS], [gradients, norms], Schedule(5))
     forward = rtrl(net, weights, x, loss, STEPS, states=STATES)
-    series = forward.quantities(0, STEPS, loss)
+    series = forward.quantities(0, STEPS)
     errors = [
         _norms(quantity.values, series[name].values)
-        for name, quantity in norms.quantities(0, STEPS, loss).items()
+        for name, quantity in norms.quantities(0, STEPS).items()
     ]
     errors += [_vectors(gradients.sums[at], wanted) for at, wanted in forward.gradients.items()]
     return float(np.max(errors))

@@ -10,7 +10,7 @@ from gradflow.core.engine.scan import Keep, drives, unroll
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import Gradients, Norms, Vectors
+from gradflow.core.record import Gradients, Norms, Timeline, Vectors
 from gradflow.core.typing import Array, Params
 
 __all__ = ["Trial"]
@@ -177,13 +177,13 @@ class Trial:
         x = self.rng.standard_normal((steps, 1, INPUTS, 1))
         net, loss = Network.of(self.cell, INPUTS), Loss("sum")
         seen = Vectors()
-        norms = Norms(net, [steps], 1, 1, ["s"])
+        norms = Norms(Timeline(net, loss, [steps], 1, 1), ["s"])
         backpropagate(net, ((shrunk,),), x, loss, [steps], [seen, norms], Schedule(7))
         tape, _ = unroll(self.cell, shrunk, x, net.initial(1, 1, x.dtype)[0][0], Keep.STATES)
         error = 0.0
         for k in range(0, steps, 3):
             want = _sum_after(self.cell, shrunk, x[k:], tape.states[k])
-            log10 = float(norms.tracks["s"][0].values[0, 0, 0, 0, k])
+            log10 = float(norms.series["s"].values[0][0, 0, 0, 0, k])
             norm = float(np.linalg.norm(want))
             gap = 10**log10 - norm
             error = _worst(error, abs(gap) / norm if norm else abs(gap))

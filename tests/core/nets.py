@@ -13,7 +13,7 @@ from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.initialise import Init, draw
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
-from gradflow.core.record import Norms
+from gradflow.core.record import Norms, Timeline
 
 Array = np.ndarray[Any, Any]
 
@@ -30,9 +30,9 @@ def curves(cell: Cell, weights: Weights, x: Array) -> Array:
     rng = np.random.default_rng(1)
     v = rng.standard_normal((nets, cell.hidden, 1))
     loss = Loss("probe", "last", v / np.linalg.norm(v, axis=1, keepdims=True))
-    norms = Norms(net, [T], nets, 1, ["s"])
+    norms = Norms(Timeline(net, loss, [T], nets, 1), ["s"])
     backpropagate(net, weights, x, loss, [T], [norms], Schedule(32))
-    return np.stack([norms.quantities(n, T, loss)["s"].values[0, 0, 0] for n in range(nets)])
+    return np.stack([norms.quantities(n, T)["s"].values[0, 0, 0] for n in range(nets)])
 
 
 def measured(cell: Cell, weights: Weights, x: Array, settle: int = 50) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from gradflow.core.engine.schedule import Schedule
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
-from gradflow.core.record import Contributions, Gradients
+from gradflow.core.record import Contributions, Gradients, Timeline
 from tests import plain
 from tests.variants import draw, every_cell
 
@@ -42,7 +42,7 @@ def run(
     **options: Any,
 ) -> Contributions:
     nets = weights[0][0]["U"].shape[0]
-    found = Contributions(net, lengths, nets, x.shape[-1], **options)
+    found = Contributions(Timeline(net, loss, lengths, nets, x.shape[-1]), **options)
     backpropagate(net, weights, x, loss, lengths, [found], Schedule(block))
     return found
 
@@ -98,7 +98,7 @@ def test_norms_and_conflict_from_the_matrices_themselves(cell: Cell):
     found = run(net, weights, x, loss, [STEPS])
     wanted = explicit(net, weights[0][0], x, loss, v)
     for index in range(NETS):
-        result = found.quantities(index, STEPS, loss)
+        result = found.quantities(index, STEPS)
         for name in found.names:
             series, conflict = result[f"contribution_{name}"], result[f"conflict_{name}"]
             assert series.dims == ("layer", "direction", "gate", "sequence", "step")
@@ -122,8 +122,8 @@ def test_lengths_that_run_together():
     names = ["U", "W", "b"]
     together = run(net, weights, x, loss, lengths, names=names)
     for length in lengths:
-        alone = run(net, weights, x, loss, [length], names=names).quantities(1, length, loss)
-        for name, quantity in together.quantities(1, length, loss).items():
+        alone = run(net, weights, x, loss, [length], names=names).quantities(1, length)
+        for name, quantity in together.quantities(1, length).items():
             np.testing.assert_allclose(quantity.values, alone[name].values, rtol=1e-10)
 
 
@@ -136,7 +136,7 @@ def test_one_step_agrees_with_itself_and_opposite_steps_cancel():
     x[5, ..., 0] = 3
     x[:, ..., 1] = 2
     x[:, 0, 0, 2] = np.resize([1.0, -1.0], 100)
-    found = run(net, weights, x, loss, [100]).quantities(0, 100, loss)
+    found = run(net, weights, x, loss, [100]).quantities(0, 100)
     conflict = found["conflict_U"].values[0, 0, 0]
     np.testing.assert_allclose(conflict[:3], [1, 1, 0], rtol=1e-14)
     assert np.isnan(conflict[3])
@@ -158,7 +158,7 @@ def test_contributions_hundreds_of_decades_away(rho: float, T: int):
         weights[0][0]["U"][:] = 0
     found, gradients = run(net, weights, x, loss, [T], 64), Gradients(net)
     backpropagate(net, weights, x, loss, [T], [gradients], Schedule(64))
-    result = found.quantities(0, T, loss)
+    result = found.quantities(0, T)
     total = gradients.sums[0, 0, "U"]
     wanted = np.log10(1e-5 * (1 - rho**7)) if rho < 1 else np.log10(1e-5 * (1 - rho**-7))
     log10 = total.norm().log10.item()
@@ -191,7 +191,7 @@ def test_a_sequence_without_error_does_not_hide_the_others():
 
 def test_a_parameter_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="cec has no parameter W; it has U"):
-        Contributions(Network.of(CEC(2), 1), [3], 1, 1, names=["W"])
+        Contributions(Timeline(Network.of(CEC(2), 1), Loss("sum"), [3], 1, 1), names=["W"])
 
 
 @pytest.mark.parametrize("both", [False, True])

@@ -10,7 +10,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import FlowMap, Norms
+from gradflow.core.record import FlowMap, Norms, Timeline
 from tests.variants import draw
 
 T, NETS, COLUMNS = 9, 2, 3
@@ -29,25 +29,25 @@ def case(request):
 
 def test_columns_are_separate_runs(case):
     net, weights, x, v = case
-    flow = FlowMap(net, T, NETS, COLUMNS, ("h", "c", "s", "x"))
     loss = Loss("probe", "all", v)
+    flow = FlowMap(Timeline(net, loss, [T], NETS, COLUMNS), ("h", "c", "s", "x"))
     backpropagate(net, weights, x, loss, flow.lengths, [flow], Schedule(4), at=flow.at)
-    got = flow.quantities(1, T, loss)
+    got = flow.quantities(1, T)
     for t in range(1, T + 1):
         alone = Loss("probe", (t,), v)
-        norms = Norms(net, [T], NETS, COLUMNS, ("h", "c", "s", "x"))
+        norms = Norms(Timeline(net, alone, [T], NETS, COLUMNS), ("h", "c", "s", "x"))
         backpropagate(net, weights, x, alone, [T], [norms], Schedule(4))
-        for name, want in norms.quantities(1, T, alone).items():
+        for name, want in norms.quantities(1, T).items():
             column = got[f"flow.{name}"].values[..., T - t, :]
             np.testing.assert_allclose(column, want.values, rtol=1e-12, atol=1e-12)
 
 
 def test_the_future_is_dark_unless_the_net_reads_it(case):
     net, weights, x, v = case
-    flow = FlowMap(net, T, NETS, COLUMNS, ("x",))
     loss = Loss("probe", "all", v)
+    flow = FlowMap(Timeline(net, loss, [T], NETS, COLUMNS), ("x",))
     backpropagate(net, weights, x, loss, flow.lengths, [flow], Schedule(4), at=flow.at)
-    seen = flow.quantities(0, T, loss)["flow.x"]
+    seen = flow.quantities(0, T)["flow.x"]
     t, k = np.meshgrid(seen.coords["loss_step"], seen.coords["step"], indexing="ij")
     future = seen.values[0, 0][:, k > t]
     assert np.isfinite(future).all() if net.bidirectional else (future == -np.inf).all()

@@ -13,7 +13,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import Gates, Kept
+from gradflow.core.record import Gates, Kept, Timeline
 from tests.own import Keeping
 from tests.variants import draw, every_cell
 
@@ -31,7 +31,7 @@ def test_statistics_over_the_units(cell: Cell):
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
     loss = Loss("probe", "last", rng.normal(size=(NETS, H, COLUMNS)))
     lengths = [STEPS, 4]
-    gates = Gates(net, lengths, NETS, COLUMNS, every=2)
+    gates = Gates(Timeline(net, loss, lengths, NETS, COLUMNS, every=2))
     backpropagate(net, weights, x, loss, lengths, [gates], Schedule(4, keep=False))
 
     state = tuple(np.zeros((NETS, size, COLUMNS)) for size in cell.sizes)
@@ -40,8 +40,8 @@ def test_statistics_over_the_units(cell: Cell):
         state, cache = cell.step(p, state, cell.drive(p, x_t))
         opened.append(cell.open_gates(cache))
     for index in range(NETS):
-        for length, steps in ((STEPS, [1, 3, 5, 7, 9]), (4, [2, 4])):
-            result = gates.quantities(index, length, loss)
+        for length, steps in ((STEPS, [1, 3, 5, 7, 9]), (4, [1, 2, 4])):
+            result = gates.quantities(index, length)
             mean = result["gate_mean"]
             assert mean.dims == ("layer", "direction", "gate", "sequence", "step")
             assert list(mean.coords["step"]) == steps
@@ -68,9 +68,9 @@ def test_both_directions_and_layers_have_gates_of_their_own_time():
     weights[0][1]["b"][:, H : 2 * H] = -4.0
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
     loss = Loss("probe", "last", rng.normal(size=(NETS, 2 * H, COLUMNS)))
-    gates = Gates(net, [STEPS], NETS, COLUMNS)
+    gates = Gates(Timeline(net, loss, [STEPS], NETS, COLUMNS))
     backpropagate(net, weights, x, loss, [STEPS], [gates], Schedule(4))
-    result = gates.quantities(0, STEPS, loss)
+    result = gates.quantities(0, STEPS)
     f = list(result["gate_mean"].coords["gate"]).index("f")
     mean, spread, saturated = (q.values[:, :, f] for q in result.values())
     assert mean.shape == (2, 2, COLUMNS, STEPS)
@@ -84,7 +84,7 @@ def test_both_directions_and_layers_have_gates_of_their_own_time():
 @pytest.mark.parametrize("cell", [RNN(2), CEC(2)], ids=lambda cell: cell.label)
 def test_cells_without_gates_say_so(cell: Cell):
     with pytest.raises(ValueError, match=f"{cell.label} has no gates"):
-        Gates(Network.of(cell, 1), [3], 1, 1)
+        Gates(Timeline(Network.of(cell, 1), Loss("sum"), [3], 1, 1))
 
 
 def test_a_gru_that_leaks_nothing_is_saturated():
@@ -92,9 +92,9 @@ def test_a_gru_that_leaks_nothing_is_saturated():
     p = {k: np.zeros((1, *q.shape)) for k, q in net.layers[0].cell.parameters(1).items()}
     p["b"][:, :2] = -9
     loss = Loss("probe", "last", np.ones((1, 2, 1)))
-    gates = Gates(net, [5], 1, 1)
+    gates = Gates(Timeline(net, loss, [5], 1, 1))
     backpropagate(net, ((p,),), np.zeros((5, 1, 1, 1)), loss, [5], [gates], Schedule(2))
-    saturated = gates.quantities(0, 5, loss)["gate_saturated"].values[0, 0]
+    saturated = gates.quantities(0, 5)["gate_saturated"].values[0, 0]
     np.testing.assert_array_equal(saturated[:, 0], [[1.0] * 5, [0.0] * 5])
 
 
@@ -107,7 +107,7 @@ def test_what_the_carrousel_keeps_is_multiplied_unit_by_unit(cell: Cell, at: Any
     weights = draw(cell, rng, inputs=F, nets=NETS, gain=2)
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
     loss = Loss("probe", at, rng.normal(size=(NETS, H, COLUMNS)))
-    whole, cut = (Kept(net, lengths, NETS, COLUMNS) for _ in range(2))
+    whole, cut = (Kept(Timeline(net, loss, lengths, NETS, COLUMNS)) for _ in range(2))
     for kept, schedule in ((whole, Schedule(STEPS)), (cut, Schedule(2, keep=False))):
         backpropagate(net, weights, x, loss, lengths, [kept], schedule)
 
@@ -122,13 +122,13 @@ def test_what_the_carrousel_keeps_is_multiplied_unit_by_unit(cell: Cell, at: Any
         product = np.prod(each[:steps], axis=0)
         mean = product ** (1 / steps)
         for index in range(NETS):
-            found = whole.quantities(index, length, loss)
+            found = whole.quantities(index, length)
             wanted = {
                 "keep_mean": mean[index].mean(axis=0),
                 "keep_spread": mean[index].std(axis=0),
                 "keep_decades": np.log10(np.mean(product[index] ** 2, axis=0)) / 2,
             }
-            again = cut.quantities(index, length, loss)
+            again = cut.quantities(index, length)
             for name, values in wanted.items():
                 np.testing.assert_allclose(
                     found[name].values[0, 0], values, rtol=1e-12, atol=1e-15 * (cell.kind == "cec")
@@ -142,9 +142,9 @@ def test_units_that_are_shut_leave_the_others():
     cell = LSTM(2)
     p = {name: np.zeros((1, *q.shape)) for name, q in cell.parameters(1).items()}
     p["b"][0, 2:4, 0] = [-1e4, 0]  # f of the two units
-    kept = Kept(Network.of(cell, 1), [6], 1, 1)
     loss = Loss("sum")
+    kept = Kept(Timeline(Network.of(cell, 1), loss, [6], 1, 1))
     backpropagate(kept.net, ((p,),), np.zeros((6, 1, 1, 1)), loss, [6], [kept], Schedule(6))
-    found = {name: float(q.values[0, 0, 0]) for name, q in kept.quantities(0, 6, loss).items()}
+    found = {name: float(q.values[0, 0, 0]) for name, q in kept.quantities(0, 6).items()}
     assert (found["keep_mean"], found["keep_spread"]) == (0.25, 0.25)
     assert found["keep_decades"] == pytest.approx(6 * np.log10(0.5) - np.log10(2) / 2, rel=1e-12)

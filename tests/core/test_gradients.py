@@ -18,7 +18,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import At, Loss
 from gradflow.core.network.stack import Layer, Network, Weights
-from gradflow.core.record import Gradients, Norms, Vectors
+from gradflow.core.record import Gradients, Norms, Timeline, Vectors
 from tests import reference
 from tests.variants import draw, every_cell
 
@@ -69,7 +69,7 @@ def run(
 ) -> tuple[Vectors, Gradients, Norms]:
     """The engine's cotangents, parameter gradients and norms, in blocks shorter than time."""
     vectors, gradients = Vectors(), Gradients(net)
-    norms = Norms(net, [len(x)], NETS, x.shape[-1], ["h", "c", "s", "x"])
+    norms = Norms(Timeline(net, loss, [len(x)], NETS, x.shape[-1]), ["h", "c", "s", "x"])
     observers = [vectors, gradients, norms]
     backpropagate(net, weights, x, loss, [len(x)], observers, Schedule(block))
     return vectors, gradients, norms
@@ -126,8 +126,8 @@ def compare_norms(norms: Norms, ref: dict[Any, Array], length: int = 0) -> None:
         for name, rows in series.items():
             with np.errstate(divide="ignore"):
                 logs = np.log10(np.linalg.norm(rows, axis=1))
-            values = norms.tracks[name][length].values[NET]
-            found = values[norms.layers[name].index(layer), direction, COLUMN]
+            values = norms.series[name].values[length][NET]
+            found = values[norms.series[name].layers.index(layer), direction, COLUMN]
             np.testing.assert_array_equal(found == -np.inf, logs == -np.inf)
             finite = np.isfinite(logs)
             error = np.abs(found[finite] - logs[finite])
@@ -236,7 +236,7 @@ def test_gradients_that_have_all_but_vanished(cell: Cell):
     weights, x = vanishing(cell, rng)
     net = Network.of(cell, F)
     (norms,) = check(net, weights, x, [probe(rng, net, "last")])
-    farthest = norms.tracks["s"][0].values[NET, 0, 0, COLUMN, 0]
+    farthest = norms.series["s"].values[0][NET, 0, 0, COLUMN, 0]
     if cell.kind == "cec" or not getattr(cell, "forget_gate", True):
         assert farthest > -8, "a carrousel without a gate does not forget"
     else:
@@ -252,7 +252,7 @@ def test_lengths_that_share_one_forward_pass(kind: str):
     weights = draw(cell, rng, inputs=F, layers=2, nets=NETS)
     x, lengths = inputs(rng), [STEPS, 4, 1]
     for loss in losses_of_all_kinds(rng, net, "all") + losses_of_all_kinds(rng, net, "last"):
-        norms = Norms(net, lengths, NETS, COLUMNS, ["h", "c", "s", "x"])
+        norms = Norms(Timeline(net, loss, lengths, NETS, COLUMNS), ["h", "c", "s", "x"])
         backpropagate(net, weights, x, loss, lengths, [norms], Schedule(3))
         own = [[{k: a[NET] for k, a in p.items()} for p in layer] for layer in weights]
         for j, length in enumerate(lengths):

@@ -14,7 +14,7 @@ from gradflow.core.engine.observe import Block
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
-from gradflow.core.record import Gradients, Norms, Vectors
+from gradflow.core.record import Gradients, Norms, Timeline, Vectors
 from gradflow.core.record.paths import Parts, Paths
 from tests.variants import draw, every_cell
 
@@ -46,8 +46,8 @@ def run(
     net: Network, weights: Weights, x: Array, loss: Loss, lengths: list[int], block: int = 3
 ) -> tuple[Kept, Norms]:
     nets, columns = weights[0][0]["U"].shape[0], x.shape[-1]
-    paths = Kept(net, lengths, nets, columns)
-    norms = Norms(net, lengths, nets, columns, ["h", "c"])
+    timeline = Timeline(net, loss, lengths, nets, columns)
+    paths, norms = Kept(timeline), Norms(timeline, ["h", "c"])
     backpropagate(net, weights, x, loss, lengths, [paths, norms], Schedule(block))
     return paths, norms
 
@@ -99,12 +99,11 @@ def test_the_parts_sum_to_the_whole(cell: Cell, shape: tuple[int, bool]):
         each = [np.linalg.norm(a, axis=-2) for a in (whole, carrousel, gates)]
         error = np.linalg.norm(carrousel + gates - whole, axis=-2)
         assert (error <= 1e-12 * np.max(each, axis=0)).all(), (layer, direction, step)
-        recorded = norms.tracks[cell.parts[-1]][0].values[:, layer, direction, :, step]
+        recorded = norms.series[cell.parts[-1]].values[0][:, layer, direction, :, step]
         with np.errstate(divide="ignore"):
             np.testing.assert_allclose(np.log10(each[0]), recorded, atol=1e-12)
         found = {
-            name: s.tracks[0].values[:, layer, direction, :, step]
-            for name, s in paths.series.items()
+            name: s.values[0][:, layer, direction, :, step] for name, s in paths.series.items()
         }
         with np.errstate(divide="ignore", invalid="ignore"):
             np.testing.assert_allclose(found["carrousel"], np.log10(each[1]), atol=1e-12)
@@ -147,12 +146,12 @@ def test_without_weights_the_lstm_is_its_carrousel(bias: float, peephole: Any):
     paths, norms = run(
         Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), Loss("probe", "last", v), [T], 64
     )
-    result = paths.quantities(0, T, Loss("probe", "last", v))
+    result = paths.quantities(0, T)
     carrousel, share = (result[f"path_{k}"].values[0, 0, 0] for k in ("carrousel", "share"))
     lags = result["path_carrousel"].coords["lag"][0]
     wanted = carrousel[-1] - lags * np.log10(1 + np.exp(-bias))
     np.testing.assert_allclose(carrousel, wanted, rtol=1e-12)
-    np.testing.assert_allclose(carrousel, norms.tracks["c"][0].values[0, 0, 0, 0], rtol=1e-12)
+    np.testing.assert_allclose(carrousel, norms.series["c"].values[0][0, 0, 0, 0], rtol=1e-12)
     assert (share == 1).all()
     assert (result["path_gates"].values == -np.inf).all()
     assert np.isnan(result["path_cosine"].values).all()
@@ -161,7 +160,7 @@ def test_without_weights_the_lstm_is_its_carrousel(bias: float, peephole: Any):
 def test_the_constant_error_carrousel_is_all_carrousel():
     net, weights, x, v = setting(CEC(H))
     paths, _ = run(net, weights, x, Loss("probe", "last", v), [STEPS])
-    result = paths.quantities(1, STEPS, Loss("probe", "last", v))
+    result = paths.quantities(1, STEPS)
     assert (result["path_share"].values == 1).all()
     assert (np.ptp(result["path_carrousel"].values, axis=-1) == 0).all()
 
@@ -171,9 +170,9 @@ def test_without_recurrent_weights_the_gru_is_its_leak(reset: Any):
     net, weights, x, v = setting(GRU(H, reset=reset))
     weights[0][0]["W"][:] = 0
     paths, norms = run(net, weights, x, Loss("probe", "last", v), [STEPS])
-    assert (paths.series["share"].tracks[0].values == 1).all()
+    assert (paths.series["share"].values[0] == 1).all()
     np.testing.assert_allclose(
-        paths.series["carrousel"].tracks[0].values, norms.tracks["h"][0].values, rtol=1e-12
+        paths.series["carrousel"].values[0], norms.series["h"].values[0], rtol=1e-12
     )
 
 
@@ -190,9 +189,9 @@ def test_both_parts_keep_their_precision_when_they_cancel():
     v = np.ones((1, 1, 1))
     loss = Loss("probe", "last", v)
     paths, norms = run(Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), loss, [T], 64)
-    result = {k: q.values[0, 0, 0] for k, q in paths.quantities(0, T, loss).items()}
+    result = {k: q.values[0, 0, 0] for k, q in paths.quantities(0, T).items()}
     lag = np.arange(T, 0, -1) - 1
-    whole = norms.tracks["c"][0].values[0, 0, 0, 0, 1:]
+    whole = norms.series["c"].values[0][0, 0, 0, 0, 1:]
     np.testing.assert_allclose(whole, np.log10(0.5) + lag * np.log10(0.5), rtol=1e-12)
     carrousel = np.log10(0.5) + lag * np.log10(f)
     np.testing.assert_allclose(result["path_carrousel"][1:], carrousel, rtol=1e-12)
@@ -212,7 +211,7 @@ def test_parts_hundreds_of_decades_apart():
     for at, T in (("last", 10_000), ("all", 1000)):
         loss = Loss("probe", at, np.ones((1, 1, 1)))
         paths, norms = run(Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), loss, [T], 64)
-        result = {k: q.values[0, 0, 0] for k, q in paths.quantities(0, T, loss).items()}
+        result = {k: q.values[0, 0, 0] for k, q in paths.quantities(0, T).items()}
         lag = np.arange(T, 0, -1) - 1
         if at == "last":
             wanted = np.log10(0.5) + lag * np.log10(f)
@@ -222,7 +221,7 @@ def test_parts_hundreds_of_decades_apart():
             log_sum = lag * np.log10(1.5) + np.log10((1.5 - 1.5 ** (-1.0 * lag)) / 0.5)
             whole = np.log10(0.5) + log_sum
         np.testing.assert_allclose(result["path_carrousel"][1:], wanted, rtol=1e-11)
-        np.testing.assert_allclose(norms.tracks["c"][0].values[0, 0, 0, 0, 1:], whole, rtol=1e-11)
+        np.testing.assert_allclose(norms.series["c"].values[0][0, 0, 0, 0, 1:], whole, rtol=1e-11)
         np.testing.assert_allclose(result["path_gates"][1:-9], whole[:-9], rtol=1e-2)
         assert result["path_share"][1] < 1e-170
 
@@ -252,15 +251,15 @@ def test_lengths_that_run_together_have_the_parts_of_their_own():
     for length in lengths:
         alone, _ = run(net, weights, x, loss, [length])
         for net_index in range(NETS):
-            found = together.quantities(net_index, length, loss)
-            for name, wanted in alone.quantities(net_index, length, loss).items():
+            found = together.quantities(net_index, length)
+            for name, wanted in alone.quantities(net_index, length).items():
                 np.testing.assert_allclose(found[name].values, wanted.values, rtol=1e-11)
                 np.testing.assert_array_equal(found[name].coords["lag"], wanted.coords["lag"])
 
 
 def test_a_cell_without_a_carrousel_says_so():
     with pytest.raises(ValueError, match="rnn has no carrousel: no part of its state"):
-        Paths(Network.of(RNN(H), F), [STEPS], 1, 1)
+        Paths(Timeline(Network.of(RNN(H), F), Loss("sum"), [STEPS], 1, 1))
     with pytest.raises(ValueError, match="rnn has no carrousel"):
         CarrouselOnly.of(RNN(H))
 
@@ -271,12 +270,12 @@ def test_the_truncated_gradient_is_the_carrousel_part(cell: Cell):
     loss = Loss("probe", "all", v)
     paths, _ = run(net, weights, x, loss, [STEPS])
     cut, vectors = net.of_cells(CarrouselOnly.of), Vectors()
-    own = Paths(cut, [STEPS], NETS, COLUMNS)
+    own = Paths(Timeline(cut, loss, [STEPS], NETS, COLUMNS))
     backpropagate(cut, weights, x, loss, [STEPS], [vectors, own], Schedule(3))
     for k in range(STEPS + 1):
         found = vectors.parts[cell.parts[-1], 0, 0, k]
         np.testing.assert_allclose(found.plain, paths.parts[0, 0, k].carrousel.plain, rtol=1e-12)
-    assert (own.series["share"].tracks[0].values == 1).all()
+    assert (own.series["share"].values[0] == 1).all()
     assert cut.label == f"{cell.label}, carrousel only"
     assert cut.layers[0].cell.gates == cell.gates
 

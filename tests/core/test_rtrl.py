@@ -16,7 +16,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
-from gradflow.core.record import Gradients, Norms
+from gradflow.core.record import Gradients, Norms, Timeline
 from gradflow.errors import NumericalError
 from tests.variants import draw, every_cell
 
@@ -30,7 +30,8 @@ Array = np.ndarray[Any, Any]
 def compare(net: Network, weights: Weights, x: Array, loss: Loss, every: Any = 1) -> None:
     length = len(x)
     nets, columns = weights[0][0]["U"].shape[0], x.shape[-1]
-    gradients, norms = Gradients(net), Norms(net, [length], nets, columns, NORMS, every)
+    timeline = Timeline(net, loss, [length], nets, columns, every)
+    gradients, norms = Gradients(net), Norms(timeline, NORMS)
     backpropagate(net, weights, x, loss, [length], [gradients, norms], Schedule(4))
     forward = rtrl(net, weights, x, loss, length, every=every)
     assert set(forward.gradients) == set(gradients.sums)
@@ -39,8 +40,8 @@ def compare(net: Network, weights: Weights, x: Array, loss: Loss, every: Any = 1
         error = np.linalg.norm(found - wanted, axis=(-2, -1))
         assert (error <= TOLERANCE * np.linalg.norm(wanted, axis=(-2, -1))).all(), place
     for index in range(nets):
-        backward = norms.quantities(index, length, loss)
-        result = forward.quantities(index, length, loss)
+        backward = norms.quantities(index, length)
+        result = forward.quantities(index, length)
         assert list(result) == list(backward)
         for name, quantity in backward.items():
             own = result[name]
@@ -104,7 +105,7 @@ def test_far_out_of_the_range_of_floats(kind: str):
     x = rng.normal(size=(400, 1, 1, 1))
     compare(net, ((p,),), x, loss, every="log")
     found = rtrl(net, ((p,),), x, loss, 400, states=["s"], every="log", parameters=False)
-    farthest = found.quantities(0, 400, loss)["s"].values[0, 0, 0, 0]
+    farthest = found.quantities(0, 400)["s"].values[0, 0, 0, 0]
     assert (farthest < -1200) == (kind not in ("cec", "block"))
     assert found.gradients == {}
 
@@ -115,7 +116,7 @@ def test_an_exploding_net():
     weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), 30.0)},),)
     loss = Loss("probe", "last", np.ones((1, 1, 1)))
     found = rtrl(net, weights, np.zeros((500, 1, 1, 1)), loss, 500, every=50)
-    values = found.quantities(0, 500, loss)["s"].values[0, 0, 0]
+    values = found.quantities(0, 500)["s"].values[0, 0, 0]
     np.testing.assert_allclose(values, np.arange(500, -1, -50) * np.log10(30), rtol=1e-12)
 
 

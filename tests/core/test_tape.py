@@ -16,7 +16,7 @@ from gradflow.core.engine.schedule import Schedule, Work
 from gradflow.core.engine.tape import Tape
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import Gates, Gradients, Norms
+from gradflow.core.record import Gates, Gradients, Norms, Timeline
 from gradflow.experiment.workers import heap
 from tests.flow import unit
 
@@ -47,8 +47,8 @@ def tapes(net: Network, loss: Loss | None = None, *observers: Any) -> dict[int, 
             super().block(block)
 
     x = np.random.default_rng(1).standard_normal((STEPS, 1, INPUTS, COLUMNS))
-    sees = Seeing(net, [STEPS], 1, COLUMNS, ["h"])
     loss = loss or unit(net, 1, COLUMNS)
+    sees = Seeing(Timeline(net, loss, [STEPS], 1, COLUMNS), ["h"])
     backpropagate(net, drawn(net), x, loss, [STEPS], [sees, *observers], Schedule(16))
     return seen
 
@@ -61,7 +61,7 @@ def test_only_local_derivatives_stay() -> None:
 
 def test_states_and_caches_stay_where_they_are_needed() -> None:
     net = Network.of(LSTM(HIDDEN), INPUTS, depth=2)
-    gates = Gates(net, [STEPS], 1, COLUMNS)
+    gates = Gates(Timeline(net, Loss("sum"), [STEPS], 1, COLUMNS))
     for tape in tapes(net, None, gates).values():
         assert (len(tape.states), len(tape.caches)) == (1, len(tape.x))
     for tape in tapes(net, None, Gradients(net)).values():
@@ -86,14 +86,14 @@ def test_no_step_is_taken_back_twice(weight: float, monkeypatch: pytest.MonkeyPa
     net = Network.of(cells.get("rnn")(1, activation="identity", bias=False), 1)
     one = np.ones((1, 1, 1), np.float32)
     steps = 200
-    seen = Norms(net, [steps], 1, 1, ["h"])
     loss = Loss("probe", "last", one)
+    seen = Norms(Timeline(net, loss, [steps], 1, 1), ["h"])
     weights = (({"U": one, "W": one * np.float32(weight)},),)
     x = np.zeros((steps, 1, 1, 1), np.float32)
     backpropagate(net, weights, x, loss, [steps], [seen], Schedule(64))
     assert taken == steps
     lag = steps - np.arange(steps + 1)
-    np.testing.assert_allclose(seen.tracks["h"][0].values.ravel(), lag * np.log10(weight))
+    np.testing.assert_allclose(seen.series["h"].values[0].ravel(), lag * np.log10(weight))
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -111,7 +111,7 @@ def test_memory_is_as_predicted(
     work = Work(net, 1, 16, lengths, recorded, x.dtype)
     schedule = Schedule(64) if keep or bidirectional else Schedule(16, keep=False)
     tracemalloc.start()
-    norms = Norms(net, lengths, 1, 16, ["h", "c", "s"])
+    norms = Norms(Timeline(net, loss, lengths, 1, 16), ["h", "c", "s"])
     backpropagate(net, weights, x, loss, lengths, [norms], schedule)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -128,7 +128,7 @@ def test_memory_counts_the_matrix_that_is_made_for_steps() -> None:
     work = Work(net, 1, 2, (steps,), 3 * (steps + 1), x.dtype)
     schedule = work.schedule()
     tracemalloc.start()
-    norms = Norms(net, (steps,), 1, 2, ["h", "c", "s"])
+    norms = Norms(Timeline(net, loss, (steps,), 1, 2), ["h", "c", "s"])
     backpropagate(net, weights, x, loss, (steps,), [norms], schedule)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -14,7 +14,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
-from gradflow.core.record import Gradients, Norms
+from gradflow.core.record import Gradients, Norms, Timeline
 from tests import plain as by_hand
 from tests.variants import draw, every_cell
 
@@ -83,7 +83,7 @@ def test_against_each_window_by_hand(cell: Cell, k1: int, k2: int):
 def test_going_back_all_the_way_is_exact(k1: int, layers: int):
     net, weights, x, v = setting(LSTM(H, peephole="diagonal"), layers)
     loss = Loss("probe", "all", v)
-    norms = Norms(net, [STEPS], NETS, COLUMNS, ["h", "c", "s"])
+    norms = Norms(Timeline(net, loss, [STEPS], NETS, COLUMNS), ["h", "c", "s"])
     backpropagate(net, weights, x, loss, [STEPS], [norms], Schedule(4))
     for index, result in enumerate(
         bias(net, weights, x, loss, STEPS, k1, [STEPS, 2 * STEPS], Schedule(2, keep=False))
@@ -91,7 +91,7 @@ def test_going_back_all_the_way_is_exact(k1: int, layers: int):
         assert (result["truncation_error"].values < 1e-14).all()
         np.testing.assert_allclose(result["truncation_cosine"].values, 1, rtol=1e-14)
         for name in ("h", "c", "s"):
-            wanted = norms.quantities(index, STEPS, loss)[name]
+            wanted = norms.quantities(index, STEPS)[name]
             got = result[f"truncated_{name}"]
             assert got.dims == ("k2", *wanted.dims)
             np.testing.assert_allclose(got.values[0], wanted.values, rtol=0, atol=1e-12)

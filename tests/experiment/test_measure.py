@@ -10,7 +10,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import Norms
+from gradflow.core.record import Norms, Timeline
 from gradflow.experiment.data import sources
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import bundle, plan
@@ -47,9 +47,10 @@ def test_imported_weights_are_the_ones_that_are_measured(state_dict):
     imported = weights.read(state_dict)
     net = Network.of(imported.cell, imported.inputs, 2, True)
     x = sources.load(made.inputs, 12, 0).x
-    norms, loss = Norms(net, [12], 1, 2, ["h", "c", "s", "x"]), Loss("sum", "all")
+    loss = Loss("sum", "all")
+    norms = Norms(Timeline(net, loss, [12], 1, 2), ["h", "c", "s", "x"])
     backpropagate(net, imported.weights, x, loss, [12], [norms], Schedule(5))
-    for name, want in norms.quantities(0, 12, loss).items():
+    for name, want in norms.quantities(0, 12).items():
         np.testing.assert_allclose(first[name].values, want.values, rtol=1e-12, atol=1e-12)
         np.testing.assert_array_equal(second[name].values, first[name].values)
 
@@ -62,6 +63,28 @@ def test_input_noise_moves_the_numbers_by_about_as_much():
     (still,), (shaken,) = measure(piece), measure(piece, input_noise=1e-6)
     gap = np.abs(shaken["h"].values - still["h"].values).max()
     assert 1e-9 < gap < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("state", "at", "length", "every", "decades"),
+    [("s", (500,), 2000, "log", -15.7), ("x", "last", 300, 1000, -10.4)],
+)
+def test_the_far_end_is_recorded_however_few_the_steps(state, at, length, every, decades):
+    """Counted back from the end of time, the loss step and step 1 of the inputs were left out."""
+    values = []
+    for each in (every, 1):
+        made = gradflow.configure(
+            model={"cell": "rnn", "hidden": 16},
+            inputs={"kind": "digits", "sequences": 2},
+            loss={"kind": "probe", "at": at},
+            length=length,
+            record={"states": [state], "every": each},
+        )
+        (result,) = measure(bundle(plan(made))[0])
+        lag, curves = result[state].coords["lag"][0], result[state].values[0, 0]
+        assert (lag == 0).any()
+        values.append(np.median(curves[:, 0] - curves[:, lag == 0][:, 0]))
+    assert values[0] == values[1] == pytest.approx(decades, rel=0.005)
 
 
 def test_a_part_of_a_run_has_the_face_of_the_whole():

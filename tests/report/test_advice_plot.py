@@ -10,7 +10,7 @@ from gradflow.advice.advise import Advice
 from gradflow.advice.figure import draw, draw_advice
 from gradflow.advice.search import Found, Trial
 from gradflow.errors import UserError
-from gradflow.report.figures.style import private_style
+from gradflow.report.figures.output import private_style
 from tests.report.fakes import walk
 from tests.report.test_plots import axes_of, overlaps, texts
 

@@ -10,8 +10,9 @@ import gradflow
 from gradflow.core.quantity import Quantity
 from gradflow.errors import UserError
 from gradflow.report.figures import KINDS, plot
-from gradflow.report.figures.style import private_style
-from gradflow.report.figures.traces import extent, traces
+from gradflow.report.figures.data import extent, traces
+from gradflow.report.figures.output import private_style
+from gradflow.report.figures.page import Setup
 from tests.report.fakes import Run, line, series
 from tests.report.test_plots import axes_of, overlaps, texts
 
@@ -49,7 +50,9 @@ def deep():
 
 def drawn(run, kind, x="lag", only=None):
     with private_style():
-        return {n: KINDS[kind].draw(s, n, x) for n, s in KINDS[kind].gather(run, only).items()}
+        return {
+            n: KINDS[kind].draw(s, n, Setup(x)) for n, s in KINDS[kind].gather(run, only).items()
+        }
 
 
 ONES = [
@@ -76,7 +79,7 @@ def test_no_text_overlaps_another(run, kind):
 @pytest.mark.parametrize(("kind", "name"), [("flow", "h"), ("paths", "parts")])
 def test_stacks_in_both_directions_fit(deep, kind, name):
     with private_style():
-        figure = KINDS[kind].draw(KINDS[kind].gather(deep, name)[name], name, "lag")
+        figure = KINDS[kind].draw(KINDS[kind].gather(deep, name)[name], name, Setup())
     assert overlaps(figure) == ([], [])
 
 
@@ -161,11 +164,11 @@ def test_contributions_by_gate(run):
 
 
 def test_bars_are_medians_over_seeds_and_sequences(run):
-    spots = {one.cell: one for one in KINDS["contributions"].gather(run)["conflict"]}
+    sites = {one.cell: one for one in KINDS["contributions"].gather(run)["conflict"]}
     every = [run.result(p)["conflict_W"] for p in run.points if p.axes["model.cell"] == "lstm"]
     gate = every[0].coords["gate"].tolist().index("f")
     pooled = np.concatenate([one.values[0, 0, gate] for one in every])
-    assert spots["lstm"].of["conflict_W", "f"][1] == pytest.approx(np.median(pooled), rel=1e-12)
+    assert sites["lstm"].of["conflict_W", "f"].median == pytest.approx(np.median(pooled), rel=1e-12)
 
 
 def test_the_readout_has_bars_and_curves_of_its_own():
@@ -254,8 +257,8 @@ def test_truncation_is_exact_where_nothing_is_cut(run):
     assert list(found) == ["error", "h", "s", "c"]
     lstm = next(one for one in found["error"] if one.cell == "lstm")
     assert lstm.k2 == (2, 4, T)
-    assert lstm.median[0] > lstm.median[1] > -12
-    assert lstm.median[2] == -np.inf
+    assert lstm.of.median[0] > lstm.of.median[1] > -12
+    assert lstm.of.median[2] == -np.inf
     one = next(each for each in found["h"] if each.cell == "lstm")
     np.testing.assert_allclose(one.of[T].median, one.exact.median, rtol=1e-9)
     assert np.isneginf(one.of[2].median[-1])

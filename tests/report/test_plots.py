@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 
 from gradflow.errors import UserError
 from gradflow.report.figures import KINDS, Kind, draw_curves, plot, register
-from gradflow.report.figures.data import LAGS, gather
-from gradflow.report.figures.facets import facets
-from gradflow.report.figures.hues import by_cell, hue
-from gradflow.report.figures.spots import longest, words
-from gradflow.report.figures.style import literal, private_style, ramp
+from gradflow.report.figures.data import LAGS, norm_curves
+from gradflow.report.figures.layout import facets
+from gradflow.report.figures.output import private_style
+from gradflow.report.figures.page import Setup
+from gradflow.report.figures.sites import at_greatest_length, words
+from gradflow.report.figures.style import by_cell, hue, literal, looks, ramp
 from gradflow.report.format import wrap
 from gradflow.report.read.bands import quantile
 from tests.report.fakes import Run, line, series, sweep, walk
@@ -31,7 +32,7 @@ def run(tmp_path):
 
 def figure(run, kind="curves", state="s", x="lag"):
     with private_style():
-        return KINDS[kind].draw(gather(run, [state])[state], state, x)
+        return KINDS[kind].draw(norm_curves(run, [state])[state], state, Setup(x))
 
 
 def gains(path, values=(0.5, 1.0, 2.0), cells=("rnn",), lengths=(16,), **more):
@@ -170,10 +171,74 @@ def test_exact_zeros_are_marked_and_formats_are_named(tmp_path):
     run = Run(tmp_path).add("rnn", 30, 0, {"s": series(values)})
     run.add("gru", 30, 0, {"s": series(np.full((1, 1, 1, 31), -np.inf))})
     fig = figure(run)
-    assert "×: exactly 0 from there on" in texts(fig)
+    assert "× on the axis, and the line from it: exactly 0" in texts(fig)
     assert "float16" in texts(fig)
     assert "dotted: beyond it the format reads 0" in texts(fig)
     assert sum(one.get_marker() == "x" for one in fig.axes[0].lines) == 2
+
+
+def test_a_line_never_crosses_what_is_exactly_zero(tmp_path):
+    """Two losses at a distance: what lies between them is zero, and what lies before is not."""
+    values = line(-0.1, 40).values.copy()
+    values[..., 26:40] = -np.inf  # lags 1 to 14
+    values[..., 3] = -np.inf
+    values[..., 5] = -np.inf
+    (ax,) = figure(Run(tmp_path).add("rnn", 40, 0, {"s": series(values)})).axes
+    curve = next(one for one in ax.lines if one.get_label() == "rnn")
+    drawn = dict(zip(curve.get_xdata(), curve.get_ydata(), strict=True))
+    assert {lag for lag, y in drawn.items() if np.isnan(y)} == {*range(1, 15), 35, 37}
+    marks = next(one for one in ax.lines if one.get_marker() == "x")
+    assert sorted(marks.get_xdata()) == [1, 35, 37]
+    dots = next(one for one in ax.lines if one.get_marker() == "o")
+    assert sorted(dots.get_xdata()) == [0, 36]  # a line of one step is none
+
+
+def test_a_cell_looks_the_same_in_every_figure_of_a_run(tmp_path):
+    run = sweep(tmp_path, cells=12, lengths=(8, 16), seeds=1)
+    cells = tuple(dict.fromkeys(point.cell for point in run.points))
+    seen: dict[str, set[object]] = {}
+    for state in ("s", "c"):
+        for kind in ("curves", "length"):
+            with private_style():
+                found = norm_curves(run, [state])[state]
+                drawn = KINDS[kind].draw(found, state, Setup(cells=cells))
+            if kind == "curves":
+                for one in drawn.axes[0].lines:
+                    if one.get_label() in cells:
+                        seen.setdefault(str(one.get_label()), set()).add(one.get_color())
+    assert set(seen) == set(cells)
+    assert all(len(colours) == 1 for colours in seen.values())
+    assert len(set(looks(cells).values())) == 12
+    assert looks(["gru", "lstm"]).items() <= looks(cells).items()
+
+
+def test_lines_that_lie_on_one_another_take_turns(tmp_path):
+    run = Run(tmp_path)
+    for cell, slope in (("rnn", -0.1), ("lstm", -0.1001), ("gru", -0.5)):
+        run.add(cell, 40, 0, {"s": line(slope, 40)})
+    fig = figure(run)
+    lines = {one.get_label(): one for one in fig.axes[0].lines}
+    assert "take turns" in texts(fig)
+    rnn, lstm = (lines[cell]._unscaled_dash_pattern for cell in ("rnn", "lstm"))
+    assert rnn[1] == lstm[1] == (3.0, 3.0)
+    assert rnn[0] != lstm[0]
+
+
+def test_an_exponential_is_straight_against_length(tmp_path):
+    fig = figure(sweep(tmp_path, cells=2, lengths=(8, 16, 64, 256), seeds=1), "length")
+    (ax,) = fig.axes
+    assert ax.get_xscale() == "linear"
+    assert "s_0" in ax.get_ylabel()
+
+
+def test_a_heat_map_of_a_sweep_has_a_row_for_each_value(tmp_path):
+    run = gains(tmp_path, (0.5, 0.75, 1.0, 1.5, 2.0), ("rnn", "gru"), (16,))
+    fig = figure(run, "heatmap")
+    assert "of 5 values" not in texts(fig)
+    assert [text.get_text() for text in fig.axes[0].get_yticklabels()] == [
+        "2", "1.5", "1", "0.75", "0.5",
+    ]  # fmt: skip
+    assert fig.axes[0].get_ylabel() == "recurrent gain"
 
 
 def test_a_figure_of_nothing_but_zeros_and_of_single_steps(tmp_path):
@@ -244,7 +309,7 @@ def test_two_swept_axes(tmp_path):
 
 
 def test_truth_values_are_no_numbers(tmp_path):
-    bands = gather(gains(tmp_path, (False, True)))["s"]
+    bands = norm_curves(gains(tmp_path, (False, True)))["s"]
     assert hue(bands).numbers == ()
     assert hue(bands).keys == ("false", "true")
 
@@ -266,7 +331,7 @@ def test_what_does_not_vary_is_said_once_and_layers_are_colours(tmp_path):
 
 def test_too_many_panels_are_thinned(tmp_path):
     run = sweep(tmp_path, cells=1, lengths=(8,), seeds=1, sequences=2, layers=15)
-    grid = facets(gather(run)["s"], {"cell"})
+    grid = facets(norm_curves(run)["s"], {"cell"})
     assert len(grid.panels) == 12
     assert grid.note == "12 of 15 layers"
     assert (grid.title(grid.panels[0]), grid.title(grid.panels[-1])) == ("layer 0", "layer 14")
@@ -274,8 +339,8 @@ def test_too_many_panels_are_thinned(tmp_path):
 
 def test_the_longest_only_where_places_fill_the_page(tmp_path):
     run = sweep(tmp_path, cells=1, lengths=(8, 16), seeds=1, sequences=2, layers=5)
-    grid = facets(gather(run)["s"], {"cell"})
-    assert {panel.spots[0].length for panel in grid.panels} == {16}
+    grid = facets(norm_curves(run)["s"], {"cell"})
+    assert {panel.sites[0].length for panel in grid.panels} == {16}
     assert grid.note == "the longest of 2 lengths"
     assert grid.heading == "rnn, T = 16"
 
@@ -306,17 +371,17 @@ def test_rows_are_layers_and_columns_directions(tmp_path):
 
 def test_of_too_much_a_sensible_part_is_shown(tmp_path):
     run = deep(tmp_path, [f"cell{i}" for i in range(9)], (1, 2), (False,))
-    grid = facets(gather(run)["s"], {hue(gather(run)["s"]).axis})
+    grid = facets(norm_curves(run)["s"], {hue(norm_curves(run)["s"]).axis})
     assert grid.note == "the lowest of 2 layers"
     assert len(grid.panels) == 9
-    grid = facets(gather(run)["s"], {"length"})
+    grid = facets(norm_curves(run)["s"], {"length"})
     assert grid.note == "the lowest of 2 layers; the last of 2 values of layers"
     assert grid.heading == "T = 12, 2 layers, layer 0" or grid.heading.startswith("2 layers")
 
 
 def test_a_grid_with_many_gaps_is_laid_out_in_lines(tmp_path):
     run = deep(tmp_path, layers=(1,))
-    grid = facets(gather(run)["s"], {"cell"})
+    grid = facets(norm_curves(run)["s"], {"cell"})
     titles = [grid.title(panel) for panel in grid.panels]
     assert titles == ["one direction →", "both directions →", "both directions ←"]
     assert not grid.rows
@@ -403,7 +468,7 @@ def test_a_direction_that_follows_from_the_rest_is_not_named(tmp_path):
     for both, way in ((False, "forward"), (True, "both")):
         result = {"s": walk(-0.2, 8, 0, directions=(way,))}
         run.add("lstm", 8, 0, result, model__bidirectional=both)
-    grid = facets(gather(run)["s"], {"cell"})
+    grid = facets(norm_curves(run)["s"], {"cell"})
     assert [grid.title(panel) for panel in grid.panels] == ["one direction", "both directions"]
 
 
@@ -417,7 +482,7 @@ def test_a_place_in_words():
 
 
 def test_one_cell_is_coloured_by_its_places(tmp_path):
-    bands = gather(deep(tmp_path, layers=(1,), both=(True,)))["s"]
+    bands = norm_curves(deep(tmp_path, layers=(1,), both=(True,)))["s"]
     assert hue(bands).axis == by_cell(bands).axis == "direction"
     assert by_cell(bands, {"direction"}).axis == "cell"
 
@@ -454,8 +519,8 @@ def test_slopes_along_a_swept_number(tmp_path):
 
 
 def test_slopes_by_cell_are_those_of_the_longest(run):
-    bands = gather(run, ["s"])["s"]
-    assert {band.length for band in longest(bands)} == {64}
+    bands = norm_curves(run, ["s"])["s"]
+    assert {band.length for band in at_greatest_length(bands)} == {64}
     ax = figure(run, "slope").axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["rnn", "cec", "lstm"]
 
@@ -473,18 +538,18 @@ def test_draw_curves_fills_your_own_axes(run):
 
 def test_long_curves_are_thinned_but_keep_their_ends(tmp_path):
     run = Run(tmp_path).add("rnn", 5000, 0, {"s": line(-0.01, 5000)})
-    (band,) = gather(run)["s"]
-    assert band.lag.size <= LAGS
-    assert (band.lag[0], band.lag[-1]) == (0, 5000)
-    np.testing.assert_array_equal(band.lag[:150], np.arange(150))
+    (band,) = norm_curves(run)["s"]
+    assert band.trace.lag.size <= LAGS
+    assert (band.trace.lag[0], band.trace.lag[-1]) == (0, 5000)
+    np.testing.assert_array_equal(band.trace.lag[:150], np.arange(150))
     assert run.loads == 1
 
 
 def test_bands_are_the_quantiles(run):
-    band = gather(run, ["s"])["s"][0]
+    band = norm_curves(run, ["s"])["s"][0]
     every = np.concatenate([run.result(p)["s"].values[0, 0] for p in run.points[:2]])[:, ::-1]
-    np.testing.assert_array_equal(band.low, quantile(every, 0.1))
-    np.testing.assert_array_equal(band.high, quantile(every, 0.9))
+    np.testing.assert_array_equal(band.trace.low, quantile(every, 0.1))
+    np.testing.assert_array_equal(band.trace.high, quantile(every, 0.9))
 
 
 def test_a_wide_range_of_numbers_has_a_logarithmic_ramp():

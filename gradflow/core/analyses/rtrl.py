@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from gradflow.core.engine.tape import Taken
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.quantity import Result
-from gradflow.core.record.series import Series
-from gradflow.core.record.track import Every, recorded_steps
+from gradflow.core.record.series import Every, Series, Timeline
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array, DType
 from gradflow.errors import NumericalError
@@ -38,9 +37,9 @@ class Sensitivities:
     gradients: dict[tuple[int, int, str], Scaled]
     series: list[Series]
 
-    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+    def quantities(self, net: int, length: int) -> Result:
         """The norms of one of the nets, by name, as `Norms.quantities` gives them."""
-        return {each.name: each.quantity(net, length, loss) for each in self.series}
+        return {each.name: each.quantity(net, length) for each in self.series}
 
 
 def rtrl(
@@ -100,15 +99,16 @@ def rtrl(
             "RTRL runs forward as the data come; a backward direction reads them from the end, so "
             "it is not defined for a bidirectional net"
         )
-    steps = recorded_steps(length, every) if states else np.arange(0)
-    run = _Run(net, weights, x, loss, length, tuple(states), parameters, set(steps.tolist()))
+    nets, columns = weights[0][0]["U"].shape[0], x.shape[-1]
+    timeline = Timeline(net, loss, [length], nets, columns, every)
+    firsts = {int(name == "x") for name in states}
+    recorded = {int(k) for first in firsts for k in timeline.steps(length, first)}
+    run = _Run(net, weights, x, loss, length, tuple(states), parameters, recorded)
     total, sources = run()
-    nets, columns = total.values.shape[:2]
     series = []
     for name in sources.names(states):
-        own = replace(net, layers=net.layers[:1]) if name == "x" else net
-        first = 1 if name == "x" else 0
-        each = Series(name, "log10", own, [length], nets, columns, every, first=first)
+        inputs = name == "x"
+        each = Series(timeline, name, first=int(inputs), inputs=inputs)
         for (what, layer, step), where in sources.nudges.items():
             if what == name:
                 each.put((layer, 0), step, total[..., where].norm(-1).log10[None, ..., 0])

@@ -14,8 +14,7 @@ from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.record import Adjoints, Gradients
-from gradflow.core.record.series import Series
-from gradflow.core.record.track import Every
+from gradflow.core.record.series import Every, Series, Timeline
 from gradflow.core.scaled import Scaled, concatenated, cosine
 from gradflow.core.typing import Array
 
@@ -150,7 +149,8 @@ def bias(
     """
     for each in k2:
         windows(length, k1, each)
-    nets, columns = weights[0][0]["U"].shape[0], x.shape[-1]
+    nets = weights[0][0]["U"].shape[0]
+    timeline = Timeline(net, loss, [length], nets, x.shape[-1], every)
     exact, names = Gradients(net), ["s", *net.parts]
     backpropagate(net, weights, x, loss, [length], [exact], schedule)
     wanted = _vector(exact)
@@ -159,7 +159,7 @@ def bias(
     for each in k2:
         found, adjoints = Gradients(net), Adjoints(net)
         truncated(net, weights, x, loss, length, k1, each, [found, adjoints], schedule)
-        one = {n: Series(n, "log10", net, [length], nets, columns, every) for n in names}
+        one = {name: Series(timeline, name) for name in names}
         adjoints.fill(one)
         series.append(one)
         reached = _vector(found) if found.sums else Scaled.of(np.zeros_like(wanted.values))
@@ -175,7 +175,7 @@ def bias(
                 f"truncation_{name}", ("k2",), chosen, axis, "1"
             )
         for name in names:
-            each_k2 = [one[name].quantity(index, length, loss) for one in series]
+            each_k2 = [one[name].quantity(index, length) for one in series]
             result[f"truncated_{name}"] = Quantity(
                 f"truncated_{name}",
                 ("k2", *each_k2[0].dims),

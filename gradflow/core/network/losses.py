@@ -62,6 +62,12 @@ class Loss:
             return np.arange(1, length + 1)
         return np.array([length] if self.at == "last" else sorted(self.at))
 
+    def span(self, length: int) -> tuple[int, int]:
+        """The first and the last of the loss steps."""
+        if self.at == "all":
+            return 1, length
+        return (length, length) if self.at == "last" else (min(self.at), max(self.at))
+
     def cotangent(self, first: int, count: int, shape: tuple[int, ...], y: Array | None) -> Array:
         """∂ℓ_t/∂y_t for the steps first, …, first + count − 1.
 

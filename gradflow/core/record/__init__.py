@@ -10,7 +10,7 @@ from gradflow.core.record.gates import Gates, Kept
 from gradflow.core.record.gradients import Gradients
 from gradflow.core.record.norms import Norms
 from gradflow.core.record.paths import Paths
-from gradflow.core.record.track import Every, Track, recorded_steps, time_axes
+from gradflow.core.record.series import Every, Series, Timeline, recorded_steps
 from gradflow.core.record.vectors import Vectors
 
 __all__ = [
@@ -23,8 +23,8 @@ __all__ = [
     "Kept",
     "Norms",
     "Paths",
-    "Track",
+    "Series",
+    "Timeline",
     "Vectors",
     "recorded_steps",
-    "time_axes",
 ]

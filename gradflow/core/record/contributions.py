@@ -9,12 +9,9 @@ import numpy as np
 
 from gradflow.core.engine.observe import Block
 from gradflow.core.engine.tape import Keep
-from gradflow.core.network.losses import Loss
-from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.record.gradients import factors, summands_of
-from gradflow.core.record.series import Series
-from gradflow.core.record.track import Every
+from gradflow.core.record.series import Series, Timeline
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
@@ -43,14 +40,8 @@ class Contributions:
 
     Parameters
     ----------
-    net : Network
-        The network that is observed.
-    lengths : sequence of int
-        All lengths that run together.
-    nets, columns : int
-        How many independent nets and sequences there are.
-    every : int or "log"
-        At which steps norms are recorded; sums go over all.
+    timeline : Timeline
+        Whose, and at which steps norms are recorded; sums go over all.
     names : sequence of str, optional
         The parameters; default: U, and W where the cell has it.
 
@@ -68,31 +59,18 @@ class Contributions:
     needs = Keep.STATES | Keep.CACHES | Keep.COTANGENTS
     needs_inputs = False
 
-    def __init__(
-        self,
-        net: Network,
-        lengths: Sequence[int],
-        nets: int,
-        columns: int,
-        every: Every = 1,
-        names: Sequence[str] | None = None,
-    ) -> None:
+    def __init__(self, timeline: Timeline, names: Sequence[str] | None = None) -> None:
+        net = timeline.net
         layouts = [net.parameters(layer) for layer in range(len(net.layers))]
         known = tuple(dict.fromkeys(name for layout in layouts for name in layout))
         self.names = [n for n in ("U", "W") if n in known] if names is None else list(names)
         for name in self.names:
             if name not in known:
                 raise ValueError(f"{net.label} has no parameter {name}; it has {', '.join(known)}")
-        self.net, self.lengths = net, sorted(lengths, reverse=True)
         self.series = {
             name: Series(
+                timeline,
                 f"contribution_{name}",
-                "log10",
-                net,
-                lengths,
-                nets,
-                columns,
-                every,
                 layers=[k for k, layout in enumerate(layouts) if name in layout],
                 gates=[layout[name].blocks for layout in layouts if name in layout],
                 first=1,
@@ -117,18 +95,18 @@ class Contributions:
     def inputs(self, first: int, dx: Scaled) -> None:
         """Parameters do not depend on ∂L/∂x."""
 
-    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+    def quantities(self, net: int, length: int) -> Result:
         """Everything recorded of one of the nets at one of the lengths, by name."""
         result: Result = {}
         for name, series in self.series.items():
-            result[series.name] = quantity = series.quantity(net, length, loss)
+            result[series.name] = quantity = series.quantity(net, length)
             axes = {k: v for k, v in quantity.coords.items() if k not in ("step", "lag")}
             values = np.full(quantity.values.shape[:-1], np.nan)
             for index in np.argwhere(series.exists):
                 layer, direction, gate = index
                 place = (series.layers[layer], direction, name, series.gates[gate])
                 found = self.sums[place].conflict()
-                own = found[self.lengths.index(length)] if len(self.lengths) > 1 else found
+                own = found[series.lengths.index(length)] if len(series.lengths) > 1 else found
                 values[tuple(index)] = own[net]
             dims = quantity.dims[:-1]
             result[f"conflict_{name}"] = Quantity(f"conflict_{name}", dims, values, axes, "1")

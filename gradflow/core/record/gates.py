@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from gradflow.core.cells.base import carrousel_of, gates_of
 from gradflow.core.engine.observe import Block
 from gradflow.core.engine.tape import Keep
-from gradflow.core.network.losses import Loss
-from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Quantity, Result
-from gradflow.core.record.series import Series
-from gradflow.core.record.track import Every, existing
+from gradflow.core.record.series import Series, Timeline
 from gradflow.core.scaled import Scaled, log10_rms
 from gradflow.core.typing import Array
 
@@ -36,14 +31,8 @@ class Gates:
 
     Parameters
     ----------
-    net : Network
-        The network that is observed.
-    lengths : sequence of int
-        All lengths that run together; they share gates as they share the forward pass.
-    nets, columns : int
-        How many independent nets and sequences there are.
-    every : int or "log"
-        Which steps.
+    timeline : Timeline
+        Whose, and at which steps; all lengths share gates as they share the forward pass.
 
     Raises
     ------
@@ -59,14 +48,11 @@ class Gates:
     needs = Keep.CACHES
     needs_inputs = False
 
-    def __init__(
-        self, net: Network, lengths: Sequence[int], nets: int, columns: int, every: Every = 1
-    ) -> None:
-        self.gates = net.where(gates_of)
+    def __init__(self, timeline: Timeline) -> None:
+        self.gates = timeline.net.where(gates_of)
         layers, gates = list(self.gates), list(self.gates.values())
-        sizes = (lengths, nets, columns, every)
         self.series = [
-            Series(name, "1", net, *sizes, layers=layers, gates=gates, first=1)
+            Series(timeline, name, "1", layers=layers, gates=gates, first=1)
             for name in ("gate_mean", "gate_spread", "gate_saturated")
         ]
 
@@ -85,9 +71,9 @@ class Gates:
     def inputs(self, first: int, dx: Scaled) -> None:
         """Gates do not depend on ∂L/∂x."""
 
-    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+    def quantities(self, net: int, length: int) -> Result:
         """Everything recorded of one of the nets at one of the lengths, by name."""
-        return {series.name: series.quantity(net, length, loss) for series in self.series}
+        return {series.name: series.quantity(net, length) for series in self.series}
 
 
 def _statistics(gate: Array) -> tuple[Array, Array, Array]:
@@ -111,12 +97,8 @@ class Kept:
 
     Parameters
     ----------
-    net : Network
-        The network that is observed.
-    lengths : sequence of int
-        All lengths that run together.
-    nets, columns : int
-        How many independent nets and sequences there are.
+    timeline : Timeline
+        Whose; all its steps count, recorded or not.
 
     Raises
     ------
@@ -127,15 +109,17 @@ class Kept:
     needs = Keep.LOCAL
     needs_inputs = False
 
-    def __init__(self, net: Network, lengths: Sequence[int], nets: int, columns: int) -> None:
-        self.net, self.layers = net, list(net.where(carrousel_of))
-        self.lengths = sorted(lengths, reverse=True)
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline, self.net = timeline, timeline.net
+        self.cells = {layer: self.net.layers[layer].cell for layer in self.net.where(carrousel_of)}
+        self.lengths = sorted(timeline.lengths, reverse=True)
+        many, nets, columns = len(self.lengths), timeline.nets, timeline.columns
         self.logs = {
-            place: np.zeros((len(lengths), nets, net.layers[place[0]].cell.sizes[-1], columns))
-            for place in net.places()
-            if place[0] in self.layers
+            (layer, direction): np.zeros((many, nets, self.cells[layer].sizes[-1], columns))
+            for layer, direction in self.net.places()
+            if layer in self.cells
         }
-        self.steps = {place: np.zeros((len(lengths), nets, 1, columns)) for place in self.logs}
+        self.steps = {place: np.zeros((many, nets, 1, columns)) for place in self.logs}
 
     def block(self, block: Block) -> None:
         """Add the block's steps."""
@@ -156,20 +140,20 @@ class Kept:
     def inputs(self, first: int, dx: Scaled) -> None:
         """Nothing of it depends on ∂L/∂x."""
 
-    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+    def quantities(self, net: int, length: int) -> Result:
         """Everything recorded of one of the nets at one of the lengths, by name."""
-        j, exists = self.lengths.index(length), existing(self.net, self.layers)
-        columns = next(iter(self.logs.values())).shape[-1]
-        found = np.full((3, *exists.shape, columns), np.nan)
+        j, layers = self.lengths.index(length), list(self.cells)
+        exists = self.timeline.existing(layers)
+        found = np.full((3, *exists.shape, self.timeline.columns), np.nan)
         for (layer, direction), logs in self.logs.items():
-            row = self.layers.index(layer)
+            row = layers.index(layer)
             found[:, row, direction] = _kept(logs[j, net], self.steps[layer, direction][j, net])
-        cells = [self.net.layers[layer].cell for layer in self.layers]
+        gates = [[gate.keeps for gate in cell.memory_gates] for cell in self.cells.values()]
         coords = {
-            "layer": np.array(self.layers),
+            "layer": np.array(layers),
             "direction": np.array(self.net.directions),
-            "gate": np.array([" and ".join(g.keeps for g in cell.memory_gates) for cell in cells]),
-            "above": np.array([layer + 1 < len(self.net.layers) for layer in self.layers]),
+            "gate": np.array([" and ".join(each) for each in gates]),
+            "above": np.array([layer + 1 < len(self.net.layers) for layer in layers]),
         } | ({} if exists.all() else {"exists": exists})
         units = {"keep_mean": "1", "keep_spread": "1", "keep_decades": "decades"}
         return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +11,8 @@ from gradflow.core.cells.base import carrousel_of
 from gradflow.core.engine.observe import Block
 from gradflow.core.engine.scan import pass_on
 from gradflow.core.engine.tape import Keep
-from gradflow.core.network.losses import Loss
-from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
-from gradflow.core.record.series import Series
-from gradflow.core.record.track import Every
+from gradflow.core.record.series import Series, Timeline
 from gradflow.core.scaled import Scaled, cosine, stacked
 from gradflow.core.typing import Array
 
@@ -67,14 +63,8 @@ class Paths:
 
     Parameters
     ----------
-    net : Network
-        The network that is observed.
-    lengths : sequence of int
-        All lengths that run together.
-    nets, columns : int
-        How many independent nets and sequences there are.
-    every : int or "log"
-        Which steps.
+    timeline : Timeline
+        Whose, and at which steps.
 
     Raises
     ------
@@ -90,15 +80,11 @@ class Paths:
     needs = Keep.COTANGENTS
     needs_inputs = False
 
-    def __init__(
-        self, net: Network, lengths: Sequence[int], nets: int, columns: int, every: Every = 1
-    ) -> None:
-        self.layers = list(net.where(carrousel_of))
+    def __init__(self, timeline: Timeline) -> None:
+        self.layers = list(timeline.net.where(carrousel_of))
         units = {"carrousel": "log10", "gates": "log10", "share": "1", "cosine": "1"}
         self.series = {
-            name: Series(
-                f"path_{name}", unit, net, lengths, nets, columns, every, layers=self.layers
-            )
+            name: Series(timeline, f"path_{name}", unit, layers=self.layers)
             for name, unit in units.items()
         }
         self._after: dict[tuple[int, int], _Carried] = {}
@@ -142,9 +128,9 @@ class Paths:
     def inputs(self, first: int, dx: Scaled) -> None:
         """The parts are those of the state's derivative."""
 
-    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+    def quantities(self, net: int, length: int) -> Result:
         """Everything recorded of one of the nets at one of the lengths, by name."""
-        each = [series.quantity(net, length, loss) for series in self.series.values()]
+        each = [series.quantity(net, length) for series in self.series.values()]
         return {quantity.name: quantity for quantity in each}
 
 

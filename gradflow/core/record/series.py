@@ -1,18 +1,99 @@
-"""A quantity along time that fills up as blocks go by."""
+"""What is recorded along time: at which steps, and the arrays that fill up as blocks go by."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import SERIES, Quantity
-from gradflow.core.record.track import Every, Track, existing, recorded_steps, time_axes
 from gradflow.core.typing import Array
 
-__all__ = ["Series"]
+__all__ = ["Every", "Series", "Timeline", "recorded_steps"]
+
+Every: TypeAlias = int | str
+"""A stride, or ``log``: about 20 lags per decade."""
+
+
+def recorded_steps(length: int, every: Every = 1, ends: Sequence[int] = ()) -> Array:
+    """Steps 0..length of which something is kept, counted from each of the `ends`.
+
+    Steps 0 and `length` always belong to them, and so do the ends: where error sets out, step
+    `length` if none is given.
+    """
+    kept = [np.array([0, length])]
+    for end in ends or (length,):
+        if every == "log":
+            back, on = _about_20_a_decade(end), _about_20_a_decade(length - end)
+            kept += [end - back, end + on]
+        else:
+            kept.append(np.arange(end % int(every), length + 1, int(every)))
+    return np.unique(np.concatenate(kept))
+
+
+def _about_20_a_decade(farthest: int) -> Array:
+    """Distances from 0 to at most `farthest`, even on a logarithmic scale."""
+    count = max(1, int(np.ceil(20 * np.log10(farthest + 1))))
+    return np.unique(np.round(np.geomspace(1, farthest + 1, count)).astype(np.int64)) - 1
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What recordings along time have in common: the unrollings, and the steps that are kept.
+
+    Parameters
+    ----------
+    net : Network
+        The network that is observed.
+    loss : Loss
+        Lags are counted back from its last step.
+    lengths : sequence of int
+        All lengths that run together.
+    nets, columns : int
+        How many independent nets and sequences there are.
+    every : int or "log"
+        Which steps.
+    grid : array, optional
+        The steps themselves, in place of `every`; of each length those that it has.
+    """
+
+    net: Network
+    loss: Loss
+    lengths: Sequence[int]
+    nets: int
+    columns: int
+    every: Every = 1
+    grid: Array | None = None
+
+    def ends(self, length: int) -> tuple[int, ...]:
+        """The last loss step in each direction's own time."""
+        first, last = self.loss.span(length)
+        return (last, length + 1 - first)[: len(self.net.directions)]
+
+    def steps(self, length: int, first: int = 0) -> Array:
+        """The recorded steps first..length of an unrolling, both ends included."""
+        if self.grid is not None:
+            return self.grid[(self.grid >= first) & (self.grid <= length)]
+        kept = recorded_steps(length, self.every, self.ends(length))
+        return np.unique(np.maximum(kept, first))
+
+    def count(self, length: int) -> int:
+        """The number of recorded steps 0..length, which are not made for it."""
+        if self.grid is not None or not isinstance(self.every, int):
+            return len(self.steps(length))
+        ends, every = self.ends(length), self.every
+        strides = {end % every for end in ends}
+        apart = {step for step in (0, length) if step % every not in strides}
+        return sum((length - stride) // every + 1 for stride in strides) + len(apart)
+
+    def existing(self, layers: Sequence[int]) -> Array:
+        """Which of some layers has which direction, ``(layers, directions)``."""
+        each = [self.net.layers[k].directions for k in layers]
+        return np.array([[way in own for way in self.net.directions] for own in each])
 
 
 class Series:
@@ -20,16 +101,10 @@ class Series:
 
     Parameters
     ----------
+    timeline : Timeline
+        Whose, and at which steps.
     name, unit : str
         As in `Quantity`.
-    net : Network
-        The network that is observed.
-    lengths : sequence of int
-        All lengths that run together.
-    nets, columns : int
-        How many independent nets and sequences there are.
-    every : int or "log"
-        Which steps.
     layers : sequence of int, optional
         The layers that have it; default all.
     gates : sequence of tuple of str, optional
@@ -37,39 +112,36 @@ class Series:
         sequence.
     first : int
         The first step at which there is something: 0, or 1 for what belongs to an input.
+    inputs : bool
+        Whether it is of the network's inputs, which belong to no layer and to both directions.
     """
 
     def __init__(
         self,
+        timeline: Timeline,
         name: str,
-        unit: str,
-        net: Network,
-        lengths: Sequence[int],
-        nets: int,
-        columns: int,
-        every: Every = 1,
+        unit: str = "log10",
         *,
         layers: Sequence[int] | None = None,
         gates: Sequence[tuple[str, ...]] = (),
         first: int = 0,
+        inputs: bool = False,
     ) -> None:
-        self.name, self.unit, self.net = name, unit, net
-        self.lengths = sorted(lengths, reverse=True)
-        self.layers = list(range(len(net.layers))) if layers is None else list(layers)
+        self.timeline, self.name, self.unit, self.inputs = timeline, name, unit, inputs
+        self.lengths = sorted(timeline.lengths, reverse=True)
+        self.steps = [timeline.steps(length, first) for length in self.lengths]
+        every = range(1 if inputs else len(timeline.net.layers))
+        self.layers = list(every if layers is None else layers)
         self.gates = tuple(dict.fromkeys(gate for own in gates for gate in own))
-        self.exists = existing(net, self.layers)
+        self.exists = np.ones((1, 1), bool) if inputs else timeline.existing(self.layers)
         if gates:
             has = np.array([[gate in own for gate in self.gates] for own in gates])
             self.exists = self.exists[:, :, None] & has[:, None]
-        shape = (nets, *self.exists.shape, columns)
-        empty = np.where(self.exists, -np.inf if unit == "log10" else np.nan, np.nan)[
-            ..., None, None
+        nothing = np.where(self.exists, -np.inf if unit == "log10" else np.nan, np.nan)
+        shape = (timeline.nets, *self.exists.shape, timeline.columns)
+        self.values = [
+            np.full((*shape, len(steps)), nothing[..., None, None]) for steps in self.steps
         ]
-        self.tracks: list[Track] = []
-        for length in self.lengths:
-            steps = recorded_steps(length, every)
-            steps = steps[steps >= first]
-            self.tracks.append(Track(steps, np.full((*shape, len(steps)), empty)))
 
     def put(self, place: tuple[int, ...], first: int, values: Array) -> None:
         """Keep the recorded ones of the steps first, first + 1, ….
@@ -84,21 +156,32 @@ class Series:
             ``(steps, [lengths,] nets, columns)``; without an axis of lengths they hold for all.
         """
         several, (layer, *rest) = values.ndim == 4, place
-        for j, track in enumerate(self.tracks[: values.shape[1]] if several else self.tracks):
-            where, chosen = track.within(first, len(values))
-            if len(chosen):
+        for j in range(values.shape[1] if several else len(self.lengths)):
+            steps = self.steps[j]
+            lo, hi = np.searchsorted(steps, [first, first + len(values)])
+            if lo < hi:
+                chosen = steps[lo:hi] - first
                 own = values[chosen, j] if several else values[chosen]
-                rows = np.moveaxis(track.values, 0, -3)[self.layers.index(layer), *rest]
-                rows[..., where] = own.transpose(1, 2, 0)
+                rows = np.moveaxis(self.values[j], 0, -3)[self.layers.index(layer), *rest]
+                rows[..., lo:hi] = own.transpose(1, 2, 0)
 
-    def quantity(self, net: int, length: int, loss: Loss) -> Quantity:
+    def quantity(self, net: int, length: int) -> Quantity:
         """Return what was recorded of one of the nets at one of the lengths."""
-        track = self.tracks[self.lengths.index(length)]
-        coords = time_axes(self.net, self.layers, track.steps, length, loss)
+        index = self.lengths.index(length)
+        lags = [end - self.steps[index] for end in self.timeline.ends(length)]
+        ways = self.timeline.net.directions
+        if self.inputs:
+            lags, ways = lags[:1], ("both",) if len(ways) > 1 else ways
+        coords = {
+            "layer": np.array(self.layers),
+            "direction": np.array(ways),
+            "step": self.steps[index],
+            "lag": np.stack(lags),
+        }
         dims: tuple[str, ...] = SERIES
         if self.gates:
             dims = (*SERIES[:2], "gate", *SERIES[2:])
             coords["gate"] = np.array(self.gates)
         if not self.exists.all():
             coords["exists"] = self.exists
-        return Quantity(self.name, dims, track.values[net].copy(), coords, self.unit)
+        return Quantity(self.name, dims, self.values[index][net].copy(), coords, self.unit)

@@ -12,7 +12,7 @@ from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
-from gradflow.core.record import Norms, recorded_steps
+from gradflow.core.record import Norms
 from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.measure.defined import recorded
@@ -58,8 +58,7 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
     scope = _scope(bundle, net, setting.x.shape[-1])
     asked = recorded(record, net)
     looking = [observer for one in asked if (observer := one.observer(scope)) is not None]
-    norms = Norms(net, lengths, len(seeds), scope.columns, record.states, record.every)
-    observers: list[Recorder] = [norms, *looking]
+    observers: list[Recorder] = [Norms(scope, scope.states), *looking]
     backpropagate(net, setting.weights, setting.x, loss, lengths, observers, schedule)
     own = {
         length: [one.analyse(each, setting, schedule) for one in asked]
@@ -70,7 +69,7 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
         seed, length = seeds.index(point.config.seed), point.config.length
         result: Result = {}
         for observer in observers:
-            result |= observer.quantities(seed, length, loss)
+            result |= observer.quantities(seed, length)
         for found in own[length]:
             result |= found[seed] if found else {}
         results.append(result)
@@ -81,13 +80,13 @@ def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:
     config = bundle.points[0].config
     return Scope(
         net,
+        Loss(config.loss.kind, config.loss.at),
         bundle.lengths,
         len(bundle.seeds),
         columns,
-        config.record.states,
         config.record.every,
-        np.dtype(config.dtype),
-        config.loss.kind in ("mse", "cross_entropy"),
+        states=config.record.states,
+        dtype=np.dtype(config.dtype),
     )
 
 
@@ -110,9 +109,7 @@ def _forward_in_time(bundle: Bundle, setting: Setting) -> list[Result]:
         for length in bundle.lengths
     }
     return [
-        each[point.config.length].quantities(
-            seeds.index(point.config.seed), point.config.length, setting.loss
-        )
+        each[point.config.length].quantities(seeds.index(point.config.seed), point.config.length)
         for point in bundle.points
     ]
 
@@ -133,8 +130,8 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
         net=net,
         nets=scope.nets,
         columns=columns,
-        lengths=scope.lengths,
-        records=scope.steps * len(scope.states),
+        lengths=tuple(scope.lengths),
+        records=scope.recorded * len(scope.states),
         dtype=scope.dtype,
         keep=_kept(config, asked),
     )
@@ -144,7 +141,7 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
     if config.method == "rtrl":
         from gradflow.core.analyses.rtrl import bytes_needed
 
-        longest = len(recorded_steps(max(bundle.lengths), config.record.every))
+        longest = scope.count(max(bundle.lengths))
         sizes = (net, work.nets, columns, longest, work.dtype)
         needed = Footprint(needed.fixed, bytes_needed(*sizes, parameters=False), 0)
     if needed.peak > config.memory:

@@ -41,7 +41,7 @@ class PathsRecording(Recording):
 
     def observer(self, scope: Scope) -> Recorder:
         """Split the adjoints that go by."""
-        return Paths(scope.net, scope.lengths, scope.nets, scope.columns, scope.every)
+        return Paths(scope)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ContributionsRecording(Recording):
 
     def numbers(self, scope: Scope) -> int:
         """A norm for each gate of U and of W, and for V."""
-        return 2 * scope.net.most_gates * scope.series + scope.reads * scope.series
+        return (2 * scope.net.most_gates + scope.loss.sees_outputs) * scope.series
 
     def beside(self, scope: Scope, schedule: Schedule) -> int:
         """The sums of each gate's U and W, kept for every length: old, new and both at one level.
@@ -77,11 +77,11 @@ class ContributionsRecording(Recording):
 
     def observer(self, scope: Scope) -> Recorder:
         """Sum the steps' gradients of U and W."""
-        return Contributions(scope.net, scope.lengths, scope.nets, scope.columns, scope.every)
+        return Contributions(scope)
 
     def analyse(self, scope: Scope, setting: Setting, schedule: Schedule) -> Sequence[Result]:
         """Sum the loss steps' gradients of V."""
-        if not scope.reads:
+        if not scope.loss.sees_outputs:
             return ()
         from gradflow.core.analyses.readout_conflict import readout
 
@@ -109,7 +109,7 @@ class GatesRecording(Recording):
 
     def observer(self, scope: Scope) -> Recorder:
         """Read the gates from the tapes that go by."""
-        return Gates(scope.net, scope.lengths, scope.nets, scope.columns, scope.every)
+        return Gates(scope)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class KeptRecording(Recording):
 
     def observer(self, scope: Scope) -> Recorder:
         """Read the carrousel from the tapes that go by."""
-        return Kept(scope.net, scope.lengths, scope.nets, scope.columns)
+        return Kept(scope)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class FlowMapRecording(Recording):
 
     def numbers(self, scope: Scope) -> int:
         """A norm for each loss step, step and state."""
-        squares = sum(one.steps * one.series for one in scope.each())
+        squares = sum(one.recorded * one.series for one in scope.each())
         return squares * len(scope.states)
 
     def alone(self, scope: Scope, schedule: Schedule) -> int:
@@ -163,7 +163,7 @@ class FlowMapRecording(Recording):
         """Take the losses of all steps back side by side."""
         net, loss = setting.net, setting.loss
         (length,) = scope.lengths
-        flow = FlowMap(net, length, scope.nets, scope.columns, scope.states, scope.every)
+        flow = FlowMap(scope, scope.states)
         x = setting.x[:length]
         backpropagate(net, setting.weights, x, loss, flow.lengths, [flow], schedule, at=flow.at)
-        return [flow.quantities(index, length, loss) for index in range(scope.nets)]
+        return [flow.quantities(index, length) for index in range(scope.nets)]

@@ -12,7 +12,7 @@ from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.quantity import Result
-from gradflow.core.record.track import Every, recorded_steps
+from gradflow.core.record import Timeline
 from gradflow.core.typing import Array, DType
 
 __all__ = ["Recorder", "Recording", "Scope", "Setting"]
@@ -21,7 +21,7 @@ __all__ = ["Recorder", "Recording", "Scope", "Setting"]
 class Recorder(Observer, Protocol):
     """An observer that fills a part of a stored result."""
 
-    def quantities(self, net: int, length: int, loss: Loss) -> Result:
+    def quantities(self, net: int, length: int) -> Result:
         """What was recorded of one of the nets at one of the lengths."""
 
 
@@ -35,36 +35,20 @@ class Setting:
     loss: Loss
 
 
-@dataclass(frozen=True)
-class Scope:
-    """The sizes of what is recorded, known before anything is measured.
+@dataclass(frozen=True, kw_only=True)
+class Scope(Timeline):
+    """What is recorded and how large it is, known before anything is measured.
 
     Parameters
     ----------
-    net : Network
-        The network.
-    lengths : tuple of int
-        All lengths that run together.
-    nets, columns : int
-        Independent nets, and sequences.
     states : tuple of str
         Whose norms are asked for.
-    every : int or "log"
-        Which steps.
     dtype : dtype
         Of states and adjoints.
-    reads : bool
-        Whether the loss has a readout that sees the outputs.
     """
 
-    net: Network
-    lengths: tuple[int, ...]
-    nets: int
-    columns: int
     states: tuple[str, ...]
-    every: Every
     dtype: DType
-    reads: bool = False
 
     @property
     def places(self) -> int:
@@ -72,14 +56,14 @@ class Scope:
         return len(self.net.layers) * len(self.net.directions)
 
     @property
-    def steps(self) -> int:
+    def recorded(self) -> int:
         """Recorded steps of all lengths."""
-        return sum(len(recorded_steps(length, self.every)) for length in self.lengths)
+        return sum(self.count(length) for length in self.lengths)
 
     @property
     def series(self) -> int:
         """Numbers in one quantity along time, of all nets, places and sequences."""
-        return self.steps * self.places * self.nets * self.columns
+        return self.recorded * self.places * self.nets * self.columns
 
     def each(self) -> list[Scope]:
         """The same for every length by itself."""

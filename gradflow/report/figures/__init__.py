@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gradflow.errors import UserError
-from gradflow.report.figures.files import FORMATS, known, target
-from gradflow.report.read.records import Run, default_state
+from gradflow.report.figures.output import FORMATS, target
+from gradflow.report.format import one_of
+from gradflow.report.read.records import Run, default_state, groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from gradflow.report.figures.spots import Spot
+    from gradflow.report.figures.page import Setup
+    from gradflow.report.figures.sites import Site
 
 __all__ = ["FORMATS", "KINDS", "Kind", "draw_curves", "plot", "register"]
 
@@ -36,7 +38,7 @@ class Kind:
     summary : str
         What it shows, in a line.
     module : str
-        Where its ``draw(spots, name, x) -> Figure`` is; imported when the kind is first drawn.
+        Where its ``draw(found, name, setup) -> Figure`` is; imported when the kind is first drawn.
         What is drawn comes from the module's own ``gather(run)``, by the names of its figures; a
         module without shows norms, by state.
     """
@@ -56,20 +58,20 @@ class Kind:
         from gradflow.report.figures import data
 
         module = importlib.import_module(self.module)
-        read = getattr(module, "gather", data.gather)
-        if read is data.gather:
+        read = getattr(module, "gather", data.norm_curves)
+        if read is data.norm_curves:
             default_state(run, name)
-            return dict(data.gather(run, None if name is None else [name]))
+            return dict(data.norm_curves(run, None if name is None else [name]))
         found = cast("dict[str, Any]", read(run))
         if name is None:
             return found
-        known(f"figure of kind {self.name}", name, list(found))
+        one_of(f"figure of kind {self.name}", name, list(found))
         return {name: found[name]}
 
-    def draw(self, found: Sequence[Spot], name: str, x: str) -> Figure:
+    def draw(self, found: Sequence[Site], name: str, setup: Setup) -> Figure:
         """Draw one figure."""
         function = cast("Callable[..., Figure]", importlib.import_module(self.module).draw)
-        return function(found, name, x)
+        return function(found, name, setup)
 
 
 KINDS: dict[str, Kind] = {}
@@ -132,10 +134,11 @@ def plot(
     UserError
         If a name is unknown, or the run does not hold what the kind shows.
     """
-    from gradflow.report.figures.style import private_style
+    from gradflow.report.figures.output import private_style
+    from gradflow.report.figures.page import Setup
 
-    known("kind", kind, list(KINDS))
-    known("x", x, ("lag", "step"))
+    one_of("kind", kind, list(KINDS))
+    one_of("x", x, ("lag", "step"))
     place = target(run.path / "plots" if out is None else out, formats)
     found = KINDS[kind].gather(run, state)
     if place.single and len(found) > 1:
@@ -143,10 +146,11 @@ def plot(
             f"{out}: one file, but there is a figure for each state: {', '.join(found)}\n"
             f"  fix: choose one with state, or give a folder"
         )
+    setup = Setup(x, tuple(dict.fromkeys(group.cell for group in groups(run))))
     written = []
     with private_style():
-        for name, spots in found.items():
-            figure = KINDS[kind].draw(spots, name, x)
+        for name, sites in found.items():
+            figure = KINDS[kind].draw(sites, name, setup)
             written += place.write(figure, "-".join(filter(None, (kind, name))))
     return written
 

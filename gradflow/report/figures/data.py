@@ -2,126 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from gradflow.core.quantity import Result
+from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
-from gradflow.report.figures.spots import Place, Spot
-from gradflow.report.read.bands import quantile
+from gradflow.errors import UserError
+from gradflow.report.figures.sites import Site
+from gradflow.report.read.bands import Band, band, finite_range
 from gradflow.report.read.rates import slopes
-from gradflow.report.read.records import (
-    Curves,
-    Group,
-    Run,
-    curves,
-    groups,
-    length_of,
-    original_step,
-)
-from gradflow.report.read.records import states as recorded
+from gradflow.report.read.records import Group, Run, groups, length_of, original_step, states
+from gradflow.report.read.rows import longest
 
-__all__ = ["HIGH", "LOW", "Band", "finite_range", "gather", "thin"]
+__all__ = [
+    "Curve", "Part", "Trace", "Traces", "condense", "extent", "none_recorded", "norm_curves",
+    "pools", "split", "thin", "traces",
+]  # fmt: skip
 
 LAGS = 800
 """About how many lags of a curve are drawn: more than a printed column resolves."""
 
-LOW, HIGH = 0.1, 0.9
-"""The quantiles over seeds and sequences between which the band lies."""
+Part = tuple[str, str]
+"""A quantity's name and the gate it belongs to, or ``""``."""
 
 
 @dataclass(frozen=True)
-class Band(Spot):
-    """The median curve of a state at one place, and its 10–90 % band.
+class Trace(Band):
+    """The median of a quantity along time and its band; NaN where there is nothing.
 
     Parameters
     ----------
     lag, step : array (n,)
         Ascending lags, and their steps in original time.
-    low, median, high : array (n,)
+    """
+
+    lag: Array
+    step: Array
+
+    def along(self, x: str) -> Array:
+        """Return what stands on the x axis: ``lag`` or ``step``."""
+        return self.lag if x == "lag" else self.step
+
+    @property
+    def start(self) -> float:
+        """The number at the loss end: of norms the first above zero, else 0."""
+        alive = self.median[np.isfinite(self.median)]
+        return float(alive[0]) if alive.size else 0.0
+
+
+@dataclass(frozen=True)
+class Curve(Site):
+    """The norms of a state at one place.
+
+    Parameters
+    ----------
+    trace : Trace
         log10 norms.
     slopes : array (seeds,)
         Decades per step of each seed: the median over its sequences. A seed without is left out.
     """
 
-    lag: Array
-    step: Array
-    low: Array
-    median: Array
-    high: Array
+    trace: Trace
     slopes: Array
 
 
-def gather(run: Run, states: Collection[str] | None = None) -> dict[str, list[Band]]:
-    """Read every result once and condense it, for each of `states` (default: all) in plan order.
+@dataclass(frozen=True)
+class Traces(Site):
+    """The quantities at one place of the longest sequences of a point, by name and gate."""
 
-    Only thinned curves are kept while the seeds of a point come together.
-    """
-    found: dict[str, list[Band]] = {}
+    of: Mapping[Part, Trace]
+
+    def gates(self, name: str) -> list[str]:
+        """Return the gates that a quantity has been recorded of."""
+        return [gate for key, gate in self.of if key == name]
+
+
+def norm_curves(run: Run, wanted: Collection[str] | None = None) -> dict[str, list[Curve]]:
+    """Read every result once and condense its norms, by state (default: all) in plan order."""
+    found: dict[str, list[Curve]] = {}
     for group in groups(run):
-        pooled: dict[tuple[str, Place], list[Array]] = {}
-        grids: dict[tuple[str, Place], tuple[Array, Array]] = {}
-        fits: dict[tuple[str, Place], list[float]] = {}
+        names: dict[str, None] = {}
+        results: list[Result] = []
         length = 0
         for point in group.points:
             result = run.result(point)
             length = length_of(point, result)
-            for state in _wanted(result, states):
-                for one in curves(result[state]):
-                    at = thin(one.lag)
-                    key = (state, (one.layer, one.direction))
-                    pooled.setdefault(key, []).append(one.values[:, at])
-                    fits.setdefault(key, []).extend(_median_slope(one))
-                    steps = original_step(one.step[at], one.direction, length)
-                    grids[key] = (one.lag[at], steps)
-        for key, values in pooled.items():
-            band = _band(group, length, key[1], grids[key], values, fits[key])
-            found.setdefault(key[0], []).append(band)
+            own = [name for name in states(result) if wanted is None or name in wanted]
+            names.update(dict.fromkeys(own))
+            results.append({name: result[name] for name in own})
+        for name in names:
+            each = [_split_norms(result[name], length) for result in results if name in result]
+            for place in dict.fromkeys(place for one in each for place in one):
+                parts = [one[place] for one in each if place in one]
+                lag, step, _, _ = parts[0]
+                site = (group.cell, length, group.axes, place, len(parts), len(parts[0][2]))
+                fits = np.array([fit for *_, fit in parts if fit is not None])
+                trace = condense(lag, step, [values for _, _, values, _ in parts])
+                found.setdefault(name, []).append(Curve(*site, trace, fits))
     return found
 
 
-def finite_range(bands: Sequence[Band]) -> tuple[float, float]:
-    """Return the least and the greatest of all norms above zero, or 0 and 0 if there are none."""
-    every = np.concatenate([y for band in bands for y in (band.low, band.median, band.high)])
-    finite = every[np.isfinite(every)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-
-
-def _wanted(result: Result, states: Collection[str] | None) -> list[str]:
-    return [name for name in recorded(result) if states is None or name in states]
-
-
-def _band(
-    group: Group,
-    length: int,
-    place: Place,
-    grid: tuple[Array, Array],
-    values: list[Array],
-    fits: list[float],
-) -> Band:
-    every = np.concatenate(values)
-    low, median, high = (quantile(every, q) for q in (LOW, 0.5, HIGH))
-    return Band(
-        cell=group.cell,
-        length=length,
-        axes=group.axes,
-        place=place,
-        seeds=len(values),
-        sequences=len(values[0]),
-        lag=grid[0],
-        step=grid[1],
-        low=low,
-        median=median,
-        high=high,
-        slopes=np.array(fits),
-    )
-
-
-def _median_slope(one: Curves) -> list[float]:
-    fits = slopes(one.lag, one.values)
-    return [float(np.median(fits))] if fits.size else []
+def _split_norms(
+    quantity: Quantity, length: int
+) -> dict[tuple[int, str], tuple[Array, Array, Array, float | None]]:
+    """Lag, step and values of a norm by place, and the median slope of its sequences."""
+    found = {}
+    for place, _, lag, step, values in split(quantity, length, every=True):
+        fits = slopes(lag, values)
+        at = thin(lag)
+        fit = float(np.median(fits)) if fits.size else None
+        found[place] = (lag[at], step[at], values[:, at], fit)
+    return found
 
 
 def thin(lag: Array) -> Array:
@@ -130,3 +125,81 @@ def thin(lag: Array) -> Array:
         return np.arange(lag.size)
     even = np.linspace(0, lag.size - 1, LAGS * 3 // 4).round().astype(int)
     return np.union1d(even, np.arange(LAGS // 4))
+
+
+def none_recorded(run: Run, record: str, what: str) -> UserError:
+    """Say that a run lacks what a kind of figure shows, and which key of the file records it."""
+    return UserError(
+        f"{run.name}: {what} were not recorded\n"
+        f"  fix: set  record.{record}: true  on a cell that has them, and run again"
+    )
+
+
+def pools(run: Run, wanted: Callable[[str], bool]) -> Iterator[tuple[Group, int, list[Result]]]:
+    """Read the longest sequences of each point: the length, and a part of every seed's result."""
+    for group in longest(run):
+        found: list[Result] = []
+        length = 0
+        for point in group.points:
+            result = run.result(point)
+            length = length_of(point, result)
+            found.append({name: result[name] for name in result if wanted(name)})
+        if any(found):
+            yield group, length, found
+
+
+def traces(run: Run, wanted: Collection[str]) -> list[Traces]:
+    """Condense some quantities of a run, in the order of the plan."""
+    made: list[Traces] = []
+    for group, length, results in pools(run, lambda name: name in wanted):
+        pooled: dict[tuple[int, str], dict[Part, list[Array]]] = {}
+        grids: dict[tuple[tuple[int, str], Part], tuple[Array, Array]] = {}
+        sequences = 1
+        for result in results:
+            for quantity in result.values():
+                for place, key, lag, step, values in split(quantity, length):
+                    pooled.setdefault(place, {}).setdefault(key, []).append(values)
+                    grids[place, key] = (lag, step)
+                    sequences = len(values)
+        for place, by_key in pooled.items():
+            of = {key: condense(*grids[place, key], values) for key, values in by_key.items()}
+            made.append(Traces(group.cell, length, group.axes, place, len(results), sequences, of))
+    return made
+
+
+def extent(shown: Collection[Traces], keys: Collection[Part] | None = None) -> tuple[float, float]:
+    """Return the least and the greatest number of some traces, infinite ones left out."""
+    return finite_range(
+        trace for one in shown for key, trace in one.of.items() if keys is None or key in keys
+    )
+
+
+def split(
+    quantity: Quantity, length: int, *, every: bool = False
+) -> Iterator[tuple[tuple[int, str], Part, Array, Array, Array]]:
+    """Take a quantity apart by place and gate: lag, original step, values ``(sequences, n)``.
+
+    Lags are thinned, unless `every` is wanted.
+    """
+    at: dict[str, list[Any]] = {"layer": [0], "direction": ["forward"], "gate": [""]}
+    at |= {name: np.asarray(quantity.coords[name]).tolist() for name in at if name in quantity.dims}
+    steps = np.asarray(quantity.coords["step"])
+    lags = np.asarray(quantity.coords.get("lag", steps[-1] - steps)).reshape(-1, steps.size)
+    values = quantity.values.reshape(*map(len, at.values()), -1, steps.size)
+    for j, way in enumerate(at["direction"]):
+        order = np.argsort(lags[j], kind="stable")
+        order = order[lags[j][order] >= 0]
+        order = order if every else order[thin(lags[j][order])]
+        if not order.size:
+            continue
+        lag, step = lags[j][order], original_step(steps[order], way, length)
+        for (i, layer), (g, gate) in itertools.product(
+            enumerate(at["layer"]), enumerate(at["gate"])
+        ):
+            yield (layer, way), (quantity.name, gate), lag, step, values[i, j, g][:, order]
+
+
+def condense(lag: Array, step: Array, values: list[Array]) -> Trace:
+    """Pool arrays ``(sequences, n)`` of several seeds; a missing number (NaN) is left out."""
+    pooled = band(np.concatenate(values))
+    return Trace(pooled.low, pooled.median, pooled.high, lag, step)

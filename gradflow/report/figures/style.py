@@ -1,39 +1,23 @@
-"""How figures look, whatever the user's matplotlibrc says, and how they become the same bytes."""
+"""What tells lines apart: colours and dashes of cells, gates and swept values, and their names."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+import itertools
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
-from matplotlib.colors import Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.lines import Line2D
 
-from gradflow.report.read.horizons import LIMITS
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
+from gradflow.report.figures.sites import Site, varying
+from gradflow.report.format import axis_names
 
 __all__ = [
-    "COLOURS",
-    "DASHES",
-    "FORMAT",
-    "GREY",
-    "decade_axis",
-    "length_axis",
-    "limits",
-    "literal",
-    "norm_label",
-    "power_of_ten",
-    "private_style",
-    "ramp",
-    "render",
-    "whole_axis",
-    "whole_ticks",
-]
+    "COLOURS", "DASHES", "GATES", "GREY", "Hue", "by_cell", "by_gate", "gate_keys", "hue",
+    "literal", "looks", "norm_label", "ramp", "swept",
+]  # fmt: skip
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito (2008), told apart by the colour-blind; without its yellow, which
@@ -49,59 +33,33 @@ white, and let one that lies under another show through. With seven colours the 
 
 GREY = "#707070"
 
-FORMAT = "_format"
-"""Label of the texts that `limits` writes beside the axes; the underscore hides it from legends."""
+FIXED = (
+    "rnn", "cec", "lstm", "lstm(peephole=diagonal)", "lstm(coupled)", "lstm(no forget_gate)", "gru",
+)  # fmt: skip
+"""Cells that look the same in the figures of every run."""
 
-_STYLE = {
-    "axes.formatter.use_mathtext": True,
-    "axes.labelsize": 8,
-    "axes.linewidth": 0.6,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 8,
-    "axes.unicode_minus": True,
-    "figure.dpi": 100,
-    "font.family": ["DejaVu Sans"],
-    "font.size": 8,
-    "legend.fontsize": 7.5,
-    "legend.frameon": False,
-    "lines.linewidth": 1.1,
-    "mathtext.fontset": "dejavusans",
-    "path.simplify": False,
-    "pdf.fonttype": 42,  # TrueType: type 3 fonts are refused by many journals
-    "savefig.dpi": 300,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "gradflow",
-    "text.hinting": "no_hinting",  # widths then do not depend on the resolution
-    "text.usetex": False,
-    "xtick.labelsize": 7,
-    "xtick.major.width": 0.6,
-    "ytick.labelsize": 7,
-    "ytick.major.width": 0.6,
-}
-
-_METADATA: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-"""What would put a date or a version into the file, by format."""
+GATES = {
+    "f": "forget f", "i": "input i", "o": "output o", "g": "candidate g", "z": "update z",
+    "r": "reset r",
+}  # fmt: skip
 
 
-@contextmanager
-def private_style() -> Iterator[None]:
-    """Draw in gradflow's style, then give the caller's settings back."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]  # keyed by literals
-        yield
+def look(i: int) -> dict[str, Any]:
+    """Return colour and dashes number `i`."""
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
 
 
-def render(figure: Figure, form: str) -> bytes:
-    """Turn a figure into the bytes of a png, svg or pdf file: the same ones every time."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=form, metadata=cast("dict[str, str]", _METADATA[form]))
-    return buffer.getvalue()
+def by_gate(gate: str) -> dict[str, Any]:
+    """Return colour and dashes of a gate."""
+    known = list(GATES)
+    return look(known.index(gate) if gate in known else len(known))
+
+
+def gate_keys(gates: Collection[str]) -> list[tuple[Line2D, str]]:
+    """Name the gates in a legend."""
+    known = [*GATES, *gates]
+    ordered = sorted(set(gates), key=known.index)
+    return [(Line2D([], [], **by_gate(gate)), GATES.get(gate, gate)) for gate in ordered]
 
 
 def literal(text: str) -> str:
@@ -109,77 +67,11 @@ def literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def norm_label(state: str) -> str:
+def norm_label(state: str, step: str = "k") -> str:
     """Write ‖∂L/∂s_k‖ for the axis of the norms."""
-    return (
-        rf"$\Vert\,\partial L\,/\,\partial {state}_k\Vert$" if state.isalpha() else literal(state)
-    )
-
-
-def decade_axis(ax: Axes, low: float, high: float) -> None:
-    """Make the y axis, which counts decades, run from `low` to `high` and read 10^k."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    if high - low < 2:
-        low, high = (low + high) / 2 - 1, (low + high) / 2 + 1
-    margin = 0.04 * (high - low)
-    ax.set_ylim(low - margin, high + margin)
-    ax.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=[1, 2, 3, 5, 10]))
-    ax.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
-
-
-def power_of_ten(exponent: float, _: object = None) -> str:
-    """Write the tick of an axis that counts decades."""
-    return f"$10^{{{exponent:.0f}}}$"
-
-
-def whole_axis(ax: Axes) -> None:
-    """Put the ticks of the x axis, which counts steps, at whole numbers."""
-    ax.margins(x=0.02)
-    whole_ticks(ax.xaxis)
-
-
-def whole_ticks(axis: Axis) -> None:
-    """Put the ticks of an axis at whole numbers."""
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=[1, 2, 2.5, 5, 10]))
-
-
-def length_axis(ax: Axes, lengths: Sequence[int]) -> None:
-    """Make the x axis logarithmic, with ticks at the lengths swept, as far as they fit."""
-    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
-
-    ax.set_xscale("log", base=2)
-    ax.margins(x=0.04)
-    shown: list[int] = []
-    for length in lengths:
-        if not shown or length / shown[-1] >= (lengths[-1] / lengths[0]) ** 0.125:
-            shown.append(length)
-    ax.xaxis.set_major_locator(FixedLocator(shown))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
-
-
-def limits(ax: Axes) -> list[str]:
-    """Mark beside the axes where the formats of floating point end, as far as the picture reaches.
-
-    Returns the note that explains the marks, if there are any.
-    """
-    low, high = ax.get_ylim()
-    marked: list[float] = []
-    for name in reversed(list(LIMITS)):  # the widest first: it gets its label in any case
-        for end in (LIMITS[name].zero, LIMITS[name].inf):
-            if not low < end < high:
-                continue
-            ax.axhline(end, color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), zorder=0.5)
-            if all(abs(end - other) > 0.075 * (high - low) for other in marked):
-                marked.append(end)
-                ax.text(
-                    1.01, end, name, fontsize=5.5, color=GREY, va="center",
-                    transform=ax.get_yaxis_transform(), label=FORMAT,
-                )  # fmt: skip
-    return ["dotted: beyond it the format reads 0 (or ∞)"] if marked else []
+    if not state.isalpha():
+        return literal(state)
+    return rf"$\Vert\,\partial L\,/\,\partial {state}_{step}\Vert$"
 
 
 def ramp(values: Sequence[float]) -> tuple[Any, Normalize]:
@@ -187,9 +79,94 @@ def ramp(values: Sequence[float]) -> tuple[Any, Normalize]:
 
     The scale is logarithmic where the values are positive and span two decades.
     """
-    from matplotlib.colors import ListedColormap, LogNorm
-
     low, high = min(values), max(values)
     logarithmic = low > 0 and high / low >= 100
     shades = matplotlib.colormaps["viridis"].resampled(256)(range(230))  # its yellow fades on paper
     return ListedColormap(shades), (LogNorm if logarithmic else Normalize)(low, high)
+
+
+@dataclass(frozen=True)
+class Hue:
+    """What the colour of a line stands for.
+
+    Parameters
+    ----------
+    axis : str
+        Dotted path of a swept axis, or ``cell``, ``layer``, ``direction``.
+    title : str
+        The axis in words; empty for the cell, whose names need none.
+    keys : tuple of str
+        The values, written out, in the order of the sweep.
+    numbers : tuple of float
+        The values as numbers where all are, for a colour map; else empty.
+    looks : tuple of int
+        Of cells, their looks in all figures of the run; else empty.
+    """
+
+    axis: str
+    title: str
+    keys: tuple[str, ...]
+    numbers: tuple[float, ...] = ()
+    looks: tuple[int, ...] = ()
+
+    def key(self, site: Site) -> str:
+        """Return the value at a site."""
+        return str(site.at(self.axis))
+
+    def line(self, key: str) -> dict[str, Any]:
+        """Return colour and dashes of a value."""
+        i = self.keys.index(key)
+        if self.numbers:
+            colours, scale = ramp(self.numbers)
+            return {"color": colours(scale(self.numbers[i])), "linestyle": "-"}
+        return look(self.looks[i] if self.looks else i)
+
+
+def looks(cells: Sequence[str]) -> dict[str, int]:
+    """Give each cell of a run the look that it has in all figures; common cells keep theirs."""
+    found = {cell: FIXED.index(cell) for cell in cells if cell in FIXED}
+    for cell in cells:
+        if cell not in found:
+            found[cell] = next(i for i in itertools.count() if i not in found.values())
+    return found
+
+
+def hue(sites: Sequence[Site], cells: Sequence[str] = ()) -> Hue:
+    """Choose what colour stands for: of swept axes and cell what has the most values.
+
+    Where neither varies it is the layer, then the direction. More values than there are colours
+    are left to panels, unless they are numbers and have a colour map. `cells` are all of the run.
+    """
+    kinds = [_of(sites, dim, cells) for dim in (*varying(sites), "cell")]
+    fit = [one for one in kinds if one.numbers or len(one.keys) <= len(COLOURS)]
+    best = max(fit or kinds[-1:], key=lambda one: len(one.keys))
+    if len(best.keys) > 1 or len(kinds) > 1:
+        return best
+    places = [_of(sites, dim, cells) for dim in ("layer", "direction")]
+    return next((one for one in places if len(one.keys) > 1), best)
+
+
+def swept(sites: Sequence[Site]) -> list[Hue]:
+    """Return the swept axes with more than one value."""
+    return [_of(sites, dim, ()) for dim in varying(sites)]
+
+
+def by_cell(sites: Sequence[Site], inside: Collection[str] = (), cells: Sequence[str] = ()) -> Hue:
+    """Let colour stand for the cell; where there is but one, for layer or direction."""
+    kinds = [_of(sites, dim, cells) for dim in ("cell", "layer", "direction") if dim not in inside]
+    return next((one for one in kinds if len(one.keys) > 1), kinds[0])
+
+
+def _of(sites: Sequence[Site], dim: str, cells: Sequence[str]) -> Hue:
+    keys = tuple(dict.fromkeys(str(site.at(dim)) for site in sites))
+    if dim == "layer":
+        keys = tuple(sorted(keys, key=int))
+        return Hue(dim, dim, keys, tuple(map(float, keys)))
+    if "." not in dim and dim not in sites[0].axes:
+        found = looks(list(dict.fromkeys([*cells, *keys]))) if dim == "cell" else {}
+        own = tuple(found[key] for key in keys) if found else ()
+        return Hue(dim, "" if dim == "cell" else dim, keys, looks=own)
+    values = {site.value(dim): site.axes.get(dim) for site in sites}
+    numeric = [v for v in values.values() if isinstance(v, int | float) and type(v) is not bool]
+    numbers = tuple(map(float, numeric)) if len(numeric) == len(values) else ()
+    return Hue(dim, axis_names(varying(sites)).get(dim, dim), tuple(values), numbers)

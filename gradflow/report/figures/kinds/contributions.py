@@ -10,16 +10,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from gradflow.core.typing import Array
-from gradflow.report.figures.data import HIGH, LOW
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import figure
-from gradflow.report.figures.gating import NAMES, by_gate, entries
-from gradflow.report.figures.lines import band, decades_over_steps
-from gradflow.report.figures.spots import Spot, statistics
-from gradflow.report.figures.style import COLOURS, limits
-from gradflow.report.figures.traces import Key, Traces, extent, none_recorded, pools, traces
-from gradflow.report.read.bands import quantile
+from gradflow.report.figures.axes import decades_over_steps, draw_trace, limits
+from gradflow.report.figures.data import Part, Traces, extent, none_recorded, pools, traces
+from gradflow.report.figures.layout import Panel, common_ranges, facets
+from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.sites import Site, statistics
+from gradflow.report.figures.style import COLOURS, GATES, by_gate, gate_keys
+from gradflow.report.read.bands import Band, band
 from gradflow.report.read.records import Run
 
 if TYPE_CHECKING:
@@ -33,10 +30,10 @@ WEIGHTS = {"U": "input weights U", "W": "recurrent weights W", "V": "output weig
 
 
 @dataclass(frozen=True)
-class Conflict(Spot):
+class Conflict(Site):
     """‖Σ_k G_k‖ / Σ_k ‖G_k‖ of each weight and gate: 10 %, median and 90 % over sequences."""
 
-    of: Mapping[Key, tuple[float, float, float]]
+    of: Mapping[Part, Band]
 
 
 def gather(run: Run) -> dict[str, list[Traces] | list[Conflict]]:
@@ -54,7 +51,7 @@ def gather(run: Run) -> dict[str, list[Traces] | list[Conflict]]:
     return figures
 
 
-def draw(found: Sequence[Traces] | Sequence[Conflict], name: str, x: str) -> Figure:
+def draw(found: Sequence[Traces] | Sequence[Conflict], name: str, setup: Setup) -> Figure:
     """Draw the summands of a weight by gate, or bars of conflict by gate."""
     if name == "conflict":
         return _bars([one for one in found if isinstance(one, Conflict)])
@@ -63,22 +60,22 @@ def draw(found: Sequence[Traces] | Sequence[Conflict], name: str, x: str) -> Fig
     ranges = common_ranges(grid, extent)
 
     def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
-        floor = decades_over_steps(ax, ranges[one], x, rf"$\Vert G_k\Vert$ of {WEIGHTS[name]}")
+        decades_over_steps(ax, ranges[one], setup.x, rf"$\Vert G_k\Vert$ of {WEIGHTS[name]}")
         notes = limits(ax)
-        for (_, gate), trace in one.spots[0].of.items():
-            band(ax, trace, x, by_gate(gate or "g"), floor)
+        for (_, gate), trace in one.sites[0].of.items():
+            notes += draw_trace(ax, trace, setup.x, by_gate(gate or "g"))
         return notes
 
     gates = dict.fromkeys(gate for one in every for _, gate in one.of)
     gates.pop("", None)
     note = f"step k adds the matrix G to the gradient of {name}"
-    return figure(grid, panel, notes=[statistics(every), note], keys=entries(gates))
+    return figure(grid, panel, notes=[statistics(every), note], keys=gate_keys(gates))
 
 
 def _conflicts(run: Run) -> list[Conflict]:
     made: list[Conflict] = []
     for group, length, results in pools(run, lambda name: name.startswith(BARS)):
-        of: dict[tuple[int, str], dict[Key, tuple[float, float, float]]] = {}
+        of: dict[tuple[int, str], dict[Part, Band]] = {}
         sequences = 1
         for name, first in results[0].items():
             at: dict[str, list[Any]] = {"layer": [0], "direction": ["forward"], "gate": [""]}
@@ -91,16 +88,11 @@ def _conflicts(run: Run) -> list[Conflict]:
                 row = row[~np.isnan(row)]
                 place = (at["layer"][i], at["direction"][j])
                 if row.size:
-                    of.setdefault(place, {})[name, at["gate"][g]] = _spread(row)
+                    of.setdefault(place, {})[name, at["gate"][g]] = band(row)
         for place, found in of.items():
-            spot = (group.cell, length, group.axes, place, len(results), sequences)
-            made.append(Conflict(*spot, found))
+            site = (group.cell, length, group.axes, place, len(results), sequences)
+            made.append(Conflict(*site, found))
     return made
-
-
-def _spread(row: Array) -> tuple[float, float, float]:
-    low, median, high = (float(quantile(row, q)) for q in (LOW, 0.5, HIGH))
-    return low, median, high
 
 
 def _bars(found: Sequence[Conflict]) -> Figure:
@@ -110,14 +102,14 @@ def _bars(found: Sequence[Conflict]) -> Figure:
     colours = {weight: COLOURS[i] for i, weight in enumerate(weights)}
 
     def panel(ax: Axes, one: Panel[Conflict]) -> list[str]:
-        bars = one.spots[0].of
+        bars = one.sites[0].of
         gates = sorted({gate for _, gate in bars}, key=_rank)
         width = 0.8 / max(2, len(weights) - 1)
-        for (weight, gate), (low, middle, high) in bars.items():
+        for (weight, gate), shares in bars.items():
             beside = [one for one in weights if (one, gate) in bars]
             at = gates.index(gate) + (beside.index(weight) - (len(beside) - 1) / 2) * width
-            ax.bar(at, middle, 0.9 * width, color=colours[weight], alpha=0.8)
-            ax.plot([at, at], [low, high], color="black", linewidth=0.7)
+            ax.bar(at, float(shares.median), 0.9 * width, color=colours[weight], alpha=0.8)
+            ax.plot([at, at], [shares.low, shares.high], color="black", linewidth=0.7)
         ax.set_ylim(0, 1)
         ax.set_xlim(-0.5, max(3, len(gates)) - 0.5)
         ax.set_xticks(range(len(gates)), [gate or "readout" for gate in gates])
@@ -135,7 +127,7 @@ def _bars(found: Sequence[Conflict]) -> Figure:
 
 
 def _rank(gate: str) -> int:
-    known = list(NAMES)
+    known = list(GATES)
     return known.index(gate) if gate in known else len(known) + (gate == "")
 
 

@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gradflow.errors import UserError
-from gradflow.report.figures.data import Band, finite_range, gather
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import figure
-from gradflow.report.figures.hues import Hue, hue
-from gradflow.report.figures.lines import X
-from gradflow.report.figures.spots import statistics
-from gradflow.report.figures.style import decade_axis, limits, norm_label, whole_axis
+from gradflow.report.figures.axes import X, decade_axis, draw_trace, limits, whole_axis
+from gradflow.report.figures.data import Curve, norm_curves
+from gradflow.report.figures.layout import Panel, common_ranges, facets
+from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.sites import statistics
+from gradflow.report.figures.style import Hue, hue, norm_label
+from gradflow.report.read.bands import finite_range
 from gradflow.report.read.records import Run, default_state
 
 if TYPE_CHECKING:
@@ -23,19 +23,25 @@ if TYPE_CHECKING:
 
 __all__ = ["draw", "draw_curves"]
 
+CLOSE = 0.012
+"""Lines nearer to one another than this share of the panel's height lie on one another."""
 
-def draw(bands: Sequence[Band], state: str, x: str) -> Figure:
+STRETCH = 3.0
+"""Length of the stretches in which lines that lie on one another take turns, in line widths."""
+
+
+def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
     """Draw the curves of one state: by colour what has most values, a panel for all else."""
-    shown = hue(bands)
-    grid = facets(bands, {shown.axis})
-    ranges = common_ranges(grid, finite_range)
+    shown = hue(found, setup.cells)
+    grid = facets(found, {shown.axis})
+    ranges = common_ranges(grid, _range)
 
-    def panel(ax: Axes, one: Panel[Band]) -> list[str]:
+    def panel(ax: Axes, one: Panel[Curve]) -> list[str]:
         ax.set_ylabel(norm_label(state))
-        ax.set_xlabel(X[x])
-        return _curves(ax, one.spots, shown, x, ranges[one])
+        ax.set_xlabel(X[setup.x])
+        return _curves(ax, one.sites, shown, setup.x, ranges[one])
 
-    return figure(grid, panel, shown, [statistics(bands)])
+    return figure(grid, panel, shown, [statistics(found)])
 
 
 def draw_curves(
@@ -71,43 +77,63 @@ def draw_curves(
         If the run has nothing of the kind.
     """
     state = default_state(run, state)
-    bands = gather(run, [state])[state]
-    length = max(band.length for band in bands) if length is None else length
-    chosen = [b for b in bands if b.length == length and b.place == (layer, direction)]
+    found = norm_curves(run, [state])[state]
+    length = max(one.length for one in found) if length is None else length
+    chosen = [one for one in found if one.length == length and one.place == (layer, direction)]
     if not chosen:
-        lengths = ", ".join(str(n) for n in sorted({band.length for band in bands}))
-        places = ", ".join(f"{layer} {way}" for layer, way in sorted({b.place for b in bands}))
+        lengths = ", ".join(str(n) for n in sorted({one.length for one in found}))
+        places = ", ".join(f"{layer} {way}" for layer, way in sorted({one.place for one in found}))
         raise UserError(
             f"{run.name}: no curve of length {length} at layer {layer} {direction}\n"
             f"  expected: a length of {lengths}; layer and direction of {places}"
         )
-    _curves(ax, chosen, hue(chosen), x, finite_range(chosen))
+    cells = tuple(dict.fromkeys(one.cell for one in found))
+    _curves(ax, chosen, hue(chosen, cells), x, _range(chosen))
     ax.set_ylabel(norm_label(state))
     ax.set_xlabel(X[x])
 
 
+def _range(sites: Sequence[Curve]) -> tuple[float, float]:
+    return finite_range(one.trace for one in sites)
+
+
 def _curves(
-    ax: Axes, bands: Sequence[Band], shown: Hue, x: str, ends: tuple[float, float]
+    ax: Axes, sites: Sequence[Curve], shown: Hue, x: str, ends: tuple[float, float]
 ) -> list[str]:
     """Fill a panel whose curves lie between two `ends`; return the notes that it needs."""
-    low, high = ends
-    decade_axis(ax, low, high)
+    decade_axis(ax, *ends)
     whole_axis(ax)
     notes = limits(ax)
-    floor = low - (high - low) - 4  # where an exact zero is drawn to: below the picture
-    for band in bands:
-        along = band.lag if x == "lag" else band.step
-        line = shown.line(shown.key(band))
-        bottom, top = (np.maximum(y, floor) for y in (band.low, band.high))
-        ax.fill_between(along, bottom, top, color=line["color"], alpha=0.16, linewidth=0)
-        alive = np.isfinite(band.median)
-        marker = "o" if band.lag.size == 1 else None
-        ax.plot(
-            along[alive], band.median[alive], label=shown.key(band), marker=marker, ms=3, **line
-        )
-        if not alive[-1]:
-            last = int(alive.nonzero()[0][-1]) if alive.any() else 0
-            end = max(band.median[last], ax.get_ylim()[0])
-            ax.plot(along[last], end, marker="x", ms=4, color=line["color"], clip_on=False)
-            notes.append("×: exactly 0 from there on")
+    turns = _turns(sites, ax.get_ylim())
+    for one, (turn, of) in zip(sites, turns, strict=True):
+        line = shown.line(shown.key(one))
+        if of > 1:
+            line["linestyle"] = (turn * STRETCH, (STRETCH, (of - 1) * STRETCH))
+        notes += draw_trace(ax, one.trace, x, line, shown.key(one))
+    if any(of > 1 for _, of in turns):
+        notes.append("lines that lie on one another take turns")
     return notes
+
+
+def _turns(sites: Sequence[Curve], ends: tuple[float, float]) -> list[tuple[int, int]]:
+    """Of each line: its turn among those that it lies on, and how many these are."""
+    near = CLOSE * (ends[1] - ends[0])
+    groups: list[list[int]] = []
+    for i, one in enumerate(sites):
+        for group in groups:
+            if _together(sites[group[0]], one, near):
+                group.append(i)
+                break
+        else:
+            groups.append([i])
+    found = {i: (turn, len(group)) for group in groups for turn, i in enumerate(group)}
+    return [found[i] for i in range(len(sites))]
+
+
+def _together(one: Curve, other: Curve, near: float) -> bool:
+    """Whether two curves lie on one another along most of their way."""
+    a, b = one.trace.median, other.trace.median
+    if a.shape != b.shape or a.size < 2:
+        return False
+    apart = np.abs(np.subtract(a, b, where=a != b, out=np.zeros_like(a)))
+    return bool(np.mean(apart <= near) > 0.6)

@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gradflow.core.typing import Array
-from gradflow.report.figures.facets import Panel, facets
-from gradflow.report.figures.frame import COLUMN, PAGE, figure
-from gradflow.report.figures.scale import NOTHING, decades_bar, diverging
-from gradflow.report.figures.spots import Spot, statistics
-from gradflow.report.figures.style import whole_ticks
-from gradflow.report.figures.traces import none_recorded, pools
-from gradflow.report.read.bands import quantile
+from gradflow.report.figures.axes import NOTHING, decades_bar, diverging, edges, whole_ticks
+from gradflow.report.figures.data import none_recorded, pools
+from gradflow.report.figures.layout import Panel, facets
+from gradflow.report.figures.page import COLUMN, PAGE, Setup, figure
+from gradflow.report.figures.sites import Site, statistics
+from gradflow.report.read.bands import finite_range, quantile
 from gradflow.report.read.records import Run, original_step
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ PREFIX = "flow."
 
 
 @dataclass(frozen=True)
-class Map(Spot):
+class Map(Site):
     """log10 ‖∂L_t/∂s_k‖, the median over seeds and sequences.
 
     Parameters
@@ -79,19 +78,18 @@ def gather(run: Run) -> dict[str, list[Map]]:
     return found
 
 
-def draw(maps: Sequence[Map], state: str, x: str) -> Figure:
+def draw(maps: Sequence[Map], state: str, setup: Setup) -> Figure:
     """Draw loss step t against step k: blue has vanished, white is 1, grey is no path at all."""
     grid = facets(maps, ())
-    every = np.concatenate([one.values[np.isfinite(one.values)] for one in maps])
-    low, high = (float(every.min()), float(every.max())) if every.size else (0.0, 0.0)
+    low, high = finite_range(one.values for one in maps)
     scale, colours = diverging(low, high)
 
     def panel(ax: Axes, one: Panel[Map]) -> list[str]:
-        (shown,) = one.spots
+        (shown,) = one.sites
         ax.set_facecolor(NOTHING)
         ax.pcolormesh(
-            _edges(shown.step),
-            _edges(shown.loss_step),
+            edges(shown.step),
+            edges(shown.loss_step),
             np.where(np.isfinite(shown.values), shown.values, np.nan),
             norm=scale,
             cmap=colours,
@@ -115,9 +113,3 @@ def draw(maps: Sequence[Map], state: str, x: str) -> Figure:
         keys=[(Patch(color=NOTHING), "exactly 0: no path from k to t")] if dead else [],
         bar=decades_bar(ScalarMappable(scale, colours), label, low, high, grid.shape[0]),
     )
-
-
-def _edges(steps: Array) -> Array:
-    """Return the boundaries between neighbouring steps, and half a step around the outer ones."""
-    between = (steps[1:] + steps[:-1]) / 2
-    return np.concatenate([[steps[0] - 0.5], between, [steps[-1] + 0.5]])

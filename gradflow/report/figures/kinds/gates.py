@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from gradflow.report.figures.facets import Grid, Panel, facets, spread
-from gradflow.report.figures.frame import figure
-from gradflow.report.figures.gating import by_gate, entries
-from gradflow.report.figures.lines import X, band
-from gradflow.report.figures.spots import statistics
-from gradflow.report.figures.style import decade_axis, limits, norm_label, whole_axis
-from gradflow.report.figures.traces import Trace, Traces, extent, none_recorded, traces
+from gradflow.report.figures.axes import X, decade_axis, draw_trace, limits, whole_axis
+from gradflow.report.figures.data import Trace, Traces, extent, none_recorded, traces
+from gradflow.report.figures.layout import Grid, Panel, evenly, facets
+from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.sites import statistics
+from gradflow.report.figures.style import by_gate, gate_keys, norm_label
 from gradflow.report.read.records import Run
 
 if TYPE_CHECKING:
@@ -52,14 +50,14 @@ def gather(run: Run) -> dict[str, list[Traces]]:
     return figures
 
 
-def draw(found: Sequence[Traces], name: str, x: str) -> Figure:
+def draw(found: Sequence[Traces], name: str, setup: Setup) -> Figure:
     """Draw means, saturated shares and the gradient below each other, a column for a setting."""
     norm = next((state for state in NORMS if all((state, "") in one.of for one in found)), "")
     whole = facets(found, ())
-    chosen = spread(whole.panels, ACROSS)
+    chosen = evenly(whole.panels, ACROSS)
     rows = [MEAN, SATURATED, *([norm] if norm else [])]
     panels = [
-        _Part(i, j, panel.spots, shows)
+        _Part(i, j, panel.sites, shows)
         for i, shows in enumerate(rows)
         for j, panel in enumerate(chosen)
     ]
@@ -70,20 +68,20 @@ def draw(found: Sequence[Traces], name: str, x: str) -> Figure:
     titles = tuple(_title(whole, panel) for panel in chosen)
     blank = tuple(titles[p.column] if p.row == 0 else "" for p in panels)
     grid = Grid(tuple(panels), blank, (), whole.heading, note)
-    ends = extent([panel.spots[0] for panel in chosen], [(norm, "")])
+    ends = extent([panel.sites[0] for panel in chosen], [(norm, "")])
 
     def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
         assert isinstance(one, _Part)
         whole_axis(ax)
-        ax.set_xlim(-0.02 * one.spots[0].length, 1.02 * one.spots[0].length)
-        ax.set_xlabel(X[x])
+        ax.set_xlim(-0.02 * one.sites[0].length, 1.02 * one.sites[0].length)
+        ax.set_xlabel(X[setup.x])
         if one.shows == norm:
-            return _gradient(ax, one.spots[0].of[norm, ""], norm, x, ends)
-        return _openings(ax, one.spots[0], one.shows, x)
+            return _gradient(ax, one.sites[0].of[norm, ""], norm, setup.x, ends)
+        return _openings(ax, one.sites[0], one.shows, setup.x)
 
     gates = dict.fromkeys(gate for one in found for gate in one.gates(MEAN))
     notes = [statistics(found), "saturated: below 0.1 or above 0.9"]
-    return figure(grid, panel, notes=notes, height=1.25, keys=entries(gates))
+    return figure(grid, panel, notes=notes, height=1.25, keys=gate_keys(gates))
 
 
 def _title(whole: Grid[Traces], panel: Panel[Traces]) -> str:
@@ -98,10 +96,8 @@ def _openings(ax: Axes, shown: Traces, quantity: str, x: str) -> list[str]:
         trace = shown.of[quantity, gate]
         if quantity == MEAN:
             wide = shown.of[SPREAD, gate].median
-            trace = Trace(
-                trace.lag, trace.step, trace.median - wide, trace.median, trace.median + wide
-            )
-        band(ax, trace, x, by_gate(gate))
+            trace = replace(trace, low=trace.median - wide, high=trace.median + wide)
+        draw_trace(ax, trace, x, by_gate(gate))
     ax.set_ylim(-0.03, 1.03)
     ax.set_yticks([0, 0.5, 1])
     ax.set_ylabel("opening" if quantity == MEAN else "saturated")
@@ -109,9 +105,6 @@ def _openings(ax: Axes, shown: Traces, quantity: str, x: str) -> list[str]:
 
 
 def _gradient(ax: Axes, trace: Trace, state: str, x: str, ends: tuple[float, float]) -> list[str]:
-    low, high = ends
-    decade_axis(ax, low, high)
-    band(ax, trace, x, {"color": "black", "linestyle": "-"}, low - (high - low) - 4)
+    decade_axis(ax, *ends)
     ax.set_ylabel(norm_label(state))
-    dead = np.isneginf(trace.median).any()
-    return [*limits(ax), *(["a line that ends: exactly 0"] if dead else [])]
+    return [*limits(ax), *draw_trace(ax, trace, x, {"color": "black", "linestyle": "-"})]

@@ -9,12 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gradflow.errors import UserError
-from gradflow.report.figures.data import Band
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import figure
-from gradflow.report.figures.hues import Hue, hue
-from gradflow.report.figures.spots import statistics
-from gradflow.report.figures.style import decade_axis, length_axis, limits, norm_label
+from gradflow.report.figures.axes import decade_axis, draw_trace, length_axis, limits
+from gradflow.report.figures.data import Curve, Trace
+from gradflow.report.figures.layout import Panel, common_ranges, facets
+from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.sites import statistics
+from gradflow.report.figures.style import hue, norm_label
+from gradflow.report.read.bands import finite_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,68 +23,44 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 
-def draw(bands: Sequence[Band], state: str, x: str) -> Figure:
+def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
     """Draw the norm at the far end against the length, coloured by cell or swept axis."""
-    lengths = sorted({band.length for band in bands})
+    lengths = sorted({one.length for one in found})
     if len(lengths) < 2:
         raise UserError(
             f"kind length needs more than one length; this run has {lengths[0]} only\n"
             f"  fix: sweep it, for example  length: [16, 64, 256]"
         )
-    shown = hue(bands)
-    grid = facets(bands, {shown.axis, "length"})
+    shown = hue(found, setup.cells)
+    grid = facets(found, {shown.axis, "length"})
     ranges = common_ranges(grid, _range)
+    first = 1 if state == "x" else 0
 
-    def panel(ax: Axes, one: Panel[Band]) -> list[str]:
-        ax.set_ylabel(f"{norm_label(state)} at the far end")
+    def panel(ax: Axes, one: Panel[Curve]) -> list[str]:
+        decade_axis(ax, *ranges[one])
+        length_axis(ax, lengths)
+        ax.set_ylabel(norm_label(state, str(first)))
         ax.set_xlabel("length $T$")
-        return _far_ends(ax, one.spots, shown, lengths, ranges[one])
+        notes = limits(ax)
+        for key in dict.fromkeys(shown.key(site) for site in one.sites):
+            mine = [site for site in one.sites if shown.key(site) == key]
+            line = shown.line(key) | {"marker": "o", "ms": 2.5}
+            notes += draw_trace(ax, _far_ends(mine), "lag", line)
+        return notes
 
-    return figure(grid, panel, shown, [statistics(bands)])
+    return figure(grid, panel, shown, [statistics(found)])
 
 
-def _range(bands: Sequence[Band]) -> tuple[float, float]:
-    ends = np.array([[0.0, b.low[-1], b.median[-1], b.high[-1]] for b in bands])
-    finite = ends[np.isfinite(ends)]
-    return float(finite.min()), float(finite.max())
+def _far_ends(sites: Sequence[Curve]) -> Trace:
+    """The norms at the far end, with the length in place of the lag."""
+    ordered = sorted(sites, key=lambda one: one.length)
+    low, median, high = (
+        np.array([getattr(one.trace, name)[-1] for one in ordered])
+        for name in ("low", "median", "high")
+    )
+    lengths = np.array([one.length for one in ordered])
+    return Trace(low, median, high, lengths, lengths)
 
 
-def _far_ends(
-    ax: Axes,
-    bands: Sequence[Band],
-    shown: Hue,
-    lengths: Sequence[int],
-    ends: tuple[float, float],
-) -> list[str]:
-    low, high = ends
-    decade_axis(ax, low, high)
-    length_axis(ax, lengths)
-    notes = limits(ax)
-    floor = low - (high - low) - 4
-    for key in dict.fromkeys(shown.key(band) for band in bands):
-        mine = [b for b in bands if shown.key(b) == key]
-        mine.sort(key=lambda band: band.length)
-        along = [band.length for band in mine]
-        line = shown.line(key)
-        ax.fill_between(
-            along,
-            [max(band.low[-1], floor) for band in mine],
-            [max(band.high[-1], floor) for band in mine],
-            color=line["color"],
-            alpha=0.16,
-            linewidth=0,
-        )
-        medians = np.array([band.median[-1] for band in mine])
-        ax.plot(along, np.maximum(medians, floor), marker="o", ms=2.5, **line)
-        dead = [length for length, y in zip(along, medians, strict=True) if y == -np.inf]
-        if dead:
-            ax.plot(
-                dead,
-                len(dead) * [ax.get_ylim()[0]],
-                "x",
-                ms=4,
-                color=line["color"],
-                clip_on=False,
-            )
-            notes.append("×: exactly 0")
-    return notes
+def _range(sites: Sequence[Curve]) -> tuple[float, float]:
+    return finite_range([np.zeros(1), _far_ends(sites)])

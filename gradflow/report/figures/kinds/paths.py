@@ -9,13 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import figure
-from gradflow.report.figures.hues import Hue, hue
-from gradflow.report.figures.lines import X, band, decades_over_steps
-from gradflow.report.figures.spots import statistics
-from gradflow.report.figures.style import COLOURS, DASHES, GREY, limits, whole_axis
-from gradflow.report.figures.traces import Key, Traces, extent, none_recorded, traces
+from gradflow.report.figures.axes import X, decades_over_steps, draw_trace, limits, whole_axis
+from gradflow.report.figures.data import Part, Traces, extent, none_recorded, traces
+from gradflow.report.figures.layout import Panel, common_ranges, facets
+from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.sites import statistics
+from gradflow.report.figures.style import COLOURS, DASHES, GREY, Hue, hue, norm_label
 from gradflow.report.read.records import Run
 
 if TYPE_CHECKING:
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["draw", "gather"]
 
-CARROUSEL: Key = ("path_carrousel", "")
-GATES: Key = ("path_gates", "")
-SHARE: Key = ("path_share", "")
-COSINE: Key = ("path_cosine", "")
+CARROUSEL: Part = ("path_carrousel", "")
+GATES: Part = ("path_gates", "")
+SHARE: Part = ("path_share", "")
+COSINE: Part = ("path_cosine", "")
 
 PARTS = {
     CARROUSEL: ("the carrousel alone", {"color": COLOURS[0], "linestyle": DASHES[0]}),
@@ -49,33 +48,31 @@ def gather(run: Run) -> dict[str, list[Traces]]:
     return figures | ({"cosine": agreeing} if agreeing else {})
 
 
-def draw(found: Sequence[Traces], name: str, x: str) -> Figure:
+def draw(found: Sequence[Traces], name: str, setup: Setup) -> Figure:
     """Draw both parts, a panel for each cell; or their share or cosine, coloured by cell."""
     if name == "parts":
-        return _parts(found, x)
-    shown = hue(found)
+        return _parts(found, setup.x)
+    shown = hue(found, setup.cells)
     grid = facets(found, {shown.axis})
 
     def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
-        return _ratio(ax, one.spots, shown, name, x)
+        return _ratio(ax, one.sites, shown, name, setup.x)
 
     return figure(grid, panel, shown, [statistics(found), _meaning(name)])
 
 
 def _parts(found: Sequence[Traces], x: str) -> Figure:
     grid = facets(found, ())
-    ranges = common_ranges(grid, lambda spots: extent(spots, PARTS))
+    ranges = common_ranges(grid, lambda sites: extent(sites, PARTS))
 
     def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
-        floor = decades_over_steps(
-            ax, ranges[one], x, r"parts of $\Vert\,\partial L\,/\,\partial c_k\Vert$"
-        )
+        decades_over_steps(ax, ranges[one], x, f"parts of {norm_label('c')}")
         notes = limits(ax)
         for key, (_, line) in PARTS.items():
-            trace = one.spots[0].of[key]
-            band(ax, trace, x, line, floor)
+            trace = one.sites[0].of[key]
+            notes += draw_trace(ax, trace, x, line)
             if np.isneginf(trace.median).all():
-                notes.append(f"{one.spots[0].cell}: nothing comes through gates")
+                notes.append(f"{one.sites[0].cell}: nothing comes through gates")
         return notes
 
     keys = [(Line2D([], [], **line), label) for label, line in PARTS.values()]
@@ -83,10 +80,10 @@ def _parts(found: Sequence[Traces], x: str) -> Figure:
     return figure(grid, panel, notes=[statistics(found), meaning], keys=keys)
 
 
-def _ratio(ax: Axes, spots: Sequence[Traces], shown: Hue, name: str, x: str) -> list[str]:
+def _ratio(ax: Axes, sites: Sequence[Traces], shown: Hue, name: str, x: str) -> list[str]:
     """Draw numbers between −1 or 0 and 1."""
-    for one in spots:
-        band(ax, one.of[f"path_{name}", ""], x, shown.line(shown.key(one)))
+    for one in sites:
+        draw_trace(ax, one.of[f"path_{name}", ""], x, shown.line(shown.key(one)))
     if name == "cosine":
         ax.axhline(0, color=GREY, linewidth=0.5, zorder=0.5)
     ax.set_ylim(-0.04 if name == "share" else -1.08, 1.04 if name == "share" else 1.08)

@@ -12,14 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gradflow.core.typing import Array
-from gradflow.report.figures.facets import Panel, facets
-from gradflow.report.figures.frame import figure
-from gradflow.report.figures.hues import hue
-from gradflow.report.figures.lines import decades_over_steps
-from gradflow.report.figures.spots import Spot, statistics
-from gradflow.report.figures.style import GREY, limits
-from gradflow.report.figures.traces import none_recorded, pools
-from gradflow.report.read.bands import quantile
+from gradflow.report.figures.axes import decades_over_steps, limits
+from gradflow.report.figures.data import none_recorded, pools
+from gradflow.report.figures.layout import Panel, facets
+from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.sites import Site, statistics
+from gradflow.report.figures.style import GREY, hue
+from gradflow.report.read.bands import finite_range, quantile
 from gradflow.report.read.records import Run
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ PLACE = (0, "forward")
 
 
 @dataclass(frozen=True)
-class Singular(Spot):
+class Singular(Site):
     """log10 of the singular values of ∂s_T/∂s_k, the median over seeds and sequences.
 
     Parameters
@@ -49,7 +48,7 @@ class Singular(Spot):
 
 
 @dataclass(frozen=True)
-class Rates(Spot):
+class Rates(Site):
     """Lyapunov exponents in decades per step, the largest first.
 
     Parameters
@@ -69,15 +68,15 @@ def gather(run: Run) -> dict[str, list[Singular] | list[Rates]]:
     wanted = ("singular", "lyapunov", "lyapunov_error")
     for group, length, results in pools(run, lambda name: name in wanted):
         first = results[0]["singular"]
-        spot = (group.cell, length, group.axes, PLACE, len(results), len(first.values))
+        site = (group.cell, length, group.axes, PLACE, len(results), len(first.values))
         every = np.concatenate([result["singular"].values for result in results])
         lag, step = (np.asarray(first.coords[name]) for name in ("lag", "step"))
         order = np.argsort(lag)
-        values.append(Singular(*spot, lag[order], step[order], quantile(every, 0.5)[order]))
+        values.append(Singular(*site, lag[order], step[order], quantile(every, 0.5)[order]))
         each, errors = (
             np.concatenate([result[name].values for result in results]) for name in wanted[1:]
         )
-        rates.append(Rates(*spot, quantile(each, 0.5), _error(each, errors)))
+        rates.append(Rates(*site, quantile(each, 0.5), _error(each, errors)))
     if not values:
         raise none_recorded(run, "spectrum", "singular values")
     return {"singular": values, "lyapunov": rates}
@@ -94,23 +93,23 @@ def _error(each: Array, errors: Array) -> Array:
     return np.where(alive, np.maximum(own, between), 0.0)
 
 
-def draw(found: Sequence[Singular] | Sequence[Rates], name: str, x: str) -> Figure:
+def draw(found: Sequence[Singular] | Sequence[Rates], name: str, setup: Setup) -> Figure:
     """Draw all singular values by lag, a panel for each cell; or the exponents, by cell."""
     if name == "lyapunov":
-        return _rates([one for one in found if isinstance(one, Rates)])
+        return _rates([one for one in found if isinstance(one, Rates)], setup)
     every = [one for one in found if isinstance(one, Singular)]
     grid = facets(every, ())
 
     def panel(ax: Axes, one: Panel[Singular]) -> list[str]:
         decades_over_steps(
-            ax, _range(one.spots), x, r"singular values of $\partial s_T\,/\,\partial s_k$"
+            ax, _range(one.sites), setup.x, r"singular values of $\partial s_T\,/\,\partial s_k$"
         )
-        (shown,) = one.spots
+        (shown,) = one.sites
         count = shown.values.shape[1]
+        along = shown.lag if setup.x == "lag" else shown.step
         for i in range(count)[::-1]:
-            alive = np.isfinite(shown.values[:, i])
-            along = shown.lag if x == "lag" else shown.step
-            ax.plot(along[alive], shown.values[alive, i], **_line(i, count))
+            column = shown.values[:, i]
+            ax.plot(along, np.where(np.isfinite(column), column, np.nan), **_line(i, count))
         dead = not np.isfinite(shown.values).all()
         return [*limits(ax), *(["a line that ends: exactly 0"] if dead else [])]
 
@@ -129,27 +128,26 @@ def _line(i: int, count: int) -> dict[str, Any]:
     return {"color": matplotlib.colormaps["viridis"](share), "linewidth": 0.6}
 
 
-def _range(spots: Sequence[Singular]) -> tuple[float, float]:
-    values = np.concatenate([one.values[np.isfinite(one.values)] for one in spots])
-    return (min(0.0, float(values.min())), max(0.0, float(values.max()))) if values.size else (0, 0)
+def _range(sites: Sequence[Singular]) -> tuple[float, float]:
+    return finite_range([np.zeros(1), *(one.values for one in sites)])
 
 
-def _rates(found: Sequence[Rates]) -> Figure:
+def _rates(found: Sequence[Rates], setup: Setup) -> Figure:
     """Draw exponents from the largest to the smallest with their standard errors, by cell."""
-    shown = hue(found)
+    shown = hue(found, setup.cells)
     grid = facets(found, {shown.axis})
 
     def panel(ax: Axes, one: Panel[Rates]) -> list[str]:
         ax.axhline(0, color=GREY, linewidth=0.5, zorder=0.5)
         notes = []
-        for spot in one.spots:
-            line = shown.line(shown.key(spot))
-            alive = np.isfinite(spot.values)
+        for site in one.sites:
+            line = shown.line(shown.key(site))
+            alive = np.isfinite(site.values)
             share = (np.arange(len(alive)) + 0.5) / len(alive)
             ax.errorbar(
                 share[alive],
-                spot.values[alive],
-                spot.error[alive],
+                site.values[alive],
+                site.error[alive],
                 marker="o",
                 ms=2,
                 capsize=1.5,

@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gradflow.core.theory import Prediction
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import Key, figure
-from gradflow.report.figures.lines import band, decades_over_steps
-from gradflow.report.figures.spots import Spot, statistics
-from gradflow.report.figures.style import COLOURS, DASHES, limits, norm_label
-from gradflow.report.figures.traces import Trace, none_recorded, pools, traces
+from gradflow.report.figures.axes import decades_over_steps, draw_trace, limits
+from gradflow.report.figures.data import Trace, none_recorded, pools, traces
+from gradflow.report.figures.layout import Panel, common_ranges, facets
+from gradflow.report.figures.margins import Entry
+from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.sites import Site, statistics
+from gradflow.report.figures.style import COLOURS, DASHES, norm_label
+from gradflow.report.read.bands import finite_range
 from gradflow.report.read.predictions import RATES, predictions
 from gradflow.report.read.records import Run, default_state
 
@@ -32,17 +34,11 @@ REASONS = 3
 
 
 @dataclass(frozen=True)
-class Predicted(Spot):
+class Predicted(Site):
     """The measured curve of a point, and what theory says of it."""
 
     trace: Trace
     said: tuple[Prediction, ...]
-
-    @property
-    def start(self) -> float:
-        """log10 of the measured norm at the loss end."""
-        alive = self.trace.median[np.isfinite(self.trace.median)]
-        return float(alive[0]) if alive.size else 0.0
 
 
 def gather(run: Run) -> dict[str, list[Predicted]]:
@@ -65,28 +61,28 @@ def gather(run: Run) -> dict[str, list[Predicted]]:
     return {state: found}
 
 
-def draw(found: Sequence[Predicted], name: str, x: str) -> Figure:
+def draw(found: Sequence[Predicted], name: str, setup: Setup) -> Figure:
     """Draw each curve with its predictions; bounds are dashed, what does not apply is faint."""
     grid = facets(found, ())
     ranges = common_ranges(grid, _range)
     theories = list(dict.fromkeys(said.name for one in found for said in one.said))
 
     def panel(ax: Axes, one: Panel[Predicted]) -> list[str]:
-        floor = decades_over_steps(ax, ranges[one], x, norm_label(name))
+        decades_over_steps(ax, ranges[one], setup.x, norm_label(name))
         notes = limits(ax)
-        (shown,) = one.spots
+        (shown,) = one.sites
         trace = shown.trace
-        along = trace.lag if x == "lag" else trace.step
-        band(ax, trace, x, MEASURED, floor)
+        along = trace.along(setup.x)
+        notes += draw_trace(ax, trace, setup.x, MEASURED)
         for said in shown.said:
             if np.isfinite(said.rate):
-                y = shown.start + said.rate * trace.lag
+                y = trace.start + said.rate * trace.lag
                 faint = {} if said.applies else {"alpha": 0.4, "linewidth": 0.8}
                 ax.plot(along, y, **{**_line(theories, said), **faint})
         ax.set_xlim(-0.02 * shown.length, 1.02 * shown.length)
         return notes
 
-    keys: list[Key] = [(Line2D([], [], **MEASURED), "measured")]
+    keys: list[Entry] = [(Line2D([], [], **MEASURED), "measured")]
     for theory in theories:
         said = next(s for one in found for s in one.said if s.name == theory)
         label = f"{theory} (upper bound)" if said.kind == "upper bound" else theory
@@ -100,18 +96,15 @@ def _line(theories: Sequence[str], said: Prediction) -> dict[str, Any]:
     return {"color": COLOURS[i % len(COLOURS)], "linestyle": dashes, "linewidth": 1.1}
 
 
-def _range(spots: Sequence[Predicted]) -> tuple[float, float]:
+def _range(sites: Sequence[Predicted]) -> tuple[float, float]:
     """Return where the curve and the estimates that apply begin and end."""
-    ends: list[float] = []
-    for one in spots:
-        every = np.concatenate([one.trace.low, one.trace.median, one.trace.high])
-        ends += every[np.isfinite(every)].tolist()
-        ends += [
-            one.start + said.rate * float(one.trace.lag[-1])
-            for said in one.said
-            if said.applies and said.kind == "estimate" and np.isfinite(said.rate)
-        ]
-    return (min(ends), max(ends)) if ends else (0.0, 0.0)
+    ends = [
+        one.trace.start + said.rate * float(one.trace.lag[-1])
+        for one in sites
+        for said in one.said
+        if said.applies and said.kind == "estimate"
+    ]
+    return finite_range([*(one.trace for one in sites), np.array(ends)])
 
 
 def _doubts(found: Sequence[Predicted]) -> list[str]:

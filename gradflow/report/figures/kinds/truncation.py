@@ -9,25 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
-from gradflow.report.figures.data import HIGH, LOW
-from gradflow.report.figures.facets import Panel, common_ranges, facets
-from gradflow.report.figures.frame import figure
-from gradflow.report.figures.hues import hue
-from gradflow.report.figures.lines import band, decades_over_steps
-from gradflow.report.figures.spots import Place, Spot, statistics
-from gradflow.report.figures.style import (
-    DASHES,
-    decade_axis,
-    length_axis,
-    limits,
-    norm_label,
-    ramp,
-)
-from gradflow.report.figures.traces import Trace, condense, none_recorded, pools, split
-from gradflow.report.read.bands import quantile
+from gradflow.report.figures.axes import decade_axis, decades_over_steps, draw_trace, limits
+from gradflow.report.figures.data import Trace, condense, none_recorded, pools, split
+from gradflow.report.figures.layout import Panel, common_ranges, facets
+from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.sites import Site, statistics
+from gradflow.report.figures.style import DASHES, hue, norm_label, ramp
+from gradflow.report.read.bands import Band, band, finite_range
 from gradflow.report.read.records import Run
 
 if TYPE_CHECKING:
@@ -44,17 +36,15 @@ EXACT: dict[str, Any] = {"color": "black", "linestyle": DASHES[1], "linewidth": 
 
 
 @dataclass(frozen=True)
-class Errors(Spot):
+class Errors(Site):
     """log10 of the relative error of all parameters' gradients by k2, over seeds."""
 
     k2: tuple[int, ...]
-    low: Array
-    median: Array
-    high: Array
+    of: Band
 
 
 @dataclass(frozen=True)
-class Cut(Spot):
+class Cut(Site):
     """The norms of the exact flow, and of the truncated one for each k2."""
 
     exact: Trace
@@ -69,67 +59,66 @@ def gather(run: Run) -> dict[str, list[Errors] | list[Cut]]:
         if ERROR not in results[0]:
             continue
         k2 = tuple(int(k) for k in results[0][ERROR].coords["k2"])
-        spot = (group.cell, length, group.axes)
+        site = (group.cell, length, group.axes)
         with np.errstate(divide="ignore"):
             every = np.log10(np.stack([result[ERROR].values for result in results]))
         every[every < ROUNDING] = -np.inf
-        low, median, high = (quantile(every, q) for q in (LOW, 0.5, HIGH))
-        errors.append(Errors(*spot, (0, "forward"), len(results), 1, k2, low, median, high))
+        errors.append(Errors(*site, (0, "forward"), len(results), 1, k2, band(every)))
         for state in [name for name in results[0] if PREFIX + name in results[0]]:
             for place, (exact, of, sequences) in _flows(results, state, k2, length).items():
-                one = Cut(*spot, place, len(results), sequences, exact, of)
+                one = Cut(*site, place, len(results), sequences, exact, of)
                 cuts.setdefault(state, []).append(one)
     if not errors:
         raise none_recorded(run, "truncation", "truncated gradients")
     return {"error": errors, **cuts}
 
 
-def draw(found: Sequence[Errors] | Sequence[Cut], name: str, x: str) -> Figure:
+def draw(found: Sequence[Errors] | Sequence[Cut], name: str, setup: Setup) -> Figure:
     """Draw the error by k2, coloured by cell; or a state's flow, a panel for each cell."""
     if name == "error":
-        return _errors([one for one in found if isinstance(one, Errors)])
+        return _errors([one for one in found if isinstance(one, Errors)], setup)
     cuts = [one for one in found if isinstance(one, Cut)]
     grid = facets(cuts, ())
     ranges = common_ranges(grid, _range)
     several = sorted({k2 for one in cuts for k2 in one.of})
 
     def panel(ax: Axes, one: Panel[Cut]) -> list[str]:
-        floor = decades_over_steps(ax, ranges[one], x, norm_label(name))
-        (shown,) = one.spots
+        decades_over_steps(ax, ranges[one], setup.x, norm_label(name))
+        (shown,) = one.sites
         for k2, trace in shown.of.items():
-            along = trace.lag if x == "lag" else trace.step
             alive = np.isfinite(trace.median)
-            ax.plot(along[alive], trace.median[alive], **_line(k2, several))
-        band(ax, shown.exact, x, EXACT, floor)
-        return limits(ax)
+            y = np.where(alive, trace.median, np.nan)
+            ax.plot(trace.along(setup.x), y, **_line(k2, several))
+        return [*draw_trace(ax, shown.exact, setup.x, EXACT), *limits(ax)]
 
     keys = [(Line2D([], [], **_line(k2, several)), f"k2 = {k2}") for k2 in several]
     notes = [statistics(cuts), "a line that ends: exactly 0 from there on"]
     return figure(grid, panel, notes=notes, keys=[(Line2D([], [], **EXACT), "exact"), *keys])
 
 
-def _errors(found: Sequence[Errors]) -> Figure:
-    shown = hue(found)
+def _errors(found: Sequence[Errors], setup: Setup) -> Figure:
+    shown = hue(found, setup.cells)
     grid = facets(found, {shown.axis})
     several = sorted({k2 for one in found for k2 in one.k2})
-    ends = np.concatenate([part for one in found for part in (one.low, one.high)])
-    ends = ends[np.isfinite(ends)]
-    low, high = (float(ends.min()), float(ends.max())) if ends.size else (0.0, 0.0)
+    low, high = finite_range(one.of for one in found)
 
     def panel(ax: Axes, one: Panel[Errors]) -> list[str]:
         decade_axis(ax, low, max(high, 0.0))
-        length_axis(ax, several)
+        ax.set_xscale("log", base=2)
+        ax.margins(x=0.04)
+        ax.set_xticks(several, [str(k2) for k2 in several], minor=False)
+        ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xlabel("$k_2$, steps back")
         ax.set_ylabel("relative error of the gradients")
         dead = False
-        for spot in one.spots:
-            line = shown.line(shown.key(spot))
-            alive = np.isfinite(spot.median)
+        for site in one.sites:
+            line = shown.line(shown.key(site))
+            alive = np.isfinite(site.of.median)
             dead |= not alive.all()
-            along = np.array(spot.k2)[alive]
-            bottom, top = (np.maximum(y[alive], low - 9) for y in (spot.low, spot.high))
+            along = np.array(site.k2)[alive]
+            bottom, top = (np.maximum(y[alive], low - 9) for y in (site.of.low, site.of.high))
             ax.fill_between(along, bottom, top, color=line["color"], alpha=0.16, linewidth=0)
-            ax.plot(along, spot.median[alive], marker="o", ms=2.5, **line)
+            ax.plot(along, site.of.median[alive], marker="o", ms=2.5, **line)
         return ["a line that ends: no error beyond rounding"] if dead else []
 
     return figure(grid, panel, shown, [statistics(found)])
@@ -137,10 +126,10 @@ def _errors(found: Sequence[Errors]) -> Figure:
 
 def _flows(
     results: Sequence[Result], state: str, k2: Sequence[int], length: int
-) -> dict[Place, tuple[Trace, dict[int, Trace], int]]:
+) -> dict[tuple[int, str], tuple[Trace, dict[int, Trace], int]]:
     """Pool exact and truncated norms of a state over seeds and sequences, by place."""
-    pooled: dict[tuple[Place, int], list[Array]] = {}
-    grids: dict[Place, tuple[Array, Array]] = {}
+    pooled: dict[tuple[tuple[int, str], int], list[Array]] = {}
+    grids: dict[tuple[int, str], tuple[Array, Array]] = {}
     for result in results:
         cut = result[PREFIX + state]
         layers = [(0, result[state])]
@@ -167,8 +156,6 @@ def _line(k2: int, several: Sequence[int]) -> dict[str, Any]:
     return {"color": colours(scale(several.index(k2))), "linewidth": 0.9}
 
 
-def _range(spots: Sequence[Cut]) -> tuple[float, float]:
-    exact = [y for one in spots for y in (one.exact.low, one.exact.median, one.exact.high)]
-    values = np.concatenate([*exact, *(t.median for one in spots for t in one.of.values())])
-    values = values[np.isfinite(values)]
-    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+def _range(sites: Sequence[Cut]) -> tuple[float, float]:
+    exact = [one.exact for one in sites]
+    return finite_range([*exact, *(t.median for one in sites for t in one.of.values())])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
 from gradflow.report.figures.style import GREY, literal
-from gradflow.report.figures.text import LINE, ruler
 from gradflow.report.format import wrap
 
 if TYPE_CHECKING:
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
-    from gradflow.report.figures.facets import Grid
+    from gradflow.report.figures.layout import Grid
 
-__all__ = ["Edges", "Key"]
+__all__ = ["LINE", "Entry", "Margins", "ruler"]
 
-Key = tuple["Artist", str]
+Entry = tuple["Artist", str]
 """A line or patch of the legend, and its name."""
 
 PAD = 0.04
@@ -35,8 +37,33 @@ ROW_LINES = 2.5
 SMALL, NORMAL = 5.5, 8.0
 """Sizes of text in points."""
 
+LINE = 1.35 / 72
+"""Height of a line of text in inches, for each point of its size."""
 
-class Edges:
+DPI = 300.0
+"""Fine enough that no printer sees the rounding."""
+
+HINTING = 1.02
+"""On a coarse screen letters are moved to whole dots, and text becomes a little wider."""
+
+
+@cache
+def _renderer() -> Any:
+    return cast("Any", RendererAgg)(1, 1, DPI)
+
+
+def ruler(size: float) -> Callable[[str], float]:
+    """Return what measures the width of a line of text of a size in points, in inches."""
+    font = FontProperties(family=["DejaVu Sans"], size=size)
+
+    def width(text: str) -> float:
+        wide, _, _ = _renderer().get_text_width_height_descent(text, font, False)
+        return HINTING * float(wide) / DPI
+
+    return width
+
+
+class Margins:
     """Margins that grow as things are put into them, from the outside inwards.
 
     All lengths are in inches. The height of the figure follows in the end: that of the panels, and
@@ -71,7 +98,7 @@ class Edges:
             self._below.append((self.bottom, written))
             self.bottom += len(lines) * LINE * SMALL + PAD
 
-    def legend(self, entries: Sequence[Key], title: str, across: int, beside: bool) -> None:
+    def legend(self, entries: Sequence[Entry], title: str, across: int, beside: bool) -> None:
         """Name the lines below the panels, or beside a single one."""
         fit = ruler(7.5)
         wide = (self.width / 2 if beside else self.width) - 0.6

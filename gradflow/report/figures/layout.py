@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Generic, TypeVar
 
-from gradflow.report.figures.spots import Spot, combinations, varying, words
+from gradflow.report.figures.sites import Site, combinations, varying, words
 from gradflow.report.format import axis_names
 
-__all__ = ["Grid", "Panel", "common_ranges", "facets", "spread"]
+__all__ = ["Grid", "Panel", "common_ranges", "evenly", "facets"]
 
 PANELS = 6
 """Panels in a figure, where lengths can be left out."""
@@ -28,7 +28,7 @@ GAPS = 1.25
 FLATTEST = 6.0
 """How much more than the usual panel's a common range may span."""
 
-S = TypeVar("S", bound=Spot)
+S = TypeVar("S", bound=Site)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Panel(Generic[S]):
 
     row: int
     column: int
-    spots: tuple[S, ...]
+    sites: tuple[S, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +77,14 @@ class Grid(Generic[S]):
         return self.titles[panel.column] if panel.row == first else ""
 
 
-def facets(spots: Sequence[S], inside: Collection[str], across: int | None = None) -> Grid[S]:
-    """Split spots by all that is not told apart `inside` a panel.
+def facets(sites: Sequence[S], inside: Collection[str], across: int | None = None) -> Grid[S]:
+    """Split sites by all that is not told apart `inside` a panel.
 
     Two things that vary have rows and columns of their own; one alone is laid out in lines.
 
     Parameters
     ----------
-    spots : sequence of Spot
+    sites : sequence of Site
         Of one figure.
     inside : collection of str
         ``cell``, ``length``, ``layer``, ``direction`` or dotted paths of swept axes.
@@ -98,12 +98,12 @@ def facets(spots: Sequence[S], inside: Collection[str], across: int | None = Non
     """
     outside = [
         dim
-        for dim in ("cell", *varying(spots), "length", "layer", "direction")
+        for dim in ("cell", *varying(sites), "length", "layer", "direction")
         if dim not in inside
     ]
-    kept, notes = _thinned(spots, outside)
+    kept, notes = _thinned(sites, outside)
     rows, columns = _sides(kept, _told_apart(kept, outside))
-    heading, note = words(_shared(spots, kept)), "; ".join(notes)
+    heading, note = words(_shared(sites, kept)), "; ".join(notes)
     if not rows or not columns:
         return _lines(kept, rows or columns, heading, note, across)
     down, right = _ordered(kept, rows), _ordered(kept, columns)
@@ -124,18 +124,18 @@ def common_ranges(
 
     They keep their own where that would press most of them flat.
     """
-    own = {panel: extent(panel.spots) for panel in grid.panels}
+    own = {panel: extent(panel.sites) for panel in grid.panels}
     found = {}
     for panel in grid.panels:
-        reach = {spot.length for spot in panel.spots}
-        peers = [own[p] for p in grid.panels if {spot.length for spot in p.spots} == reach]
+        reach = {site.length for site in panel.sites}
+        peers = [own[p] for p in grid.panels if {site.length for site in p.sites} == reach]
         low, high = min(low for low, _ in peers), max(high for _, high in peers)
         middle = median(max(top - bottom, 2.0) for bottom, top in peers)
         found[panel] = (low, high) if high - low <= FLATTEST * middle else own[panel]
     return found
 
 
-def spread(items: Sequence[Any], most: int) -> list[Any]:
+def evenly(items: Sequence[Any], most: int) -> list[Any]:
     """Choose `most` items evenly, the first and the last among them; a single one is the last."""
     if len(items) <= most:
         return list(items)
@@ -154,11 +154,11 @@ def _lines(
     return Grid(tuple(panels), _written(keys, dims), (), heading, note)
 
 
-def _thinned(spots: Sequence[S], outside: Sequence[str]) -> tuple[list[S], list[str]]:
+def _thinned(sites: Sequence[S], outside: Sequence[str]) -> tuple[list[S], list[str]]:
     """Leave out lengths, then layers, then values of axes, then cells, as far as need be."""
-    kept, notes = list(spots), []
+    kept, notes = list(sites), []
     others = [dim for dim in outside if dim not in ("cell", "length", "layer", "direction")]
-    others.sort(key=lambda dim: -len(combinations(spots, [dim])))
+    others.sort(key=lambda dim: -len(combinations(sites, [dim])))
     for dim in ("length", "layer", *others, "cell", "direction"):
         if dim not in outside:
             continue
@@ -167,11 +167,11 @@ def _thinned(spots: Sequence[S], outside: Sequence[str]) -> tuple[list[S], list[
             continue
         values = [key[0] for key in _ordered(kept, [dim])]
         rest = len(combinations(kept, [d for d in outside if d != dim]))
-        chosen = spread(values, max(1, most // rest))
+        chosen = evenly(values, max(1, most // rest))
         if dim == "layer" and len(chosen) == 1:
             chosen = values[:1]  # the farthest from the loss
         if len(chosen) < len(values):
-            kept = [spot for spot in kept if spot.at(dim) in chosen]
+            kept = [site for site in kept if site.at(dim) in chosen]
             notes.append(_left_out(dim, len(chosen), len(values)))
     return kept, notes
 
@@ -183,22 +183,22 @@ def _left_out(dim: str, chosen: int, values: int) -> str:
     return f"{alone if chosen == 1 else chosen} of {values} {names}"
 
 
-def _told_apart(kept: Sequence[Spot], outside: Sequence[str]) -> list[str]:
+def _told_apart(kept: Sequence[Site], outside: Sequence[str]) -> list[str]:
     """Return what varies, but for a direction that follows from the rest."""
     dims = [dim for dim in outside if len(combinations(kept, [dim])) > 1]
     rest = [dim for dim in dims if dim != "direction"]
     return rest if len(combinations(kept, rest)) == len(combinations(kept, dims)) else dims
 
 
-def _shared(spots: Sequence[Spot], kept: Sequence[Spot]) -> dict[str, Hashable]:
+def _shared(sites: Sequence[Site], kept: Sequence[Site]) -> dict[str, Hashable]:
     """Return what all panels share: cell and length, and what only one is left of."""
-    dims = ("cell", *varying(spots), "length", "layer", "direction")
+    dims = ("cell", *varying(sites), "length", "layer", "direction")
     alone = [dim for dim in dims if len(combinations(kept, [dim])) == 1]
-    told = [d for d in alone if d in ("cell", "length") or len(combinations(spots, [d])) > 1]
+    told = [d for d in alone if d in ("cell", "length") or len(combinations(sites, [d])) > 1]
     return {dim: kept[0].at(dim) for dim in told}
 
 
-def _sides(kept: Sequence[Spot], dims: Sequence[str]) -> tuple[list[str], list[str]]:
+def _sides(kept: Sequence[Site], dims: Sequence[str]) -> tuple[list[str], list[str]]:
     """Choose what varies along rows and columns: few gaps, not too wide, layers below another."""
     if len(dims) < 2:
         return [], list(dims)
@@ -216,7 +216,7 @@ def _sides(kept: Sequence[Spot], dims: Sequence[str]) -> tuple[list[str], list[s
     return list(rows), [dim for dim in dims if dim not in rows]
 
 
-def _ordered(kept: Sequence[Spot], dims: Sequence[str]) -> list[tuple[Hashable, ...]]:
+def _ordered(kept: Sequence[Site], dims: Sequence[str]) -> list[tuple[Hashable, ...]]:
     """Sort what there is: numbers ascending, all else as in the sweep."""
     orders: list[list[Any]] = []
     for dim in dims:
@@ -230,7 +230,7 @@ def _ordered(kept: Sequence[Spot], dims: Sequence[str]) -> list[tuple[Hashable, 
 
 
 def _with(kept: Sequence[S], dims: Sequence[str], key: tuple[Hashable, ...]) -> tuple[S, ...]:
-    return tuple(spot for spot in kept if tuple(spot.at(dim) for dim in dims) == key)
+    return tuple(site for site in kept if tuple(site.at(dim) for dim in dims) == key)
 
 
 def _written(keys: Sequence[tuple[Hashable, ...]], dims: Sequence[str]) -> tuple[str, ...]:

@@ -8,10 +8,7 @@ from typing import Any
 
 from gradflow.report.format import axis_names, setting
 
-__all__ = ["Place", "Spot", "combinations", "longest", "statistics", "varying", "words"]
-
-Place = tuple[int, str]
-"""A layer and a direction."""
+__all__ = ["Site", "at_greatest_length", "combinations", "statistics", "varying", "words"]
 
 ARROWS = {"forward": "→", "backward": "←", "both": "↔"}
 
@@ -24,7 +21,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Spot:
+class Site:
     """A point of a sweep, its seeds together, at one place of the network.
 
     Parameters
@@ -40,7 +37,7 @@ class Spot:
     cell: str
     length: int
     axes: Mapping[str, Any]
-    place: Place
+    place: tuple[int, str]
     seeds: int
     sequences: int
 
@@ -58,30 +55,30 @@ class Spot:
         return self.value(dim)
 
 
-def varying(spots: Sequence[Spot]) -> list[str]:
+def varying(sites: Sequence[Site]) -> list[str]:
     """Return the swept axes, other than cell and length, with more than one value."""
-    paths = dict.fromkeys(path for spot in spots for path in spot.axes)
-    return [path for path in paths if len({spot.value(path) for spot in spots}) > 1]
+    paths = dict.fromkeys(path for site in sites for path in site.axes)
+    return [path for path in paths if len({site.value(path) for site in sites}) > 1]
 
 
-def combinations(spots: Iterable[Spot], dims: Sequence[str]) -> list[tuple[Hashable, ...]]:
-    """List the combinations of values that there are, in the order of the spots."""
-    return list(dict.fromkeys(tuple(spot.at(dim) for dim in dims) for spot in spots))
+def combinations(sites: Iterable[Site], dims: Sequence[str]) -> list[tuple[Hashable, ...]]:
+    """List the combinations of values that there are, in the order of the sites."""
+    return list(dict.fromkeys(tuple(site.at(dim) for dim in dims) for site in sites))
 
 
-def longest(spots: Sequence[Any]) -> list[Any]:
-    """Keep, of spots equal in all but length, the one of the greatest."""
-    best: dict[object, Spot] = {}
-    for spot in spots:
-        key = (spot.cell, spot.place, *(spot.value(path) for path in spot.axes))
-        if key not in best or spot.length > best[key].length:
-            best[key] = spot
+def at_greatest_length(sites: Sequence[Any]) -> list[Any]:
+    """Keep, of sites equal in all but length, the one of the greatest."""
+    best: dict[object, Site] = {}
+    for site in sites:
+        key = (site.cell, site.place, *(site.value(path) for path in site.axes))
+        if key not in best or site.length > best[key].length:
+            best[key] = site
     return list(best.values())
 
 
-def statistics(spots: Sequence[Spot], what: str = "median and 10–90 %") -> str:
+def statistics(sites: Sequence[Site], what: str = "median and 10–90 %") -> str:
     """Say what lines and bands stand for."""
-    seeds, sequences = (max(getattr(s, name) for s in spots) for name in ("seeds", "sequences"))
+    seeds, sequences = (max(getattr(s, name) for s in sites) for name in ("seeds", "sequences"))
     if seeds * sequences == 1:
         return ""
     many = [f"{n} {word}" for n, word in ((seeds, "seeds"), (sequences, "sequences")) if n > 1]

@@ -1,0 +1,199 @@
+"""The figure around the panels: its size, headings, the legend outside of them, the small print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from gradflow.report.figures.axes import FORMAT, Bar
+from gradflow.report.figures.layout import Grid, Panel
+from gradflow.report.figures.margins import Entry, Margins
+from gradflow.report.figures.sites import Site
+from gradflow.report.figures.style import Hue, literal, ramp
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+__all__ = ["COLUMN", "PAGE", "Setup", "figure"]
+
+COLUMN = 3.45
+"""Width of a paper's column, in inches."""
+
+PAGE = 2 * COLUMN
+"""Width of its page."""
+
+HEIGHTS = (2.0, 1.6, 1.4, 1.2)
+"""Height of a row of panels in inches, by how many rows there are."""
+
+BAR = 7
+"""Numbers in a legend; more have a colour bar."""
+
+BELOW = 3
+"""Lines of a legend below a single panel; a longer one stands beside it."""
+
+S = TypeVar("S", bound=Site)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How the figures of a run are to be drawn.
+
+    Parameters
+    ----------
+    x : {"lag", "step"}
+        What curves are drawn against.
+    cells : tuple of str
+        All cells of the run: each looks the same in all of its figures.
+    """
+
+    x: str = "lag"
+    cells: tuple[str, ...] = ()
+
+
+def figure(
+    grid: Grid[S],
+    draw: Callable[[Axes, Panel[S]], Collection[str]],
+    shown: Hue | None = None,
+    notes: Collection[str] = (),
+    height: float | None = None,
+    keys: Sequence[Entry] = (),
+    bar: Bar | None = None,
+) -> Figure:
+    """Lay out the panels, a legend outside of them, a heading above and notes below.
+
+    One column of panels fills a paper's column, more than one its page's width. What neighbours
+    share, ticks, labels and the names of formats, is written once.
+
+    Parameters
+    ----------
+    grid : Grid
+        The panels.
+    draw : callable
+        Fills the axes of a panel and may return further notes.
+    shown : Hue, optional
+        What the legend explains, or a colour bar where there are many numbers.
+    notes : collection of str
+        Small print.
+    height : float, optional
+        Of a row of panels, in inches.
+    keys : sequence of artist and str
+        Further entries of the legend.
+    bar : Bar, optional
+        A colour bar of the panels' own.
+    """
+    rows, columns = grid.shape
+    entries = [*_entries(grid, shown), *keys]
+    width = COLUMN if columns == 1 else PAGE
+    longest = max((len(name) for _, name in entries), default=1)
+    across = max(1, int((width - 0.2) / (0.5 + 0.06 * longest)))
+    beside = columns == rows == 1 and math.ceil(len(entries) / across) > BELOW
+    if beside:
+        width, across = 0.8 * PAGE, 1
+    height = height or HEIGHTS[min(rows, len(HEIGHTS)) - 1]
+    fig = Figure(figsize=(width, rows * height))
+    FigureCanvasAgg(fig)
+    places = fig.subplots(rows, columns, squeeze=False)
+    texts = dict.fromkeys(notes)
+    made: dict[tuple[int, int], Axes] = {}
+    for panel in grid.panels:
+        ax = made[panel.row, panel.column] = places[panel.row, panel.column]
+        texts.update(dict.fromkeys(draw(ax, panel)))
+    for ax in set(places.flat) - set(made.values()):
+        ax.remove()
+    along, up = common_labels(made)
+    thin_out(made)
+    margins = Margins(fig, rows * height)
+    margins.note("; ".join(filter(None, dict.fromkeys([*texts, grid.note]))))
+    if len(entries) > 1 or keys:
+        margins.legend(entries, literal(shown.title) if shown else "", across, beside)
+    elif shown and len(shown.numbers) > BAR:
+        colours, scale = ramp(shown.numbers)
+        bar = Bar(ScalarMappable(scale, colours), literal(shown.title), options={"aspect": 30})
+    if bar:
+        drawn = fig.colorbar(
+            bar.colours, ax=list(made.values()), label=bar.label, pad=0.02, **bar.options
+        )
+        drawn.ax.minorticks_off()
+        drawn.ax.set_ylim(bar.ends)
+    margins.labels(along, up)
+    margins.heading(grid.heading)
+    margins.panels(made, grid)
+    return fig
+
+
+def _entries(grid: Grid[S], shown: Hue | None) -> list[Entry]:
+    """Name the lines that were drawn."""
+    if shown is None or len(shown.numbers) > BAR:
+        return []
+    drawn = {shown.key(site) for panel in grid.panels for site in panel.sites}
+    keys = [key for key in shown.keys if key in drawn]
+    if len(keys) < 2:
+        return []
+    return [(Line2D([], [], **shown.line(key)), key) for key in keys]
+
+
+Places = Mapping[tuple[int, int], "Axes"]
+"""Axes by row and column; some places may be empty."""
+
+
+def common_labels(made: Places) -> tuple[str, str]:
+    """Take the labels away that all panels have in common; return those of x and y, or ``""``.
+
+    A row of panels keeps its y labels, a column its x labels: `thin_out` leaves one of them.
+    """
+    rows, columns = (len({place[side] for place in made}) for side in (0, 1))
+    along = {ax.get_xlabel() for ax in made.values()}
+    up = {ax.get_ylabel() for ax in made.values()}
+    if columns > 1 and len(along) == 1:
+        for ax in made.values():
+            ax.set_xlabel("")
+    if rows > 1 and len(up) == 1:
+        for ax in made.values():
+            ax.set_ylabel("")
+    return (
+        along.pop() if columns > 1 and len(along) == 1 else "",
+        up.pop() if rows > 1 and len(up) == 1 else "",
+    )
+
+
+def thin_out(made: Places) -> None:
+    """Leave out labels, tick labels and names of formats that stand at the next panel as well."""
+    for (row, column), ax in made.items():
+        left = max((c for r, c in made if r == row and c < column), default=None)
+        below = min((r for r, c in made if c == column and r > row), default=None)
+        if left is not None and _alike(ax.yaxis, made[row, left].yaxis):
+            ax.tick_params(axis="y", labelleft=False)
+            for text in [t for t in made[row, left].texts if t.get_label() == FORMAT]:
+                text.remove()
+        if below is not None and _alike(ax.xaxis, made[below, column].xaxis):
+            ax.tick_params(axis="x", labelbottom=False)
+    for (row, column), ax in made.items():
+        if any(
+            r == row and c < column and a.get_ylabel() == ax.get_ylabel()
+            for (r, c), a in made.items()
+        ):
+            ax.yaxis.label.set_visible(False)
+        if any(
+            c == column and r > row and a.get_xlabel() == ax.get_xlabel()
+            for (r, c), a in made.items()
+        ):
+            ax.xaxis.label.set_visible(False)
+
+
+def _alike(one: Axis, other: Axis) -> bool:
+    """Whether two axes have the same limits, scales and tick labels."""
+    if not np.array_equal(one.get_view_interval(), other.get_view_interval()):
+        return False
+    written = [
+        a.get_major_formatter().format_ticks(list(a.get_majorticklocs())) for a in (one, other)
+    ]
+    return one.get_scale() == other.get_scale() and written[0] == written[1]

@@ -10,7 +10,7 @@ from gradflow.core.engine.scan import Keep, drives, unroll
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import Gradients, Norms, Timeline, Vectors
+from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from gradflow.core.typing import Array, Params
 
 __all__ = ["Trial"]
@@ -176,7 +176,7 @@ class Trial:
         steps, shrunk = 40, {n: 0.2 * a[:1] for n, a in self.p.items()}
         x = self.rng.standard_normal((steps, 1, INPUTS, 1))
         net, loss = Network.of(self.cell, INPUTS), Loss("sum")
-        seen = Vectors()
+        seen = Adjoints(net, inputs=True)
         norms = Norms(Timeline(net, loss, [steps], 1, 1), ["s"])
         backpropagate(net, ((shrunk,),), x, loss, [steps], [seen, norms], Schedule(7))
         tape, _ = unroll(self.cell, shrunk, x, net.initial(1, 1, x.dtype)[0][0], Keep.STATES)

@@ -18,7 +18,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import At, Loss
 from gradflow.core.network.stack import Layer, Network, Weights
-from gradflow.core.record import Gradients, Norms, Timeline, Vectors
+from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from tests import reference
 from tests.variants import draw, every_cell
 
@@ -66,9 +66,9 @@ def reference_loss(loss: Loss, net: int, column: int, steps: int) -> reference.L
 
 def run(
     net: Network, weights: Weights, x: Array, loss: Loss, block: int = 4
-) -> tuple[Vectors, Gradients, Norms]:
+) -> tuple[Adjoints, Gradients, Norms]:
     """The engine's cotangents, parameter gradients and norms, in blocks shorter than time."""
-    vectors, gradients = Vectors(), Gradients(net)
+    vectors, gradients = Adjoints(net, inputs=True), Gradients(net)
     norms = Norms(Timeline(net, loss, [len(x)], NETS, x.shape[-1]), ["h", "c", "s", "x"])
     observers = [vectors, gradients, norms]
     backpropagate(net, weights, x, loss, [len(x)], observers, Schedule(block))
@@ -98,14 +98,14 @@ def check(net: Network, weights: Weights, x: Array, losses: list[Loss]) -> list[
     return [norms for _, _, norms in runs]
 
 
-def compare_states(vectors: Vectors, norms: Norms, ref: dict[Any, Array]) -> None:
+def compare_states(vectors: Adjoints, norms: Norms, ref: dict[Any, Array]) -> None:
     for (what, layer, direction), steps in ref.items():
         if what == "x":
             found = [vectors.x[k + 1].plain[NET, :, COLUMN] for k in range(len(steps))]
         else:
             name = "carried_c" if what == "s_c" else what
             found = [
-                vectors.parts[name, layer, direction, k].plain[NET, :, COLUMN]
+                vectors.of(name, layer, direction, k).plain[NET, :, COLUMN]
                 for k in range(len(steps))
             ]
         for k, (got, wanted) in enumerate(zip(found, steps, strict=True)):

@@ -14,7 +14,7 @@ from gradflow.core.engine.observe import Block
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
-from gradflow.core.record import Gradients, Norms, Timeline, Vectors
+from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from gradflow.core.record.paths import Parts, Paths
 from tests.variants import draw, every_cell
 
@@ -269,11 +269,12 @@ def test_the_truncated_gradient_is_the_carrousel_part(cell: Cell):
     net, weights, x, v = setting(cell)
     loss = Loss("probe", "all", v)
     paths, _ = run(net, weights, x, loss, [STEPS])
-    cut, vectors = net.of_cells(CarrouselOnly.of), Vectors()
+    cut = net.of_cells(CarrouselOnly.of)
+    vectors = Adjoints(cut)
     own = Paths(Timeline(cut, loss, [STEPS], NETS, COLUMNS))
     backpropagate(cut, weights, x, loss, [STEPS], [vectors, own], Schedule(3))
     for k in range(STEPS + 1):
-        found = vectors.parts[cell.parts[-1], 0, 0, k]
+        found = vectors.of(cell.parts[-1], 0, 0, k)
         np.testing.assert_allclose(found.plain, paths.parts[0, 0, k].carrousel.plain, rtol=1e-12)
     assert (own.series["share"].values[0] == 1).all()
     assert cut.label == f"{cell.label}, carrousel only"

@@ -67,9 +67,8 @@ def test_against_each_window_by_hand(cell: Cell, k1: int, k2: int):
                 found += share
                 states[k + 1].append(np.concatenate(adjoints[k + 1], axis=-2))
                 totals[k + 1].append(total[k][0] if total[k] else adjoints[k + 1][0])
-        if start == 0:
-            states[0].append(np.concatenate(adjoints[0], axis=-2))
-            totals[0].append(adjoints[0][-1])
+        states[start].append(np.concatenate(adjoints[start], axis=-2))
+        totals[start].append(adjoints[start][-1])
     np.testing.assert_allclose(gradients.sums[0, 0, "U"].plain, found, rtol=1e-10, atol=1e-13)
     for name, rows in (("s", states), (cell.parts[-1], totals)):
         with np.errstate(divide="ignore"):
@@ -112,7 +111,7 @@ def test_the_bias_of_a_linear_unit():
     states = result["truncated_s"]
     lag = states.coords["lag"][0]
     for j, k in enumerate(k2):
-        seen = lag < k if k < T else lag <= T
+        seen = lag <= k
         np.testing.assert_allclose(
             states.values[j, 0, 0, 0][seen], lag[seen] * np.log10(rho), rtol=0, atol=1e-12
         )

@@ -11,7 +11,6 @@ from gradflow.core.record.gradients import Gradients
 from gradflow.core.record.norms import Norms
 from gradflow.core.record.paths import Paths
 from gradflow.core.record.series import Every, Series, Timeline, recorded_steps
-from gradflow.core.record.vectors import Vectors
 
 __all__ = [
     "Adjoints",
@@ -25,6 +24,5 @@ __all__ = [
     "Paths",
     "Series",
     "Timeline",
-    "Vectors",
     "recorded_steps",
 ]

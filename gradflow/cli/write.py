@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gradflow.cli.options import Config, Overrides, Quiet
-from gradflow.cli.screen import emit, emit_json, say
+from gradflow.cli.screen import emit, emit_json, read_experiment, say
 from gradflow.errors import UserError
 
 __all__ = ["init", "schema", "validate"]
@@ -16,10 +16,9 @@ __all__ = ["init", "schema", "validate"]
 
 def validate(config: Config, overrides: Overrides = None, quiet: Quiet = False) -> None:
     """Say whether an experiment file is right, without running it."""
-    from gradflow.experiment.config import load_config
     from gradflow.experiment.measure.plan import plan
 
-    experiment = load_config(config, overrides or ())
+    experiment = read_experiment(config, overrides, quiet=quiet)
     if not quiet:
         say(f"{config}: fine, {len(plan(experiment))} points")
 

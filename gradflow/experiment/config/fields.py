@@ -12,11 +12,22 @@ from gradflow.experiment.config.text.mistakes import (
     got,
     is_number,
     is_step,
+    is_whole,
     nearest,
     quote,
 )
 
-__all__ = ["At", "Chrono", "Every", "ForgetBias", "Memory", "Section", "Sequences", "Slope"]
+__all__ = [
+    "At",
+    "Chrono",
+    "Columns",
+    "Every",
+    "ForgetBias",
+    "Memory",
+    "Section",
+    "Sequences",
+    "Slope",
+]
 
 
 class Section(BaseModel):
@@ -119,6 +130,28 @@ def _sequences(value: Any) -> int | None:
 
 
 Sequences = Annotated[int, PlainValidator(_sequences, json_schema_input_type=int | None)]
+
+COLUMNS = "a list of the columns' names, or of positions from 0"
+
+
+def _columns(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, tuple) or not value:
+        raise Mistake(f"{got(value)} where columns belong", COLUMNS, "write for instance [a, b]")
+    names = tuple(str(name) if is_whole(name) else name for name in value)
+    for i, name in enumerate(names):
+        if not isinstance(name, str):
+            raise Mistake(f"{got(name)} names no column", COLUMNS, "put it in quotes", (i,))
+        if name in names[:i]:
+            raise Mistake(f"column {name} is given twice", COLUMNS, "remove one", (i,))
+    return names
+
+
+Columns = Annotated[
+    tuple[str, ...] | None,
+    PlainValidator(_columns, json_schema_input_type=tuple[str | int, ...] | None),
+]
 
 UNITS = {"B": 1} | {
     f"{letter}{middle}B": base**power

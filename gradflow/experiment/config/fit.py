@@ -94,16 +94,17 @@ def read_file(inputs: FileInputs, length: int | None) -> FileInputs:
     Mistake
         If it cannot be read, or has too few steps or sequences.
     """
-    from gradflow.experiment.data import sources
+    from gradflow.experiment.data.files import read_file as read
 
     try:
-        batch = sources.load(inputs, length, inputs.seed)
+        contents = read(Path(inputs.path), inputs.columns)
+        batch = contents.batch(length, inputs.sequences)
     except UserError as error:
         raise from_file(error, ("inputs", "path")) from None
     steps, _, features, sequences = batch.x.shape
     last = batch.targets[-1] if batch.targets is not None else batch.x[-1]
     ends = bool(((last == -1) | (last != last)).all())
-    return inputs.known(steps, features, sequences, ends=ends)
+    return inputs.known(steps, features, sequences, ends=ends, notes=contents.notes())
 
 
 def cell_of(weights: str, names: dict[str, str]) -> str:

@@ -102,6 +102,7 @@ def resolve(tree: Node, name: str) -> Experiment:
         composer.check(choice)
     values["sweep"] = {axis.key: tuple(normal(axis, v) for v in axis.values) for axis in axes}
     experiment = Experiment.model_construct(**values)
+    experiment._notes = tuple(composer.notes)
     _check_asserts(experiment, tree, composer)
     return experiment
 

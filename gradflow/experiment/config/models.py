@@ -271,3 +271,10 @@ class Experiment(Settings):
     name: str
     sweep: dict[str, tuple[Any, ...]] = Field(default={})
     check: CheckConfig = CheckConfig()
+
+    _notes: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is right and should be known: how data were read, keys without effect."""
+        return self._notes

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gradflow.core.cells import Block
+from gradflow.core.learning.head import Head
 from gradflow.core.learning.layout import Layout
-from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network
 
 GERS = {"forget_gate": True, "feedback": "cells", "biases": "gates"}
@@ -42,7 +42,7 @@ def test_parameters_are_as_many_as_published(
 ):
     cell = Block(blocks, size=size, **{"feedback": "all", **options})
     net = Network.of(cell, inputs)
-    assert Layout(net, Readout(outputs, **readout)).size == count
+    assert Layout(net, Head(outputs, **readout)).size == count
     assert net.outputs == blocks * size
 
 

@@ -15,11 +15,11 @@ from gradflow.core.engine.plain import pull, unrolled
 from gradflow.core.inputs import TASKS, Batch
 from gradflow.core.learning.criteria import Criterion
 from gradflow.core.learning.feed import Feed, question
+from gradflow.core.learning.head import Head
 from gradflow.core.learning.layout import Layout
 from gradflow.core.learning.loop import Rules, Trainer
 from gradflow.core.learning.objective import Objective
 from gradflow.core.learning.optimisers import SGD, Adam, Clip, Momentum
-from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Layer, Network
 
 NETS, STEPS = 3, 10
@@ -61,7 +61,7 @@ def gradient(net, objective, layout, theta, asked, **options):
     forward = unrolled(net, weights, asked.x)
     y = forward.outputs(len(net.layers) - 1, asked.steps)
     _, o, do = objective.answer(readout, y, asked)
-    dy, own = objective.readout.vjp(readout, y, asked.x[asked.steps], o, do)
+    dy, own = objective.head.vjp(readout, y, asked.x[asked.steps], o, do)
     injected = [None] * len(asked.x)
     for step, each in zip(asked.steps.tolist(), dy, strict=True):
         injected[step] = each
@@ -84,8 +84,8 @@ def slopes(net, objective, layout, theta, asked, step=1e-6):
     "net", [Network.of(cell, 2) for cell in CELLS] + [both(GRU(2))], ids=lambda net: net.label
 )
 def test_gradients_are_those_of_differences(net):
-    objective = Objective("half_squares", Readout(1, shortcut=True, activation="logistic"))
-    layout, theta = drawn(net, objective.readout)
+    objective = Objective("half_squares", Head(1, shortcut=True, activation="logistic"))
+    layout, theta = drawn(net, objective.head)
     rng = np.random.default_rng(5)
     asked = question([adding(2, rng, 6) for _ in range(NETS)])
     got = gradient(net, objective, layout, theta, asked)
@@ -96,8 +96,8 @@ def test_gradients_are_those_of_differences(net):
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy", "half_squares"])
 def test_every_loss_at_every_step_with_targets(loss):
     net = Network.of(LSTM(3), 8)
-    objective = Objective(loss, Readout(4))
-    layout, theta = drawn(net, objective.readout)
+    objective = Objective(loss, Head(4))
+    layout, theta = drawn(net, objective.head)
     batches = [TASKS.get("temporal-order")().draw(STEPS, 3, seed) for seed in range(NETS)]
     asked = question(batches)
     got = gradient(net, objective, layout, theta, asked)
@@ -108,8 +108,8 @@ def test_every_loss_at_every_step_with_targets(loss):
 @pytest.mark.parametrize("cell", [c for c in CELLS if c.kind != "rnn"], ids=lambda c: c.label)
 def test_carrousel_is_the_cut_cell_taken_back_step_by_step(cell):
     net, cut = Network.of(cell, 2), Network.of(CarrouselOnly.of(cell), 2)
-    objective = Objective("mse", Readout(1))
-    layout, theta = drawn(net, objective.readout)
+    objective = Objective("mse", Head(1))
+    layout, theta = drawn(net, objective.head)
     batch = adding(4, np.random.default_rng(5))
     batch.targets[::3] = 0.25  # losses on the way, too
     asked = question([batch] * NETS)
@@ -124,8 +124,8 @@ def test_carrousel_is_the_cut_cell_taken_back_step_by_step(cell):
 def test_an_adjoint_is_shortened_before_it_goes_on():
     """One unit, s_t = w s_{t−1} + x_t: the adjoint would be v w^lag, and is at most the bound."""
     net = Network.of(RNN(1, activation="identity", bias=False), 1)
-    objective = Objective("mse", Readout(1, bias=False))
-    layout = Layout(net, objective.readout)
+    objective = Objective("mse", Head(1, bias=False))
+    layout = Layout(net, objective.head)
     theta = np.array([[1.0, 2.0, 1.0]])  # U, W, V
     x, targets = np.ones((4, 1, 1, 1)), np.full((4, 1, 1, 1), np.nan)
     targets[-1] = 14.0  # o = 15: ∂L/∂h_4 = 2
@@ -152,8 +152,8 @@ def test_steps_after_the_last_target_are_not_read():
 
 
 def trainer(rules, nets=NETS, seeds=None, hidden=4, steps=STEPS, **feed):
-    net, objective = Network.of(LSTM(hidden), 2), Objective("mse", Readout(1))
-    _, theta = drawn(net, objective.readout, nets=nets)
+    net, objective = Network.of(LSTM(hidden), 2), Objective("mse", Head(1))
+    _, theta = drawn(net, objective.head, nets=nets)
     seeds = list(range(nets)) if seeds is None else seeds
     feeding = Feed(partial(adding, steps=steps), steps, seeds, **feed)
     return Trainer(net, objective, theta[seeds], feeding, rules)
@@ -230,7 +230,7 @@ def test_a_pool_is_read_again_and_again():
 
 
 def test_rates_by_kind():
-    net, readout = Network.of(LSTM(2, peephole="diagonal"), 2), Readout(1)
+    net, readout = Network.of(LSTM(2, peephole="diagonal"), 2), Head(1)
     layout = Layout(net, readout)
     rates = layout.rates({"U": 1.0, "W": 2.0, "b": 3.0, "P": 4.0, "V": 5.0})
     for place, span in layout.spans.items():
@@ -252,7 +252,7 @@ def test_descent_goes_one_way_and_too_large_a_rate_to_and_fro():
         x = np.ones((1, 1, 1, count))
         return Batch(x, np.zeros((1, 1, 1, count)), "values")
 
-    net, objective = Network.of(CEC(1), 1), Objective("mse", Readout(1, bias=False))
+    net, objective = Network.of(CEC(1), 1), Objective("mse", Head(1, bias=False))
     for rate, turns, cosine in ((0.01, 0.0, 1.0), (0.9, 1.0, -1.0)):
         theta = np.array([[1.0, 0.5]])
         rates = {"U": 0.0, "V": rate}

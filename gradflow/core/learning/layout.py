@@ -9,28 +9,28 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gradflow.core.network.readout import Readout
+from gradflow.core.learning.head import Head
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.typing import Array, Params
 
 __all__ = ["Layout", "Place"]
 
 Place: TypeAlias = tuple[int, int, str]
-"""Layer, direction and name of a parameter; the readout's layer is −1."""
+"""Layer, direction and name of a parameter; the head's layer is −1."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each parameter of a net and its readout stands in a row of all.
+    """Where each parameter of a net and its head stands in a row of all.
 
     Parameters
     ----------
-    net, readout : Network, Readout
+    net, head : Network, Head
         What is laid out.
     """
 
     net: Network
-    readout: Readout
+    head: Head
     shapes: dict[Place, tuple[int, int]] = field(init=False)
     spans: dict[Place, slice] = field(init=False)
     kinds: dict[str, list[Place]] = field(init=False)
@@ -41,7 +41,7 @@ class Layout:
         for layer, direction in self.net.places():
             for name, parameter in self.net.parameters(layer).items():
                 shapes[layer, direction, name] = parameter.shape
-        for name, parameter in self.readout.parameters(self.net.outputs, self.net.inputs).items():
+        for name, parameter in self.head.parameters(self.net.outputs, self.net.inputs).items():
             shapes[-1, 0, name] = parameter.shape
         ends = np.cumsum([math.prod(shape) for shape in shapes.values()]).tolist()
         spans = dict(zip(shapes, map(slice, [0, *ends[:-1]], ends), strict=True))
@@ -57,7 +57,7 @@ class Layout:
         return theta[:, self.spans[place]].reshape(len(theta), *self.shapes[place])
 
     def views(self, theta: Array) -> tuple[Weights, Params]:
-        """The weights of the net and the readout's parameters, in the memory of ``theta``."""
+        """The weights of the net and the head's parameters, in the memory of ``theta``."""
         weights = tuple(
             tuple(
                 {name: self.view(theta, (index, way, name)) for name in self.net.parameters(index)}
@@ -65,13 +65,13 @@ class Layout:
             )
             for index, layer in enumerate(self.net.layers)
         )
-        readout = {place[2]: self.view(theta, place) for place in self.shapes if place[0] == -1}
-        return weights, readout
+        head = {place[2]: self.view(theta, place) for place in self.shapes if place[0] == -1}
+        return weights, head
 
-    def row(self, weights: Weights, readout: Params) -> Array:
+    def row(self, weights: Weights, head: Params) -> Array:
         """Put the parameters of every net into its row, ``(nets, parameters)``."""
         given = [
-            readout[name] if layer == -1 else weights[layer][direction][name]
+            head[name] if layer == -1 else weights[layer][direction][name]
             for layer, direction, name in self.shapes
         ]
         return np.concatenate([a.reshape(len(a), -1) for a in given], axis=1)
@@ -100,6 +100,6 @@ class Layout:
 
 
 def kind(place: Place) -> str:
-    """Which kind a parameter is of: U, W, b, P, or V for all of the readout's."""
+    """Which kind a parameter is of: U, W, b, P, or V for all of the head's."""
     layer, _, name = place
     return "V" if layer == -1 else name[0]

@@ -110,7 +110,7 @@ class Trainer:
         rules: Rules,
     ) -> None:
         self.net, self.objective, self.feed, self.rules = net, objective, feed, rules
-        self.layout = Layout(net, objective.readout)
+        self.layout = Layout(net, objective.head)
         self.theta = theta.copy()
         nets = len(theta)
         self.stopped: dict[int, tuple[int, str]] = {}
@@ -132,7 +132,7 @@ class Trainer:
     def _take(self, theta: Array) -> None:
         """Go on with these rows, those of the active nets."""
         self._theta = theta
-        self._weights, self._readout = self.layout.views(theta)
+        self._weights, self._head = self.layout.views(theta)
 
     def windows(self) -> Iterator[Window]:
         """Learn, and give what each window has shown, until no net is left or updates end."""
@@ -192,9 +192,9 @@ class Trainer:
         """The answers to a question, and ∂L/∂θ, a row for each net."""
         forward = unrolled(self.net, self._weights, question.x)
         y = forward.outputs(len(self.net.layers) - 1, question.steps)
-        answer, o, do = self.objective.answer(self._readout, y, question)
+        answer, o, do = self.objective.answer(self._head, y, question)
         at = question.x[question.steps]
-        dy, own = self.objective.readout.vjp(self._readout, y, at, o, do)
+        dy, own = self.objective.head.vjp(self._head, y, at, o, do)
         return answer, self._gradient(forward, question, dy, own)
 
     def _gradient(
@@ -250,7 +250,7 @@ class Trainer:
     def _tested(self, until: Criterion) -> tuple[Array, Array]:
         """Which sequences of the test set, and of the pool, are answered wrongly; the errors."""
         each = [
-            self.objective.ask(self.net, self._weights, self._readout, question)
+            self.objective.ask(self.net, self._weights, self._head, question)
             for question in self.feed.tests(until.test or 0)
         ]
         wrong = np.concatenate([until.wrong(answer) for answer in each], axis=1)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from gradflow.core.engine.plain import unrolled
-from gradflow.core.network.readout import Readout
+from gradflow.core.learning.head import Head
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.typing import Array, Params
 
@@ -74,12 +74,12 @@ class Objective:
     ----------
     loss : {"mse", "half_squares", "cross_entropy"}
         ℓ.
-    readout : Readout
+    head : Head
         What gives o.
     """
 
     loss: Literal["mse", "half_squares", "cross_entropy"]
-    readout: Readout
+    head: Head
 
     def answer(self, p: Params, y: Array, question: Question) -> tuple[Answer, Array, Array]:
         """Answer a question.
@@ -87,7 +87,7 @@ class Objective:
         Parameters
         ----------
         p : Params
-            The readout's parameters.
+            The head's parameters.
         y : array
             The net's outputs at the question's steps.
         question : Question
@@ -100,7 +100,7 @@ class Objective:
         o, do : array
             The outputs and ∂L/∂o, a mean over columns, at the question's steps.
         """
-        o = self.readout(p, y, question.x[question.steps])
+        o = self.head(p, y, question.x[question.steps])
         targets = question.targets
         known = ~np.isnan(targets)
         if self.loss == "cross_entropy":

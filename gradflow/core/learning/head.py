@@ -1,4 +1,4 @@
-"""What a net answers: o = φ(V h + S x + b), made of the top layer's output and, if asked, x."""
+"""The head of a net that learns: o = φ(V h + S x + b), of the top layer's output and x."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gradflow.core.cells.arrays import pull, sigmoid
 from gradflow.core.cells.terms import Parameter
 from gradflow.core.typing import Array, Params
 
-__all__ = ["Readout"]
+__all__ = ["Head"]
 
 
 @dataclass(frozen=True)
-class Readout:
+class Head:
     """o_t = φ(V h_t + S x_t + b).
 
     Parameters

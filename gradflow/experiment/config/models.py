@@ -68,6 +68,7 @@ class ModelConfig(Section):
     )
 
     _reads: int | None = PrivateAttr(None)
+    _stack: tuple[Any, ...] = PrivateAttr(())
 
     def __hash__(self) -> int:
         values = [getattr(self, name) for name in type(self).model_fields if name != "names"]
@@ -79,17 +80,21 @@ class ModelConfig(Section):
         return self._reads
 
     def known(self, net: Imported) -> ModelConfig:
-        """Return the section as imported weights complete it."""
-        sizes = {name: getattr(net, name) for name in ("hidden", "layers", "bidirectional")}
+        """Return the section as imported weights complete it; the lowest layer stands for all."""
+        sizes = {
+            "hidden": net.cell.hidden,
+            "layers": net.layers,
+            "bidirectional": any(layer.bidirectional for layer in net.stack),
+        }
         cell = CellConfig.model_validate({"kind": net.kind, **net.options})
         whole = self.model_copy(update={"cell": cell, **sizes})
-        whole._reads = net.inputs
+        whole._reads, whole._stack = net.inputs, net.stack
         return whole
 
     @property
     def cell_label(self) -> str:
         """The cell's name in tables and plots."""
-        return self.cell.label
+        return self.build(1).label if self._stack else self.cell.label
 
     def build_cell(self) -> Cell:
         """Make the cell."""
@@ -99,6 +104,8 @@ class ModelConfig(Section):
         """Make the network for inputs of so many features."""
         from gradflow.core.network.stack import Network
 
+        if self._stack:
+            return Network(features, self._stack)
         return Network.of(self.build_cell(), features, self.layers, self.bidirectional)
 
 

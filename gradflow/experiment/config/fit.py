@@ -241,10 +241,17 @@ def check_init(init: InitConfig, model: ModelConfig) -> None:
             "remove one of the two; both may be tried with weights: [null, …] under sweep",
             ("init", name),
         )
-    if model.weights is not None or init.peephole in DIAGONAL:
+    if model.weights is not None or (init.peephole in DIAGONAL and init.like is None):
         return
-    parameters = model.build_cell().parameters(1).values()
-    if any(part.role == "peephole" and part.cols == 1 for part in parameters):
+    peepholes = [p for p in model.build_cell().parameters(1).values() if p.role == "peephole"]
+    if init.like is not None and peepholes:
+        raise Mistake(
+            f"{init.like} has no layer with peepholes",
+            "a cell that the framework has",
+            "remove like, or peephole from the cell",
+            ("init", "like"),
+        )
+    if init.peephole not in DIAGONAL and any(part.cols == 1 for part in peepholes):
         raise Mistake(
             f"{init.peephole} means nothing for a diagonal peephole",
             f"one of {', '.join(DIAGONAL)}",

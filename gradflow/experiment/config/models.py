@@ -120,6 +120,23 @@ class InitConfig(Section):
     peephole_gain: Gain = 1.0
     forget_bias: ForgetBias = 1.0
     bias: dict[str, float] = Field(default={}, description="biases by gate, over all else")
+    like: Literal["pytorch", "keras"] | None = Field(
+        None, description="draw what this framework draws for such a layer, biases included"
+    )
+
+    @model_validator(mode="after")
+    def _alone(self) -> InitConfig:
+        """Whatever stands beside `like` would have no effect."""
+        for name in sorted(self.model_fields_set - {"like"}) if self.like else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise Mistake(
+                    f"like: {self.like} draws all weights and biases, so {name} has no effect",
+                    "like, or the other keys",
+                    f"remove {name} or like",
+                    (name,),
+                    on_key=True,
+                )
+        return self
 
     @model_validator(mode="after")
     def _known_gates(self) -> InitConfig:

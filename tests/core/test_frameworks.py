@@ -76,6 +76,7 @@ def test_pytorch_itself(kind: str) -> None:
 
 
 @pytest.mark.extras
+@pytest.mark.filterwarnings("default")  # the framework's own
 @pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
 def test_keras_itself(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")

@@ -62,7 +62,7 @@ $(EXTRAS)/bin/python:
 	$(PYTHON) -m venv $(EXTRAS)
 
 $(EXTRAS)/.extras: $(SOURCES) $(EXTRAS)/bin/python
-	$(EXTRAS)/$(PIP) -e '.[dev,parquet,dask,peers,keras,onnx]'
+	$(EXTRAS)/$(PIP) -e '.[dev,parquet,dask,peers]'
 	touch $@
 
 $(BENCH)/.bench: $(SOURCES) $(BENCH)/bin/python

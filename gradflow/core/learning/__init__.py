@@ -1,1 +1,0 @@
-"""Nets that learn: updates, when they stop, and what holds them back."""

@@ -9,7 +9,7 @@ import pytest
 from gradflow.errors import UserError
 from gradflow.report.read.bands import quantile
 from gradflow.report.read.horizons import LIMITS
-from gradflow.report.read.rates import slopes, summarise, verdict
+from gradflow.report.read.rates import bend, slopes, summarise, verdict
 from tests.report.fakes import line, series
 
 
@@ -111,7 +111,7 @@ def test_the_shortest_curves(length):
         assert set(summary.horizons.values()) == {None}
     else:
         assert summary.slope == pytest.approx(-0.25, rel=1e-12)
-    assert summary.verdict == "steady"
+    assert summary.verdict is None
 
 
 def test_steps_after_the_last_loss_are_dropped():
@@ -177,3 +177,71 @@ def test_quantiles_agree_with_numpy_and_bear_exact_zeros():
         low, middle, high = (float(quantile(dead, q)[0]) for q in (0.1, 0.5, 0.9))
     assert (low, middle) == (-np.inf, -np.inf)
     assert high == pytest.approx(1.7, rel=1e-12)
+
+
+def test_of_a_sum_of_losses_the_last_one_alone_is_judged():
+    summary = one({"s": line(0.0, 50), "s.last": line(-0.2, 50, name="s.last")})
+    assert summary.slope == pytest.approx(-0.2, rel=1e-12)
+    assert (summary.verdict, summary.several, summary.state) == ("vanishes", True, "s")
+    assert not one({"s": line(0.0, 50)}).several
+
+
+def falls(early, slope, length=200):
+    """Curves that lose some decades in their first step, and then follow a slope."""
+    lag = np.arange(length, -1, -1)
+    return series((slope * lag + early * (lag > 0))[None, None, None])
+
+
+def test_what_falls_in_the_first_step_does_not_lie_along_the_slope():
+    """Chrono's h: 2.05 of its 3.43 decades go at once, which the slope knows nothing of."""
+    summary = one({"s": falls(-2.05, -0.0069)})
+    assert summary.decades == pytest.approx(-3.43, rel=1e-9)
+    assert summary.bend.kind == "drop"
+    assert summary.bend.decades == pytest.approx(2.05, abs=0.1)
+    assert (summary.half_life, set(summary.horizons.values())) == (None, {None})
+    assert summary.verdict == "vanishes"
+
+
+def test_a_curve_that_turns_is_not_continued():
+    """The 1997 cell dips to −1.42 and ends at +0.70: it was given a horizon of ~1238."""
+    lag = np.arange(256, -1, -1.0)
+    curve = np.where(lag < 40, -1.42 * lag / 40, -1.42 + 2.12 * (lag - 40) / 216)
+    summary = one({"s": series(curve[None, None, None])})
+    assert summary.decades == pytest.approx(0.70, rel=1e-9)
+    assert summary.bend.kind == "turn"
+    assert summary.bend.decades == pytest.approx(-1.42, rel=1e-6)
+    assert summary.horizons["float16"] is None
+    assert bend(np.arange(9.0), np.array([0, -1, -2, -3, -4, -3, -2, -1, 0.0]), 0.0).kind == "turn"
+    wild = np.where(np.arange(200) % 2, 3.0, -3.0)
+    assert bend(np.arange(200.0), wild - wild[0], 0.0) is not None
+
+
+@pytest.mark.parametrize("slope", [-0.5, -0.02, 0.0, 0.03])
+def test_a_straight_curve_with_noise_is_straight(slope):
+    summary = one({"s": line(slope, 400, noise=0.1, sequences=8)})
+    assert summary.bend is None
+    assert summary.half_life is not None
+
+
+def test_what_crosses_a_limit_before_the_end_is_said_of_a_bent_curve_too():
+    summary = one({"s": falls(-9.0, -0.01)})
+    assert summary.bend is not None
+    assert summary.horizons["float16"].lag == 1
+    assert summary.horizons["float32"] is None
+
+
+def test_no_verdict_where_error_goes_back_one_step_at_most():
+    """A bidirectional net's backward direction with its loss at the last step."""
+    for length in (0, 1):
+        summary = one({"s": line(-0.4, length)})
+        assert summary.verdict is None
+    assert one({"s": line(-0.9, 2)}).verdict == "vanishes"
+
+
+def test_zero_at_the_far_end_has_no_half_life():
+    values = np.zeros((1, 1, 1, 41))
+    values[..., :5] = -np.inf
+    summary = one({"s": series(values)})
+    assert (summary.decades, summary.half_life, summary.verdict) == (-math.inf, None, "vanishes")
+    assert summary.slope == 0
+    assert {(h.lag, h.reads) for h in summary.horizons.values()} == {(36.0, "0")}

@@ -48,7 +48,7 @@ def test_the_table_shows_the_longest_of_each_cell(run):
 def test_the_words_of_the_table(run):
     text = printed(rows(run))
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert lines[0] == "quickstart · length 100"
+    assert lines[0] == "quickstart · ∂L/∂s · length 100"
     assert "cec 0.0 0 ∞ never never never steady" in lines
     assert "lstm −51.0 −0.510 ± 0.008 0.590 15 89 ~635 vanishes" in lines
     assert any("30.0 0.3000 ± 0 ×2 1.00 17 ∞ ~128 ∞ ~1028 ∞ explodes" in line for line in lines)
@@ -68,7 +68,7 @@ def test_the_table_fits_and_loses_no_verdict(tmp_path, width):
 
 def test_lengths_have_a_column_where_they_differ(run):
     text = printed(rows(run, every=True))
-    assert text.splitlines()[0].strip() == "quickstart"
+    assert text.splitlines()[0].strip() == "quickstart · ∂L/∂s"
     assert "length" in text.splitlines()[1]
 
 
@@ -111,8 +111,32 @@ def test_seeds_that_differ_and_curves_without_a_slope(tmp_path):
     run.add("gru", 8, 0, {"s": series(np.full((1, 1, 1, 3), -np.inf))})
     text = " ".join(printed(rows(run)).split())
     assert "vanishes 2/3" in text
-    assert "cec 0.0 – – – – – steady" in text
+    assert "cec 0.0 – – – – – – " in text
     assert "gru exact 0 – – 0 0 0 vanishes" in text
+
+
+def test_the_small_print_says_what_is_not_along_the_slope(tmp_path):
+    lag = np.arange(200, -1, -1)
+    values = (-0.007 * lag - 2.0 * (lag > 0))[None, None, None]
+    run = Run(tmp_path).add("lstm", 200, 0, {"h": series(values, "h")}, init__forget_bias=4)
+    run.add("lstm", 200, 0, {"h": line(-0.2, 200, name="h")}, init__forget_bias=0)
+    text = " ".join(printed(rows(run)).split())
+    assert text.startswith("quickstart · ∂L/∂h · lstm · length 200")
+    assert "– – – – vanishes *" in text
+    assert "lstm, forget bias 4 loses 2.0 decades in its first steps" in text
+    (bent, straight) = rows_data(rows(run))
+    assert (bent["bend"]["kind"], straight["bend"]) == ("drop", None)
+
+
+def test_a_sum_and_a_direction_without_a_way_are_named(tmp_path):
+    values = series(np.zeros((1, 1, 1, 2)), directions=("backward",))
+    run = Run(tmp_path).add("gru", 1, 0, {"s": values})
+    sums = {"s": line(0.0, 9), "s.last": line(-0.5, 9, name="s.last")}
+    run.add("lstm", 9, 0, sums, loss__at="all")
+    text = " ".join(printed(rows(run, every=True)).split())
+    assert "loss.at: ends" in text
+    assert "the last loss alone" in text
+    assert "exact 0" not in text
 
 
 def test_rows_as_strict_json(run):

@@ -16,6 +16,7 @@ from gradflow.core.record import Norms
 from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.measure.defined import recorded
+from gradflow.experiment.measure.last import last_alone, last_forward_in_time, passes
 from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.measure.setting import network, prepare
 from gradflow.experiment.recordings import Recorder, Recording, Scope, Setting
@@ -60,6 +61,7 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
     looking = [observer for one in asked if (observer := one.observer(scope)) is not None]
     observers: list[Recorder] = [Norms(scope, scope.states), *looking]
     backpropagate(net, setting.weights, setting.x, loss, lengths, observers, schedule)
+    alone = last_alone(scope, setting, schedule, len(seeds))
     own = {
         length: [one.analyse(each, setting, schedule) for one in asked]
         for length, each in zip(lengths, scope.each(), strict=True)
@@ -70,6 +72,7 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
         result: Result = {}
         for observer in observers:
             result |= observer.quantities(seed, length)
+        result |= alone[length][seed] if alone else {}
         for found in own[length]:
             result |= found[seed] if found else {}
         results.append(result)
@@ -109,10 +112,14 @@ def _forward_in_time(bundle: Bundle, setting: Setting) -> list[Result]:
         )
         for length in bundle.lengths
     }
-    return [
-        each[point.config.length].quantities(seeds.index(point.config.seed), point.config.length)
-        for point in bundle.points
-    ]
+    scope = _scope(bundle, setting.net, setting.x.shape[-1])
+    alone = last_forward_in_time(setting, scope, len(seeds))
+    results: list[Result] = []
+    for point in bundle.points:
+        seed, length = seeds.index(point.config.seed), point.config.length
+        own = alone[length][seed] if length in alone else {}
+        results.append(each[length].quantities(seed, length) | own)
+    return results
 
 
 def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
@@ -127,12 +134,13 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
     net, columns = network(config, config.inputs.task.features), config.inputs.sequences or 1
     scope = _scope(bundle, net, columns)
     asked = recorded(config.record, net)
+    alone = passes(scope.loss, net, scope.lengths)
     work = Work(
         net=net,
         nets=scope.nets,
         columns=columns,
         lengths=tuple(scope.lengths),
-        records=scope.recorded * len(scope.states),
+        records=scope.recorded * len(scope.states) * (1 + len(alone)),
         dtype=scope.dtype,
         keep=_kept(config, asked),
     )

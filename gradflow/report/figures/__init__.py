@@ -60,7 +60,7 @@ class Kind:
         module = importlib.import_module(self.module)
         read = getattr(module, "gather", data.norm_curves)
         if read is data.norm_curves:
-            default_state(run, name)
+            default_state(run, name and name.removesuffix(".last"))
             return dict(data.norm_curves(run, None if name is None else [name]))
         found = cast("dict[str, Any]", read(run))
         if name is None:
@@ -151,7 +151,8 @@ def plot(
     with private_style():
         for name, sites in found.items():
             figure = KINDS[kind].draw(sites, name, setup)
-            written += place.write(figure, "-".join(filter(None, (kind, name))))
+            stem = "-".join(filter(None, (kind, *name.split("."))))
+            written += place.write(figure, stem)
     return written
 
 

@@ -15,7 +15,15 @@ from gradflow.errors import UserError
 from gradflow.report.figures.sites import Site
 from gradflow.report.read.bands import Band, band, finite_range
 from gradflow.report.read.rates import slopes
-from gradflow.report.read.records import Group, Run, groups, length_of, original_step, states
+from gradflow.report.read.records import (
+    Group,
+    Run,
+    groups,
+    judged,
+    length_of,
+    original_step,
+    states,
+)
 from gradflow.report.read.rows import longest
 
 __all__ = [
@@ -81,8 +89,14 @@ class Traces(Site):
         return [gate for key, gate in self.of if key == name]
 
 
-def norm_curves(run: Run, wanted: Collection[str] | None = None) -> dict[str, list[Curve]]:
-    """Read every result once and condense its norms, by state (default: all) in plan order."""
+def norm_curves(
+    run: Run, wanted: Collection[str] | None = None, *, alone: bool = False
+) -> dict[str, list[Curve]]:
+    """Read every result once and condense its norms, by state (default: all) in plan order.
+
+    Where L is a sum over steps, the norms of its last loss are a state of their own, ``s.last``;
+    or they stand for the state if `alone` is asked for, as for everything that judges.
+    """
     found: dict[str, list[Curve]] = {}
     for group in groups(run):
         names: dict[str, None] = {}
@@ -91,9 +105,12 @@ def norm_curves(run: Run, wanted: Collection[str] | None = None) -> dict[str, li
         for point in group.points:
             result = run.result(point)
             length = length_of(point, result)
-            own = [name for name in states(result) if wanted is None or name in wanted]
+            own = {name: judged(result, name) for name in states(result)}
+            if not alone:
+                own = {name: result[name] for name in own} | {q.name: q for q in own.values()}
+            own = {name: q for name, q in own.items() if wanted is None or name in wanted}
             names.update(dict.fromkeys(own))
-            results.append({name: result[name] for name in own})
+            results.append(own)
         for name in names:
             each = [_split_norms(result[name], length) for result in results if name in result]
             for place in dict.fromkeys(place for one in each for place in one):

@@ -69,9 +69,11 @@ def literal(text: str) -> str:
 
 def norm_label(state: str, step: str = "k") -> str:
     """Write ‖∂L/∂s_k‖ for the axis of the norms."""
+    state, _, which = state.partition(".")
     if not state.isalpha():
         return literal(state)
-    return rf"$\Vert\,\partial L\,/\,\partial {state}_{step}\Vert$"
+    what = r"\ell_{\mathrm{last}}" if which == "last" else "L"
+    return rf"$\Vert\,\partial {what}\,/\,\partial {state}_{step}\Vert$"
 
 
 def ramp(values: Sequence[float]) -> tuple[Any, Normalize]:

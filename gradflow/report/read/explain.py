@@ -68,9 +68,12 @@ def sentence(
     results : sequence of Result
         Of all seeds, with gates or predictions where they were recorded.
     several : bool
-        There are losses at several steps, so that products over steps predict nothing.
+        There are losses at several steps: where the last one has not been recorded by itself,
+        products over steps predict nothing.
     """
-    if several:
+    if summary.verdict is None:
+        return ""
+    if several and not summary.several:
         return f"{summary.verdict}: every step with a loss brings error of its own"
     gate = _gate(summary, results)
     if gate is None:

@@ -11,17 +11,24 @@ slope
     zeros left out; the median over sequences, then over seeds.
 spread
     Half the 10–90 % range of the seeds' slopes.
+bend
+    What does not lie along the slope: the largest distance of the median curve from a line with
+    that slope. Beyond half a decade and a fifth of what the slope makes of all lags, the curve is
+    not straight: it *drops* at once, *turns* on the way or is *uneven*. Nothing is then continued.
 half-life
-    log10(2) / abs(slope) steps; the doubling time where the slope is positive.
+    log10(2) / abs(slope) steps; the doubling time where the slope is positive. Of straight curves
+    alone.
 horizon
-    The first recorded lag at which the median curve (over sequences, then over seeds) would read 0
-    or ∞ if its norm were stored as float16, float32 or float64, rounded to nearest. Where the curve
-    ends before, it is continued from the far end with the slope, and marked ``~``. It is the
-    horizon of the *norm*: the entries of the vector, being smaller, are lost a little earlier.
+    From which recorded lag on the median curve (over sequences, then over seeds) is not what it is
+    if it is stored as float16, float32 or float64 (see `gradflow.report.read.horizons`). Where the
+    curve ends before, it is continued from the far end with the slope, if it is straight, and
+    marked ``~``.
 verdict
     *vanishes* if decades < −1 or the far end is exactly zero, *explodes* if decades > 1, else
-    *steady*. Each seed has its own verdict; a row shows that of the median over seeds and, where
-    seeds differ, how many of them share it.
+    *steady*; none where error goes back no more than one step. Each seed has its own verdict; a row
+    shows that of the median over seeds and, where seeds differ, how many of them share it.
+
+Where L is a sum over steps all of this is about the last loss alone (`judged`).
 
 No number here is ever NaN: what is not defined (the slope of a single lag) is None.
 """
@@ -40,14 +47,37 @@ from gradflow.core.typing import Array
 from gradflow.errors import UserError
 from gradflow.report.read.bands import quantile
 from gradflow.report.read.horizons import FLAT, LIMITS, Horizon, horizon
-from gradflow.report.read.records import Curves, curves
+from gradflow.report.read.records import Curves, curves, judged
 
-__all__ = ["STEADY", "Summary", "Verdict", "slopes", "summarise", "verdict"]
+__all__ = ["STEADY", "Bend", "Summary", "Verdict", "bend", "slopes", "summarise", "verdict"]
 
 STEADY = 1.0
 """Decades between the far end and the loss end within which a curve is steady."""
 
+ROUGH = 0.5, 0.2
+"""Decades, and share of the slope's, by which a straight curve may leave its line."""
+
+FEWEST = 2
+"""Lags below which there is no verdict: one step back is no way."""
+
 Verdict = Literal["vanishes", "steady", "explodes"]
+
+
+@dataclass(frozen=True)
+class Bend:
+    """How a curve is not straight.
+
+    Parameters
+    ----------
+    kind : {"drop", "turn", "uneven"}
+        Most of it lies in the first steps; the curve goes one way and comes back; neither.
+    decades : float
+        Of a drop how far the curve falls (or, negative, rises) before it follows its slope, of a
+        turn where it turns, over the loss end; else the largest distance from the slope.
+    """
+
+    kind: Literal["drop", "turn", "uneven"]
+    decades: float
 
 
 @dataclass(frozen=True)
@@ -66,10 +96,14 @@ class Summary:
         Decades per step and half the 10–90 % range over seeds; None where there is no such thing.
     horizons : mapping
         By format.
-    verdict : {"vanishes", "steady", "explodes"}
-        See the module's rules.
+    verdict : {"vanishes", "steady", "explodes"} or None
+        See the module's rules; None where there are no lags to judge.
     agree : int
         Seeds that share it.
+    bend : Bend or None
+        How the curve is not straight; None where it is.
+    several : bool
+        L is a sum over steps, of which this is the last loss alone.
     """
 
     state: str
@@ -82,8 +116,15 @@ class Summary:
     slope: float | None
     spread: float | None
     horizons: Mapping[str, Horizon | None]
-    verdict: Verdict
+    verdict: Verdict | None
     agree: int
+    bend: Bend | None = None
+    several: bool = False
+
+    @property
+    def straight(self) -> bool:
+        """Whether the curve can be continued: it follows its slope, and ends above zero."""
+        return self.bend is None and math.isfinite(self.decades)
 
     @property
     def flat(self) -> bool:
@@ -93,7 +134,7 @@ class Summary:
     @property
     def half_life(self) -> float | None:
         """Steps in which the norm halves (or doubles, where it grows); ∞ where flat."""
-        if self.slope is None:
+        if self.slope is None or not self.straight:
             return None
         return math.inf if self.flat else math.log10(2) / abs(self.slope)
 
@@ -133,9 +174,31 @@ def summarise(results: Iterable[Result], state: str = "s") -> list[Summary]:
     for result in results:
         if state not in result:
             raise UserError(f"no state {state!r} was recorded; there is {', '.join(result)}")
-        for seed in _seeds(result[state]):
+        for seed in _seeds(judged(result, state)):
             seeds.setdefault((seed.layer, seed.direction), []).append(seed)
     return [_pool(state, group) for group in seeds.values()]
+
+
+def bend(lag: Array, curve: Array, slope: float | None) -> Bend | None:
+    """Say how a curve leaves the line of its slope; exact zeros are left out."""
+    alive = np.isfinite(curve)
+    if slope is None or alive.sum() < 3:
+        return None
+    lag, curve = lag[alive], curve[alive]
+    rest = curve - slope * lag
+    away = rest - float(np.median(rest))
+    size, along = float(np.abs(away).max()), abs(slope) * float(lag[-1] - lag[0])
+    if size <= max(ROUGH[0], ROUGH[1] * along):
+        return None
+    way = curve - curve[0]
+    lowest, highest, end = float(way.min()), float(way.max()), float(way[-1])
+    if min(0.0, end) - lowest > ROUGH[0]:
+        return Bend("turn", lowest)
+    if highest - max(0.0, end) > ROUGH[0]:
+        return Bend("turn", highest)
+    if abs(away[0]) >= 0.7 * size:
+        return Bend("drop", float(away[0]))
+    return Bend("uneven", size)
 
 
 @dataclass(frozen=True)
@@ -149,6 +212,7 @@ class _Seed:
     slope: float | None
     lag: Array
     median: Array
+    several: bool
 
 
 def _seeds(quantity: Quantity) -> Iterator[_Seed]:
@@ -162,6 +226,7 @@ def _seeds(quantity: Quantity) -> Iterator[_Seed]:
             slope=float(np.median(fits)) if fits.size else None,
             lag=one.lag,
             median=np.median(one.values, axis=0),
+            several=quantity.name.endswith(".last"),
         )
 
 
@@ -170,6 +235,9 @@ def _pool(state: str, seeds: list[_Seed]) -> Summary:
     slope = float(np.median(fits)) if fits.size else None
     decades = float(np.median([seed.decades for seed in seeds]))
     lag, curve = seeds[0].lag, np.median([seed.median for seed in seeds], axis=0)
+    bent = bend(lag, curve, slope)
+    onwards = slope if bent is None and math.isfinite(decades) else None
+    judges = int(lag[-1]) >= FEWEST
     return Summary(
         state=state,
         layer=seeds[0].layer,
@@ -180,9 +248,11 @@ def _pool(state: str, seeds: list[_Seed]) -> Summary:
         decades=decades,
         slope=slope,
         spread=float(quantile(fits, 0.9) - quantile(fits, 0.1)) / 2 if fits.size > 1 else None,
-        horizons={name: horizon(lag, curve, slope, limits) for name, limits in LIMITS.items()},
-        verdict=verdict(decades),
+        horizons={name: horizon(lag, curve, onwards, limits) for name, limits in LIMITS.items()},
+        verdict=verdict(decades) if judges else None,
         agree=sum(verdict(seed.decades) == verdict(decades) for seed in seeds),
+        bend=bent,
+        several=seeds[0].several,
     )
 
 

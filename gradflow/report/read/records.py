@@ -25,6 +25,7 @@ __all__ = [
     "curves",
     "default_state",
     "groups",
+    "judged",
     "length_of",
     "original_step",
     "other_axes",
@@ -125,6 +126,15 @@ def states(result: Result) -> list[str]:
     What else was recorded along time has a longer name (``path_gates``, ``flow.h``).
     """
     return [name for name, q in result.items() if q.dims == SERIES and name.isalpha()]
+
+
+def judged(result: Result, state: str) -> Quantity:
+    """Return what a state is judged by: where L is a sum over steps, the last loss alone.
+
+    The norm of a sum is dominated by the losses near each step and says nothing of how far error
+    reaches.
+    """
+    return result.get(f"{state}.last", result[state])
 
 
 def default_state(run: Run, state: str | None = None) -> str:

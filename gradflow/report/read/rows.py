@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gradflow.core.quantity import Result
-from gradflow.report.format import setting
+from gradflow.report.format import axis_names, cell_name, setting
 from gradflow.report.read.rates import Summary, summarise
 from gradflow.report.read.records import Group, Run, default_state, groups, length_of
 
-__all__ = ["Row", "longest", "rows", "rows_with_results"]
+__all__ = ["Row", "longest", "row_names", "rows", "rows_with_results"]
 
 
 @dataclass(frozen=True)
@@ -59,3 +59,20 @@ def longest(run: Run) -> list[Group]:
 
 def _reach(group: Group) -> float:
     return math.inf if group.length is None else group.length
+
+
+def row_names(rows: Sequence[Row]) -> list[str]:
+    """Name each row by its cell and what else tells rows apart."""
+    names = axis_names(dict.fromkeys(path for row in rows for path in row.axes))
+    each = [
+        {
+            "cell": cell_name(row.cell),
+            **{path: f"{names[path]} {setting(value)}" for path, value in row.axes.items()},
+            "length": f"length {row.length}",
+            "layer": f"layer {row.summary.layer}",
+            "direction": row.summary.direction,
+        }
+        for row in rows
+    ]
+    told = [key for key in ("length", "layer", "direction") if len({one[key] for one in each}) > 1]
+    return [", ".join(one[k] for k in ("cell", *names, *told) if k in one) for one in each]

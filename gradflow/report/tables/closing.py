@@ -13,14 +13,18 @@ from gradflow.report.format import (
     lag,
     number,
     plus_minus,
+    power,
     setting,
 )
 from gradflow.report.read.horizons import LIMITS, Horizon
-from gradflow.report.read.rates import Summary
-from gradflow.report.read.rows import Row
+from gradflow.report.read.rates import Bend, Summary
+from gradflow.report.read.rows import Row, row_names
 from gradflow.report.tables.layout import Cell, Column, Sheet, labels, numbers
 
-__all__ = ["closing_sheet", "note", "rows_data"]
+__all__ = ["closing_sheet", "note", "remarks", "rows_data"]
+
+BENDS = 6
+"""Curves that are not straight of which the small print says how."""
 
 _STYLES = {"vanishes": "yellow", "steady": "green", "explodes": "red"}
 _ARROWS = {"forward": "→", "backward": "←", "both": "↔"}
@@ -29,11 +33,12 @@ _ARROWS = {"forward": "→", "backward": "←", "both": "↔"}
 def closing_sheet(rows: Sequence[Row], title: str = "") -> Sheet:
     """Lay the rows out: cell, swept axes, length, then the numbers of `gradflow.report.read.rates`.
 
-    What all rows share stands in the title (cell, length) or nowhere (layer and direction, where
-    there is one). Half-life and horizons can be spared, the widest format first.
+    The title says which norm is judged, and what all rows share (cell, length); layer and direction
+    stand nowhere where there is one. Half-life and horizons can be spared, the widest format first.
     """
     paths = axis_names(dict.fromkeys(path for row in rows for path in row.axes))
     ones = [row.summary for row in rows]
+    title = " · ".join(filter(None, [title, *dict.fromkeys(f"∂L/∂{one.state}" for one in ones)]))
     named = {"cell": [cell_name(row.cell) for row in rows]}
     for path in paths:
         named[path] = [setting(row.axes[path]) if path in row.axes else "" for row in rows]
@@ -44,7 +49,7 @@ def closing_sheet(rows: Sequence[Row], title: str = "") -> Sheet:
         if len(set(named[name])) == 1:
             alone = ("" if name == "cell" else "length ") + named.pop(name)[0]
             title = " · ".join(filter(None, [title, alone]))
-    verdicts: list[Cell] = [(_verdict(one), _STYLES[one.verdict]) for one in ones]
+    verdicts: list[Cell] = [(_verdict(one), _STYLES.get(one.verdict or "", "dim")) for one in ones]
     columns = [
         *(
             numbers(name, cells)
@@ -61,7 +66,7 @@ def closing_sheet(rows: Sequence[Row], title: str = "") -> Sheet:
         ),
         Column("verdict", verdicts, "word"),
     ]
-    return Sheet(columns, title, [note(rows)])
+    return Sheet(columns, title, [note(rows), *remarks(rows)])
 
 
 def note(rows: Sequence[Row]) -> str:
@@ -75,6 +80,38 @@ def note(rows: Sequence[Row]) -> str:
         "the norm reads 0 there (∞: overflows), ~ continued with the slope. steady: within one "
         "decade."
     )
+
+
+def remarks(rows: Sequence[Row]) -> list[str]:
+    """Say which curves are not straight, which have no way back, and what is judged of a sum."""
+    said = []
+    if any(row.summary.several for row in rows):
+        said.append(
+            "The loss is a sum over steps: judged is the last loss alone, which says how far error "
+            "reaches."
+        )
+    names = row_names(rows)
+    bent = [(name, row.summary.bend) for name, row in zip(names, rows, strict=True)]
+    bends = [f"{name} {_bend(bend)}" for name, bend in bent if bend is not None]
+    if bends:
+        more = f"; and {len(bends) - BENDS} more" if len(bends) > BENDS else ""
+        listed = "; ".join(bends[:BENDS]) + more
+        said.append(f"* not along its slope, so that nothing is continued: {listed}.")
+    if any(row.summary.verdict is None for row in rows):
+        said.append(
+            "– no verdict: error goes back one step at most. Of a bidirectional net, loss.at: ends "
+            "looks at each direction's own last state."
+        )
+    return said
+
+
+def _bend(bend: Bend) -> str:
+    if bend.kind == "uneven":
+        return f"leaves it by {number(bend.decades, 2)} decades"
+    if bend.kind == "turn":
+        return f"{'dips to' if bend.decades < 0 else 'rises to'} {power(bend.decades)} and turns"
+    way = "loses" if bend.decades > 0 else "gains"
+    return f"{way} {number(abs(bend.decades), 2)} decades in its first steps"
 
 
 def rows_data(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -110,8 +147,10 @@ def _horizon(horizon: Horizon | None) -> str:
 
 
 def _verdict(summary: Summary) -> str:
+    if summary.verdict is None:
+        return "–"
     some = f" {summary.agree}/{summary.seeds}" if summary.agree < summary.seeds else ""
-    return summary.verdict + some
+    return summary.verdict + some + (" *" if summary.bend else "")
 
 
 def _record(row: Row) -> dict[str, Any]:
@@ -133,4 +172,6 @@ def _record(row: Row) -> dict[str, Any]:
         "horizons": {name: h and as_data(vars(h)) for name, h in one.horizons.items()},
         "verdict": one.verdict,
         "agree": one.agree,
+        "bend": one.bend and vars(one.bend),
+        "last_loss_alone": one.several,
     }

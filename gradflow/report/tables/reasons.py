@@ -9,7 +9,7 @@ from gradflow.core.theory import Prediction
 from gradflow.report.format import as_data, axis_names, cell_name, number, plus_minus, setting
 from gradflow.report.read.explain import Explanation
 from gradflow.report.read.predictions import Comparison
-from gradflow.report.read.rows import Row
+from gradflow.report.read.rows import row_names
 from gradflow.report.tables.layout import Cell, Sheet, labels, numbers
 
 __all__ = ["predictions_data", "predictions_sheet", "sentences"]
@@ -17,7 +17,7 @@ __all__ = ["predictions_data", "predictions_sheet", "sentences"]
 
 def sentences(found: Sequence[Explanation]) -> Sheet:
     """Write a line for each row that has a sentence, after what tells the row apart."""
-    names = _labels([one.row for one in found])
+    names = row_names([one.row for one in found])
     return Sheet(
         (),
         notes=[
@@ -92,20 +92,3 @@ def _residual(one: Comparison) -> str:
     if one.prediction.kind == "upper bound":
         return "holds" if one.residual is not None and one.residual <= 0 else "–"
     return "–" if one.residual is None else number(one.residual, 2)
-
-
-def _labels(rows: Sequence[Row]) -> list[str]:
-    """Name each row by its cell and what else tells rows apart."""
-    names = axis_names(dict.fromkeys(path for row in rows for path in row.axes))
-    each = [
-        {
-            "cell": cell_name(row.cell),
-            **{path: f"{names[path]} {setting(value)}" for path, value in row.axes.items()},
-            "length": f"length {row.length}",
-            "layer": f"layer {row.summary.layer}",
-            "direction": row.summary.direction,
-        }
-        for row in rows
-    ]
-    told = [key for key in ("length", "layer", "direction") if len({one[key] for one in each}) > 1]
-    return [", ".join(one[k] for k in ("cell", *names, *told) if k in one) for one in each]

@@ -34,7 +34,7 @@ def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
     shown = hue(found, setup.cells)
     grid = facets(found, {shown.axis, "length"})
     ranges = common_ranges(grid, _range)
-    first = 1 if state == "x" else 0
+    first = 1 if state.startswith("x") else 0
 
     def panel(ax: Axes, one: Panel[Curve]) -> list[str]:
         decade_axis(ax, *ranges[one])

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gradflow.report.figures.data import Curve
+from gradflow.report.figures.data import Curve, norm_curves
 from gradflow.report.figures.layout import facets
 from gradflow.report.figures.margins import LINE, ruler
 from gradflow.report.figures.page import Setup, figure
@@ -17,11 +17,12 @@ from gradflow.report.figures.sites import at_greatest_length
 from gradflow.report.figures.style import GREY, Hue, by_cell, hue, literal
 from gradflow.report.format import wrap
 from gradflow.report.read.bands import band, finite_range
+from gradflow.report.read.records import Run, default_state
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw"]
+__all__ = ["draw", "gather"]
 
 LABEL = "decades per step"
 
@@ -33,6 +34,12 @@ WIDEST = 1.3
 
 TICKS = 4
 """Values of an axis that can all be written below it."""
+
+
+def gather(run: Run) -> dict[str, list[Curve]]:
+    """Read the slopes of every state: of a sum of losses, those of the last one alone."""
+    default_state(run)
+    return norm_curves(run, alone=True)
 
 
 def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:

@@ -62,7 +62,7 @@ $(EXTRAS)/bin/python:
 	$(PYTHON) -m venv $(EXTRAS)
 
 $(EXTRAS)/.extras: $(SOURCES) $(EXTRAS)/bin/python
-	$(EXTRAS)/$(PIP) -e '.[dev,parquet,dask,peers]'
+	$(EXTRAS)/$(PIP) -e '.[dev,parquet,dask,peers,keras,onnx]'
 	touch $@
 
 $(BENCH)/.bench: $(SOURCES) $(BENCH)/bin/python

@@ -47,7 +47,7 @@ def inputs(driven: bool) -> np.ndarray:
 def compare(cell: Cell, gain: float, driven: bool, draws: int) -> float:
     net, x = Network.of(cell, 1), inputs(driven)
     init = Init(recurrent="normal", recurrent_gain=gain, input="normal")
-    weights = [draw(net.parameters(0), init, seed, 0, "forward") for seed in range(draws)]
+    weights = [draw(cell, 1, init, seed, 0, "forward") for seed in range(draws)]
     nets = [{name: a[None] for name, a in p.items()} for p in weights]
     each = [lyapunov(net, ((p,),), x, 1, settle=64).decades[0, 0, 0] for p in nets]
     mean, error = float(np.mean(each)), float(np.std(each, ddof=1)) / math.sqrt(draws)

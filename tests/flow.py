@@ -9,9 +9,9 @@ import numpy as np
 
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import At, Loss, Probe
+from gradflow.core.network.losses import At, Loss
 from gradflow.core.network.stack import Network, Weights
-from gradflow.core.record import Norms, Timeline, Vectors
+from gradflow.core.record import Adjoints, Norms, Timeline
 
 Array = np.ndarray[Any, Any]
 
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 def unit(net: Network, nets: int, columns: int, at: At = "last", seed: int = 0) -> Loss:
     """A probe along random unit vectors, one for each net and sequence."""
     v = np.random.default_rng(seed).normal(size=(nets, net.outputs, columns))
-    return Probe(v / np.linalg.norm(v, axis=1, keepdims=True), at=at)
+    return Loss("probe", at, v / np.linalg.norm(v, axis=1, keepdims=True))
 
 
 def nets_of(weights: Weights) -> int:
@@ -50,9 +50,14 @@ def vectors(
 
     Two of them are equal bit for bit where m and e are, at whatever exponent they were carried.
     """
-    observer = Vectors()
+    observer = Adjoints(net, inputs=True)
     backpropagate(net, weights, x, loss, [len(x)], [observer], schedule or Schedule(64))
-    found = dict(observer.parts)
+    found = {
+        (name, *place): observer.of(name, *place)
+        for place in observer.sums
+        for part in net.layers[place[0]].cell.parts
+        for name in {part, part if part == "h" else f"carried_{part}"}
+    }
     found |= {("x", 0, 0, step): value for step, value in observer.x.items()}
     out = {}
     for key, scaled in found.items():

@@ -31,7 +31,7 @@ def back(
         ∂L/∂u_k, k = 1..T.
     """
     nets = next(iter(p.values())).shape[0]
-    state = tuple(np.zeros((nets, cell.hidden, x.shape[-1]), x.dtype) for _ in cell.parts)
+    state = tuple(np.zeros((nets, size, x.shape[-1]), x.dtype) for size in cell.sizes)
     caches = []
     with np.errstate(over="ignore"):  # σ of what is far below 0
         for u in drives(cell, p, x, state):

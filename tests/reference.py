@@ -99,7 +99,25 @@ def gru(cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Ca
     return (1 - z) * h + z * candidate + eps("h"), c
 
 
-STEPS = {"rnn": rnn, "cec": cec, "lstm": lstm, "gru": gru}
+def block(
+    cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Callable[[str], Any]
+):
+    """Blocks of one cell, gates and cells seeing h alone."""
+    a = blocks((times(p["U"], x) + times(p["W"], h))[..., None], cell.gates)
+    b = blocks(p["b"], cell.parameters(1)["b"].blocks) if "b" in p else {}
+    a = {gate: own[..., 0] + (b[gate][..., 0] if gate in b else 0) for gate, own in a.items()}
+    squash = {
+        "squash1": lambda a: 2 * sigma(a) - 1,
+        "squash2": lambda a: 4 * sigma(a) - 2,
+        "tanh": np.tanh,
+        "identity": lambda a: a,
+    }
+    kept = sigma(a["f"]) * c if cell.forget_gate else c
+    new = kept + sigma(a["i"]) * squash[cell.activation](a["g"]) + eps("c")
+    return sigma(a["o"]) * squash[cell.output_activation](new) + eps("h"), new + eps("s_c")
+
+
+STEPS = {"rnn": rnn, "cec": cec, "lstm": lstm, "gru": gru, "block": block}
 
 
 def each_layer(cell: Any, weights: Weights) -> list[Any]:

@@ -93,8 +93,7 @@ class Looks:
 
     def __init__(self, scope, above):
         self.above = above
-        sizes = (scope.net, scope.lengths, scope.nets, scope.columns, scope.every)
-        self.series = Series("largest", "log10", *sizes, first=1)
+        self.series = Series(scope, "largest", first=1)
 
     def block(self, block):
         for k, dstate in enumerate(block.swept.dstates):
@@ -106,8 +105,8 @@ class Looks:
     def inputs(self, first, dx):
         pass
 
-    def quantities(self, net, length, loss):
-        found = self.series.quantity(net, length, loss)
+    def quantities(self, net, length):
+        found = self.series.quantity(net, length)
         passed = (found.values > self.above).mean(axis=-1)
         axes = {name: found.coords[name] for name in ("layer", "direction")}
         share = Quantity("share_above", found.dims[:-1], passed, axes, "1")

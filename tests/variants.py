@@ -14,7 +14,9 @@ Array = np.ndarray[Any, Any]
 
 
 def every_cell(hidden: int) -> list[Cell]:
-    return [cell for kind in cells.names() for cell in variants(cells.get(kind), hidden)]
+    """Those whose state is h, or h and c: what independent recursions are written for."""
+    every = [cell for kind in cells.names() for cell in variants(cells.get(kind), hidden)]
+    return [cell for cell in every if cell.parts in (("h",), ("h", "c"))]
 
 
 def draw(

@@ -16,6 +16,7 @@ from gradflow.cli.advise import advise
 from gradflow.cli.cost import cost
 from gradflow.cli.gate import baseline, check
 from gradflow.cli.guard import guarded
+from gradflow.cli.inspect import inspect
 from gradflow.cli.look import export, ls, plot, show
 from gradflow.cli.run import run
 from gradflow.cli.verify import verify
@@ -54,6 +55,7 @@ def gradflow(
 
 for command in (
     run, plot, ls, show, export, baseline, check, advise, verify, cost, validate, schema, init,
+    inspect,
 ):  # fmt: skip
     app.command()(guarded(command))
 

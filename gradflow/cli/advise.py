@@ -9,7 +9,7 @@ import typer
 
 from gradflow.cli.options import Config, Jobs, Json, Overrides
 from gradflow.cli.progress import line
-from gradflow.cli.screen import emit_json, say, show_sheet
+from gradflow.cli.screen import emit_json, read_experiment, say, show_sheet
 
 __all__ = ["advise"]
 
@@ -30,10 +30,9 @@ def advise(
     """Find the gain or bias that keeps the far end within one decade of the loss end."""
     from gradflow.advice.advise import advise as search
     from gradflow.advice.table import advice_data, advice_sheet
-    from gradflow.experiment.config import load_config
     from gradflow.experiment.workers.choice import workers
 
-    experiment = load_config(config, overrides or ())
+    experiment = read_experiment(config, overrides)
     with line("advise", quiet=quiet) as at:
         found = search(
             experiment,

@@ -12,7 +12,7 @@ import typer
 from gradflow.cli.guard import tracing
 from gradflow.cli.options import Config, Jobs, Out, Overrides, Quiet
 from gradflow.cli.progress import bar
-from gradflow.cli.screen import emit, say
+from gradflow.cli.screen import emit, read_experiment, say
 from gradflow.errors import NoBaselineError, UserError
 
 __all__ = ["baseline", "check"]
@@ -32,12 +32,11 @@ def baseline(
             "a baseline that CI writes accepts every change (CI is set)\n"
             "  fix: write it where you work and commit it, or say --force"
         )
-    from gradflow.experiment.config import load_config
     from gradflow.experiment.workers.choice import workers
     from gradflow.gate.check import make_baseline
     from gradflow.gate.formats import changes
 
-    experiment = load_config(config, overrides or ())
+    experiment = read_experiment(config, overrides)
     with bar(experiment.name, quiet=quiet) as on_progress:
         path, change = make_baseline(
             experiment, out=out, workers=workers(jobs), on_progress=on_progress
@@ -60,7 +59,6 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Compare with the baseline and the assertions: exit code 1 if a case fails."""
-    from gradflow.experiment.config import load_config
     from gradflow.experiment.workers.choice import workers
     from gradflow.gate import check as gate
     from gradflow.gate.formats import known, write
@@ -68,7 +66,7 @@ def check(
     form = known(format)
     words = ["gradflow", "baseline", str(config), *(overrides or ())]
     accept = shlex.join([*words, *([] if out == Path("results") else ["--out", str(out)])])
-    experiment = load_config(config, overrides or ())
+    experiment = read_experiment(config, overrides)
     try:
         with bar(experiment.name, quiet=quiet) as on_progress:
             verdict = gate.check(

@@ -10,7 +10,7 @@ import typer
 from gradflow.cli.guard import tracing
 from gradflow.cli.options import Config, Jobs, Json, Out, Overrides, Quiet
 from gradflow.cli.progress import bar
-from gradflow.cli.screen import emit_json, grid, say, show_sheet
+from gradflow.cli.screen import emit_json, grid, read_experiment, say, show_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,12 +48,11 @@ def run(
 ) -> None:
     """Run what is not there yet and show a table of verdicts."""
     from gradflow.experiment import run as running
-    from gradflow.experiment.config import load_config
     from gradflow.experiment.measure.measurement import measure
     from gradflow.experiment.workers.choice import workers
 
     changes = [*(overrides or ()), *([f"memory={memory}"] if memory else ())]
-    experiment = load_config(config, changes)
+    experiment = read_experiment(config, changes, quiet=quiet)
     part = running.Shard.parse(shard)
     if dry_run:
         _show_plan(running.preview(experiment, out=out, fresh=fresh, shard=part), as_json)

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gradflow.experiment.config import Experiment
     from gradflow.report.tables.layout import Sheet
 
-__all__ = ["emit", "emit_json", "grid", "piped", "say", "show_sheet"]
+__all__ = ["emit", "emit_json", "grid", "piped", "read_experiment", "say", "show_sheet"]
 
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""
@@ -48,6 +51,18 @@ def show_sheet(sheet: Sheet) -> None:
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
     with piped():
         show(sheet, Console(width=width))
+
+
+def read_experiment(
+    config: Path, overrides: Sequence[str] | None, *, quiet: bool = False
+) -> Experiment:
+    """Read an experiment file, and say what is right and should be known."""
+    from gradflow.experiment.config import load_config
+
+    experiment = load_config(config, overrides or ())
+    for note in () if quiet else experiment.notes:
+        say(note)
+    return experiment
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]], words: Collection[str]) -> None:

@@ -8,18 +8,17 @@ from typing import Annotated
 import typer
 
 from gradflow.cli.options import Config, Overrides, Quiet
-from gradflow.cli.screen import emit, emit_json, say
+from gradflow.cli.screen import emit, emit_json, read_experiment, say
 from gradflow.errors import UserError
 
-__all__ = ["init", "schema", "validate"]
+__all__ = ["create", "init", "schema", "validate"]
 
 
 def validate(config: Config, overrides: Overrides = None, quiet: Quiet = False) -> None:
     """Say whether an experiment file is right, without running it."""
-    from gradflow.experiment.config import load_config
     from gradflow.experiment.measure.plan import plan
 
-    experiment = load_config(config, overrides or ())
+    experiment = read_experiment(config, overrides, quiet=quiet)
     if not quiet:
         say(f"{config}: fine, {len(plan(experiment))} points")
 
@@ -40,12 +39,23 @@ def init(
     """Write an experiment file to start from."""
     from gradflow.experiment.config.starter import STARTER
 
+    create(file, STARTER, force=force)
+
+
+def create(file: Path, text: str, *, force: bool) -> None:
+    """Write an experiment file; - is stdout.
+
+    Raises
+    ------
+    UserError
+        If it is there already, or cannot be written.
+    """
     if str(file) == "-":
-        emit(STARTER)
+        emit(text)
         return
     try:
         with file.open("w" if force else "x", encoding="utf-8") as stream:
-            stream.write(STARTER)
+            stream.write(text)
     except FileExistsError as error:
         raise UserError(f"{file} is there already\n  fix: another name, or --force") from error
     except OSError as error:

@@ -17,7 +17,7 @@ import numpy as np
 
 from gradflow.core.typing import Array
 
-__all__ = ["LOG10_2", "NOTHING", "Scaled", "concatenated", "cosine", "stacked"]
+__all__ = ["LOG10_2", "NOTHING", "Scaled", "concatenated", "cosine", "log10_rms", "stacked"]
 
 LOG10_2 = float(np.log10(2.0))
 
@@ -204,3 +204,12 @@ def _grown(a: Array, new: int) -> Array:
     wide = np.moveaxis(np.zeros((*a.shape[1:-1], len(a) + new, a.shape[-1]), a.dtype), -2, 0)
     wide[: len(a)] = a
     return wide
+
+
+def log10_rms(logs: Array, axis: int, weights: Array | None = None) -> Array:
+    """½ log10 of the mean of 10^(2 logs) along an axis, of whatever size; −inf where all are."""
+    top = np.maximum(logs.max(axis=axis, keepdims=True), np.finfo(float).min)
+    with np.errstate(under="ignore", divide="ignore"):
+        mean = np.average(100 ** (logs - top), axis=axis, weights=weights)
+        rms: Array = np.log10(mean) / 2 + top.squeeze(axis)
+    return rms

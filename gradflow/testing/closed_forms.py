@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
+from gradflow.core.cells import CEC, GRU, LSTM, RNN, Block, Cell
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Probe
+from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Norms, Timeline
 from gradflow.core.typing import Array, Params
@@ -72,7 +72,7 @@ class ClosedForm:
         steps, nets = len(self.x), len(self.decades)
         net = Network.of(self.cell, self.x.shape[2])
         v = np.random.default_rng(0).standard_normal((nets, net.outputs, 1))
-        loss = Probe(v / np.linalg.norm(v, axis=1, keepdims=True))
+        loss = Loss("probe", "last", v / np.linalg.norm(v, axis=1, keepdims=True))
         norms = Norms(Timeline(net, loss, [steps], nets, 1), [self.state])
         backpropagate(net, ((self.p,),), self.x, loss, [steps], [norms], Schedule(64))
         curves: Array = norms.series[self.state].values[0][:, 0, 0, 0]
@@ -195,6 +195,21 @@ def forgetting(cell: LSTM) -> ClosedForm:
         p["P"] = np.random.default_rng(3).standard_normal(p["P"].shape)
     claim = "zero weights: σ(b_f)^lag" if cell.forget_gate else "zero weights: c is kept"
     return ClosedForm(claim, cell, p, silence(), np.log10(kept), "c", math.log10(0.5))
+
+
+@closed_form(Block)
+def forgetting_together(cell: Block) -> ClosedForm:
+    """Weights of zero: ∂c_T/∂c_k = σ(b_f)^lag for every cell of a block; without forget gate 1.
+
+    At the last step ∂L/∂c_T = o ⊙ h′(0) ⊙ v = h′(0) v / 2.
+    """
+    biases = np.array([0.0, 1.0, -3.0, 5.0]) if cell.biases != "none" else np.zeros(1)
+    kept = 1 / (1 + np.exp(-biases)) if cell.forget_gate else np.ones(1)
+    p = biased(cell, {"f": biases} if cell.forget_gate and cell.biases != "none" else {})
+    slope = {"tanh": 1.0, "identity": 1.0, "squash1": 0.5, "squash2": 1.0}[cell.output_activation]
+    claim = "zero weights: σ(b_f)^lag" if cell.forget_gate else "zero weights: c is kept"
+    start = math.log10(0.5 * slope)
+    return ClosedForm(claim, cell, p, silence(), np.log10(kept), "c", start)
 
 
 @closed_form(GRU)

@@ -8,9 +8,9 @@ from gradflow.core.cells import Cell, State
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.scan import Keep, drives, unroll
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Sum
+from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
-from gradflow.core.record import Gradients, Norms, Timeline, Vectors
+from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from gradflow.core.typing import Array, Params
 
 __all__ = ["Trial"]
@@ -28,7 +28,7 @@ class Trial:
         normal = self.rng.standard_normal
         shapes = cell.parameters(INPUTS)
         self.p = {n: normal((NETS, *q.shape)) / np.sqrt(q.cols) for n, q in shapes.items()}
-        self.state = tuple(normal((NETS, cell.hidden, COLUMNS)) for _ in cell.parts)
+        self.state = tuple(normal((NETS, size, COLUMNS)) for size in cell.sizes)
         self.x = normal((NETS, INPUTS, COLUMNS))
         self.u = cell.drive(self.p, self.x)
         self.dstate = tuple(normal(part.shape) for part in self.state)
@@ -98,7 +98,7 @@ class Trial:
         error = 0.0
         for k, got in enumerate(self.back[0]):
             rows = []
-            for j in range(self.cell.hidden):
+            for j in range(self.cell.sizes[k]):
                 part = state[k].copy()
                 part[:, j] += 1j * STEP
                 rows.append(self._complex_step((*state[:k], part, *state[k + 1 :]), self.u))
@@ -175,8 +175,8 @@ class Trial:
         """Norms of the driver against complex steps of the forward pass, each state component."""
         steps, shrunk = 40, {n: 0.2 * a[:1] for n, a in self.p.items()}
         x = self.rng.standard_normal((steps, 1, INPUTS, 1))
-        net, loss = Network.of(self.cell, INPUTS), Sum()
-        seen = Vectors()
+        net, loss = Network.of(self.cell, INPUTS), Loss("sum")
+        seen = Adjoints(net, inputs=True)
         norms = Norms(Timeline(net, loss, [steps], 1, 1), ["s"])
         backpropagate(net, ((shrunk,),), x, loss, [steps], [seen, norms], Schedule(7))
         tape, _ = unroll(self.cell, shrunk, x, net.initial(1, 1, x.dtype)[0][0], Keep.STATES)
@@ -194,7 +194,7 @@ class Trial:
         steps = 5
         x = self.rng.standard_normal((steps, 1, INPUTS, 1))
         p = {name: a[:1] for name, a in self.p.items()}
-        net, loss = Network.of(self.cell, INPUTS), Sum(at="all")
+        net, loss = Network.of(self.cell, INPUTS), Loss("sum", "all")
         seen = Gradients(net)
         backpropagate(net, ((p,),), x, loss, [steps], [seen], Schedule(2))
         zero = tuple(part.astype(complex) for part in net.initial(1, 1, x.dtype)[0][0])
@@ -213,8 +213,8 @@ class Trial:
 
 def _sum_after(cell: Cell, p: Params, x: Array, state: State) -> Array:
     """∂(Σ h_T)/∂ of every component of a state, by as many complex steps side by side."""
-    size = len(state) * cell.hidden
-    nudges = (1j * STEP * np.eye(size)).reshape(len(state), cell.hidden, size)
+    size = sum(cell.sizes)
+    nudges = np.split(1j * STEP * np.eye(size), np.cumsum(cell.sizes)[:-1])
     tried = tuple(part + nudge for part, nudge in zip(state, nudges, strict=True))
     _, end = unroll(cell, p, np.broadcast_to(x, (*x.shape[:-1], size)), tried, Keep.NOTHING)
     derivative: Array = end[0].imag.sum(axis=(0, 1)) / STEP

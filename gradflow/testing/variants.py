@@ -16,15 +16,20 @@ __all__ = ["variants"]
 def variants(cell: type[Cell], hidden: int = 3) -> Iterator[Cell]:
     """All cells of a kind, as far as options are bool, Literal or tuples of Literal.
 
-    Other options stay at their default; combinations that the cell refuses are left out.
+    Nonlinearities, which do not meddle with what other options do, vary one at a time. Options of
+    other types stay at their default; combinations that the cell refuses are left out.
     """
     hints = get_type_hints(cell)
     names = [field.name for field in fields(cell) if field.name != "hidden"]
     defaults = {field.name: field.default for field in fields(cell)}
-    each = [_values(hints[name]) or [defaults[name]] for name in names]
-    for chosen in itertools.product(*each):
+    values = {name: _values(hints[name]) or [defaults[name]] for name in names}
+    apart = {name: values[name] for name in names if name.endswith("activation")}
+    together = [[defaults[n]] if n in apart else values[n] for n in names]
+    chosen = [dict(zip(names, each, strict=True)) for each in itertools.product(*together)]
+    chosen += [{name: value} for name in apart for value in apart[name] if value != defaults[name]]
+    for options in chosen:
         try:
-            yield cell(hidden, **dict(zip(names, chosen, strict=True)))
+            yield cell(hidden, **options)
         except ValueError:
             continue
 

@@ -11,7 +11,7 @@ from gradflow.core.cells import Cell
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.initialise import Init, draw
-from gradflow.core.network.losses import Probe
+from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Norms, Timeline
 
@@ -19,8 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 def weights_of(cell: Cell, init: Init, nets: int) -> Weights:
-    net = Network.of(cell, 1)
-    each = [draw(net.parameters(0), init, seed, 0, "forward") for seed in range(nets)]
+    each = [draw(cell, 1, init, seed, 0, "forward") for seed in range(nets)]
     return (({name: np.stack([p[name] for p in each]) for name in each[0]},),)
 
 
@@ -30,7 +29,7 @@ def curves(cell: Cell, weights: Weights, x: Array) -> Array:
     nets = len(weights[0][0]["U"])
     rng = np.random.default_rng(1)
     v = rng.standard_normal((nets, cell.hidden, 1))
-    loss = Probe(v / np.linalg.norm(v, axis=1, keepdims=True))
+    loss = Loss("probe", "last", v / np.linalg.norm(v, axis=1, keepdims=True))
     norms = Norms(Timeline(net, loss, [T], nets, 1), ["s"])
     backpropagate(net, weights, x, loss, [T], [norms], Schedule(32))
     return np.stack([norms.quantities(n, T)["s"].values[0, 0, 0] for n in range(nets)])

@@ -16,10 +16,9 @@ from gradflow.core import cells
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import At, CrossEntropy, Loss, MeanSquaredError, Probe, Sum
-from gradflow.core.network.readout import Readout
+from gradflow.core.network.losses import At, Loss
 from gradflow.core.network.stack import Layer, Network, Weights
-from gradflow.core.record import Gradients, Norms, Timeline, Vectors
+from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from tests import reference
 from tests.variants import draw, every_cell
 
@@ -39,8 +38,9 @@ def agree(found: Array, wanted: Array, what: object) -> None:
 
 def reference_loss(loss: Loss, net: int, column: int, steps: int) -> reference.Loss:
     """The same loss of one sequence, on outputs (steps, runs, features)."""
-    at = {"all": range(1, steps + 1)}.get(loss.at, [steps] if loss.at == "last" else loss.at)
+    at = {"last": [steps], "all": range(1, steps + 1)}.get(loss.at, loss.at)
     chosen = [step - 1 for step in at]
+    readout = None if loss.readout is None else loss.readout[net].astype(complex)
     targets = None
     if loss.targets is not None:
         targets = loss.targets[:, 0, ..., column]
@@ -52,8 +52,8 @@ def reference_loss(loss: Loss, net: int, column: int, steps: int) -> reference.L
         if loss.kind == "sum":
             return y.sum(axis=-1)
         if loss.kind == "probe":
-            return y @ loss.direction[net, :, column]
-        z = y @ loss.readout.V[net].T
+            return y @ readout[:, column]
+        z = y @ readout.T
         if loss.kind == "mse":
             wanted = ~np.isnan(targets[t])
             return ((z - targets[t])[:, wanted] ** 2).sum(axis=-1) / z.shape[-1]
@@ -66,9 +66,9 @@ def reference_loss(loss: Loss, net: int, column: int, steps: int) -> reference.L
 
 def run(
     net: Network, weights: Weights, x: Array, loss: Loss, block: int = 4
-) -> tuple[Vectors, Gradients, Norms]:
+) -> tuple[Adjoints, Gradients, Norms]:
     """The engine's cotangents, parameter gradients and norms, in blocks shorter than time."""
-    vectors, gradients = Vectors(), Gradients(net)
+    vectors, gradients = Adjoints(net, inputs=True), Gradients(net)
     norms = Norms(Timeline(net, loss, [len(x)], NETS, x.shape[-1]), ["h", "c", "s", "x"])
     observers = [vectors, gradients, norms]
     backpropagate(net, weights, x, loss, [len(x)], observers, Schedule(block))
@@ -98,14 +98,14 @@ def check(net: Network, weights: Weights, x: Array, losses: list[Loss]) -> list[
     return [norms for _, _, norms in runs]
 
 
-def compare_states(vectors: Vectors, norms: Norms, ref: dict[Any, Array]) -> None:
+def compare_states(vectors: Adjoints, norms: Norms, ref: dict[Any, Array]) -> None:
     for (what, layer, direction), steps in ref.items():
         if what == "x":
             found = [vectors.x[k + 1].plain[NET, :, COLUMN] for k in range(len(steps))]
         else:
             name = "carried_c" if what == "s_c" else what
             found = [
-                vectors.parts[name, layer, direction, k].plain[NET, :, COLUMN]
+                vectors.of(name, layer, direction, k).plain[NET, :, COLUMN]
                 for k in range(len(steps))
             ]
         for k, (got, wanted) in enumerate(zip(found, steps, strict=True)):
@@ -140,7 +140,7 @@ def inputs(rng: np.random.Generator, steps: int = STEPS) -> Array:
 
 def probe(rng: np.random.Generator, net: Network, at: At) -> Loss:
     v = rng.normal(size=(NETS, net.outputs, COLUMNS))
-    return Probe(v / np.linalg.norm(v, axis=1, keepdims=True), at=at)
+    return Loss("probe", at, v / np.linalg.norm(v, axis=1, keepdims=True))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}{'-both' if s[1] else ''}")
@@ -163,9 +163,9 @@ def losses_of_all_kinds(rng: np.random.Generator, net: Network, at: At) -> list[
     classes[2, 0, COLUMN] = -1
     return [
         probe(rng, net, at),
-        Sum(at=at),
-        MeanSquaredError(readout=Readout(readout), targets=values, at=at),
-        CrossEntropy(readout=Readout(readout), targets=classes, at=at),
+        Loss("sum", at),
+        Loss("mse", at, readout, values),
+        Loss("cross_entropy", at, readout, classes),
     ]
 
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from gradflow.core import cells
-from gradflow.core.cells import Parameter
+from gradflow.core.cells import RNN, Parameter
+from gradflow.core.cells.terms import Role
 from gradflow.core.network.initialise import SCHEMES, Chrono, Init, draw
 from tests.own import Keeping
 
 SHAPES = [(64, 64), (64, 5), (5, 64)]
 
 
+@dataclass(frozen=True)
+class Matrix(RNN):
+    """A cell of one matrix, of any role."""
+
+    role: Role = "recurrent"
+
+    def parameters(self, inputs):
+        return {"W": Parameter(self.role, ("g",), self.hidden, inputs)}
+
+
 def weight(init: Init, rows: int, cols: int, role: str = "recurrent", seed: int = 0) -> np.ndarray:
-    return draw({"W": Parameter(role, ("g",), rows, cols)}, init, seed, 0, "forward")["W"]
+    cell = Matrix(rows, role=role)
+    return draw(cell, cols, init, seed, 0, "forward")["W"]
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.5])
@@ -68,7 +80,7 @@ def test_gain_is_a_factor(scheme):
 def test_roles_have_their_own_scheme_and_gain():
     cell = cells.get("lstm")(hidden=6, peephole="full")
     init = Init("identity", 2.0, "identity", 3.0, "identity", 4.0)
-    drawn = draw(cell.parameters(6), init, 0, 0, "forward")
+    drawn = draw(cell, 6, init, 0, 0, "forward")
     for name, gain in (("W", 2.0), ("U", 3.0), ("P", 4.0)):
         for block in np.split(drawn[name], len(drawn[name]) // 6):
             np.testing.assert_array_equal(block, gain * np.eye(6))
@@ -78,7 +90,7 @@ def test_roles_have_their_own_scheme_and_gain():
 def test_diagonal_peepholes(scheme):
     cell = cells.get("lstm")(hidden=2000, peephole="diagonal")
     init = Init(peephole=scheme, peephole_gain=2.0, recurrent="identity")
-    p = draw({"P": cell.parameters(1)["P"]}, init, 0, 0, "forward")["P"]
+    p = draw(cell, 1, init, 0, 0, "forward")["P"]
     assert p.shape == (6000, 1)
     expected = {"normal": 4 / 2000, "uniform": 4 / 2000 / 3, "identity": 4}[scheme]
     assert abs(np.mean(p**2) / expected - 1) < 5 * np.sqrt(2 / p.size)
@@ -90,13 +102,13 @@ def test_diagonal_peepholes(scheme):
 def test_schemes_that_mean_nothing_on_a_diagonal(scheme):
     cell = cells.get("lstm")(hidden=4, peephole="diagonal")
     with pytest.raises(ValueError, match=f"init.peephole: {scheme} has no meaning"):
-        draw(cell.parameters(2), Init(peephole=scheme), 0, 0, "forward")
+        draw(cell, 2, Init(peephole=scheme), 0, 0, "forward")
 
 
 def test_a_full_peephole_of_one_unit_takes_every_scheme():
     cell = cells.get("lstm")(hidden=1, peephole="full")
     for scheme in SCHEMES:
-        draw(cell.parameters(2), Init(peephole=scheme), 0, 0, "forward")
+        draw(cell, 2, Init(peephole=scheme), 0, 0, "forward")
 
 
 @pytest.mark.parametrize("role", ["recurrent", "input", "peephole"])
@@ -107,8 +119,7 @@ def test_unknown_scheme(role):
 
 def made(cell, init=None, seed=7):
     """The parameters of a cell that reads three features."""
-    memory = cell.memory_gates
-    return draw(cell.parameters(3), init or Init(), seed, 0, "forward", memory=memory)
+    return draw(cell, 3, init or Init(), seed, 0, "forward")
 
 
 def gate(cell, drawn, name, wanted):
@@ -146,7 +157,7 @@ def test_one_peephole_is_the_same_whichever_others_there_are():
 def test_gru_variants_share_their_weights():
     gru = cells.get("gru")
     drawn = [
-        draw(gru(hidden=5, reset=reset, bias=bias).parameters(3), Init(), 1, 0, "forward")
+        draw(gru(hidden=5, reset=reset, bias=bias), 3, Init(), 1, 0, "forward")
         for reset in ("before", "after")
         for bias in (True, False)
     ]
@@ -162,7 +173,7 @@ def test_every_place_and_purpose_has_weights_of_its_own():
     matrices = [
         block.tobytes()
         for place in places
-        for name, array in draw(cell.parameters(4), init, *place).items()
+        for name, array in draw(cell, 4, init, *place).items()
         if name != "b"
         for block in np.split(array, 4)
     ]
@@ -170,8 +181,8 @@ def test_every_place_and_purpose_has_weights_of_its_own():
 
 
 def test_draw_is_a_pure_function():
-    parameters = cells.get("gru")(hidden=4).parameters(2)
-    one, two = (draw(parameters, Init(), 3, 1, "backward") for _ in range(2))
+    cell = cells.get("gru")(hidden=4)
+    one, two = (draw(cell, 2, Init(), 3, 1, "backward") for _ in range(2))
     assert one.keys() == two.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], two[name])
@@ -179,9 +190,8 @@ def test_draw_is_a_pure_function():
 
 def test_float32_is_the_cast_of_float64():
     cell = cells.get("lstm")(hidden=9, peephole="diagonal")
-    place = (cell.parameters(4), Init(forget_bias=Chrono(50)), 0, 0, "forward")
-    double = draw(*place, memory=cell.memory_gates)
-    single = draw(*place, np.float32, cell.memory_gates)
+    place = (cell, 4, Init(forget_bias=Chrono(50)), 0, 0, "forward")
+    double, single = draw(*place), draw(*place, np.float32)
     for name, array in single.items():
         assert array.dtype == np.float32
         assert double[name].dtype == np.float64
@@ -190,10 +200,10 @@ def test_float32_is_the_cast_of_float64():
 
 @pytest.mark.parametrize("kind", cells.names())
 def test_shapes_of_every_cell(kind):
-    parameters = cells.get(kind)(hidden=6).parameters(4)
-    drawn = draw(parameters, Init(), 0, 0, "forward")
+    cell = cells.get(kind)(hidden=6)
+    drawn = draw(cell, 4, Init(), 0, 0, "forward")
     assert {name: a.shape for name, a in drawn.items()} == {
-        name: p.shape for name, p in parameters.items()
+        name: p.shape for name, p in cell.parameters(4).items()
     }
 
 
@@ -211,7 +221,7 @@ def test_forget_bias_and_biases_by_gate():
 
 def test_the_bias_inside_the_reset_bracket_starts_at_zero():
     cell = cells.get("gru")(hidden=4, reset="after")
-    drawn = draw(cell.parameters(3), Init(bias={"g": 2.0, "z": -1.0}), 0, 0, "forward")
+    drawn = draw(cell, 3, Init(bias={"g": 2.0, "z": -1.0}), 0, 0, "forward")
     assert not drawn["b_rec"].any()
     assert set(gate(cell, drawn, "b", "g").ravel()) == {2.0}
     assert set(gate(cell, drawn, "b", "z").ravel()) == {-1.0}

@@ -27,7 +27,8 @@ LOG10_2 = math.log10(2)
 
 def drawn(net: Network, init: Init, nets: int = 1) -> Weights:
     def one(layer: int) -> dict[str, Array]:
-        each = [draw(net.parameters(layer), init, seed, layer, "forward") for seed in range(nets)]
+        cell, inputs = net.layers[layer].cell, net.features(layer)
+        each = [draw(cell, inputs, init, seed, layer, "forward") for seed in range(nets)]
         return {name: np.stack([p[name] for p in each]) for name in each[0]}
 
     return tuple((one(layer),) for layer in range(len(net.layers)))

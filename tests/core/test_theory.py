@@ -78,6 +78,16 @@ def test_a_constant_forget_gate_is_known_exactly() -> None:
             carrousel_rate(wrong)
 
 
+def test_a_mean_gate_does_not_apply_where_units_differ() -> None:
+    even, apart = np.full((100, 2), 0.9), np.tile([0.81, 0.99], (100, 1))
+    assert carrousel_rate(even).applies
+    found = carrousel_rate(apart)
+    assert found.rate == pytest.approx(carrousel_rate(even).rate, rel=1e-12)
+    assert not found.applies
+    more = 100 * math.log10(0.99 / 0.9) - math.log10(2) / 2
+    assert f"{more:.1f} decades more" in found.note
+
+
 def test_chrono_forgets_in_its_time() -> None:
     assert 10 ** (1000 * chrono_rate(1000).rate) == pytest.approx((1 - 1 / 1000) ** 1000)
     for call in (lambda: chrono_rate(1), lambda: chrono_decay(1, np.arange(3))):
@@ -87,8 +97,8 @@ def test_chrono_forgets_in_its_time() -> None:
 
 def test_chrono_decays_as_its_units_do_without_recurrent_weights() -> None:
     H, T, t_max = 4000, 300, 100
-    bias = {"b": LSTM(H).parameters(1)["b"]}
-    b = draw(bias, Init(forget_bias=Chrono(t_max)), 0, 0, "forward")["b"]
+    cell, chrono = LSTM(H), Init(forget_bias=Chrono(t_max))
+    b = draw(cell, 1, chrono, 0, 0, "forward")["b"]
     f = 1 / (1 + np.exp(-b[H : 2 * H, 0]))
     lags = np.array([0, 1, 10, 100, T])
     each = f[:, None] ** (2 * lags)

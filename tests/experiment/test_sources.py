@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 from gradflow.core.options import options
 from gradflow.errors import UserError
 from gradflow.experiment.config.inputs import input_model
-from gradflow.experiment.data import reading, sources
+from gradflow.experiment.data import files, reading, sources
 from gradflow.experiment.data.sources import TASKS
 
 DIGITS = Path(reading.__file__).parents[1] / "data" / "digits.npz"
@@ -25,14 +27,15 @@ def config(kind, sequences=4, **options):
     return input_model(kind)(kind=kind, sequences=sequences, **options)
 
 
-def load_file(path, steps=None, sequences=None):
-    return sources.load(config("file", sequences, path=str(path)), steps, 0)
+def load_file(path, steps=None, sequences=None, columns=None):
+    columns = columns and tuple(columns)
+    return sources.load(config("file", sequences, path=str(path), columns=columns), steps, 0)
 
 
-def message(path, steps=None, sequences=None):
+def message(path, steps=None, sequences=None, columns=None):
     """The error's text, which has to name the file."""
     with pytest.raises(UserError) as caught:
-        load_file(path, steps, sequences)
+        load_file(path, steps, sequences, columns)
     text = str(caught.value)
     assert text.startswith(f"{path}: ")
     return text.removeprefix(f"{path}: ")
@@ -239,8 +242,10 @@ def test_one_array_or_the_one_named_x(tmp_path, save):
     path = tmp_path / "data.npz"
     save(path, signal=x)
     np.testing.assert_array_equal(load_file(path).x[:, 0, :, 0], x)
-    save(path, labels=np.zeros(3), x=x)
+    save(path, x=x)
     np.testing.assert_array_equal(load_file(path).x[:, 0, :, 0], x)
+    save(path, labels=np.zeros(3), x=x)
+    assert message(path).startswith("holds labels beside x, and nothing would come of it")
 
 
 def test_several_arrays_and_none_named_x(tmp_path):
@@ -297,6 +302,39 @@ def test_an_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
     assert "32,128 bytes are too many" in message(path)
 
 
+def test_an_archive_that_unpacks_to_more_than_it_says(tmp_path):
+    """A member of 200 MB that claims 1,000 bytes is not unpacked."""
+    path = tmp_path / "data.npz"
+    huge = npy(np.zeros((125, 1))) + bytes(200_000_000)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", huge)
+    data = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        at = data.rindex(mark) + offset
+        data[at : at + 4] = struct.pack("<I", 1128)
+    path.write_bytes(data)
+    tracemalloc.start()
+    assert message(path).startswith("not a whole .npz file")
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+
+
+def test_a_header_that_claims_to_be_huge(tmp_path):
+    path = tmp_path / "data.npy"
+    path.write_bytes(b"\x93NUMPY\x02\x00" + struct.pack("<I", 1 << 30) + b"(" * 100_000)
+    assert "not an array in NumPy's format" in message(path)
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (-4, 1)}\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(32))
+    assert "not an array in NumPy's format" in message(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    path = tmp_path / "data.csv"
+    os.mkfifo(path)
+    assert message(path).startswith("is no regular file")
+
+
 def test_an_encrypted_archive(tmp_path):
     path = tmp_path / "data.npz"
     np.savez(path, x=np.zeros((2, 2)))
@@ -337,7 +375,13 @@ def table(tmp_path, text, encoding="utf-8"):
 
 @pytest.mark.parametrize(
     "text",
-    ["1,2\n3,4\n5,6\n", "a,b\n1,2\n3,4\n5,6", "\ufeffa, b\r\n1, 2\r\n\r\n3,4\r\n5,6\r\n\r\n"],
+    [
+        "1,2\n3,4\n5,6\n",
+        "a;b\n1;2\n3;4\n5;6\n",
+        "1\t2\n3\t4\n5\t6\n",
+        "a,b\n1,2\n3,4\n5,6",
+        "\ufeffa, b\r\n1, 2\r\n\r\n3,4\r\n5,6\r\n\r\n",
+    ],
 )
 def test_a_table(tmp_path, text):
     batch = load_file(table(tmp_path, text))
@@ -355,12 +399,11 @@ def test_sequences_of_a_table(tmp_path):
     [
         ("a,b\n1,2\n3\n", "line 3 has 1 columns, line 1 has 2"),
         ("1,2\n\n3,4,5\n", "line 3 has 3 columns, line 1 has 2"),
-        ("a,b\n1,2\n3,x4\n", "line 3: 'x4' is not a finite number"),
-        ("1,x\n3,4\n", "line 1: 'x' is not a finite number"),
-        ("1,2\n3,\n", "line 2: empty cell"),
-        ("1,2\n3,nan\n", "line 2: 'nan' is not a finite number"),
-        ("1,2\n3,1e999\n", "line 2: '1e999' is not a finite number"),
-        ("a;b\n1;2\n", "line 2: '1;2' is not a finite number"),
+        ("a,b\n1,2\n3,x4\n", "line 3, column b: 'x4' is not a finite number"),
+        ("1,x\n3,4\n", "line 1, column 1: 'x' is not a finite number"),
+        ("1,2\n3,\n", "line 2, column 1: empty cell"),
+        ("1,2\n3,nan\n", "line 2, column 1: 'nan' is not a finite number"),
+        ("1,2\n3,1e999\n", "line 2, column 1: '1e999' is not a finite number"),
         ("a,b\n", "has a header and no rows"),
         ("\n\n", "holds no rows"),
         ("sequence\na\n", "has no column but `sequence`"),
@@ -376,6 +419,101 @@ def test_a_table_that_is_not_utf8(tmp_path):
     text = message(table(tmp_path, "größe\n1\n", "latin-1"))
     assert text.startswith("line 1 holds the byte 0xf6, which is not UTF-8")
     assert "fix: save the file in UTF-8" in text
+
+
+def test_an_index_without_a_name_is_refused_or_left_out(tmp_path):
+    path = table(tmp_path, ",a,b\n0,5,1\n1,6,2\n")
+    text = message(path)
+    assert text.startswith("column 1 has no name: it looks like an index")
+    assert "fix: write columns: [a, b] under inputs" in text
+    np.testing.assert_array_equal(
+        load_file(path, columns=["a", "b"]).x[:, 0, :, 0], [[5, 1], [6, 2]]
+    )
+    np.testing.assert_array_equal(load_file(path, columns=["b"]).x[:, 0, :, 0], [[1], [2]])
+
+
+def test_a_header_of_numbers_is_asked_about(tmp_path):
+    path = table(tmp_path, "0,1\n0.5,1.5\n")
+    text = message(path)
+    assert text.startswith("line 1 counts the columns, 0, 1: is it a header, or the first step?")
+    assert "write columns: [0, 1] under inputs; else write line 1 as 0.0, 1.0, …" in text
+    np.testing.assert_array_equal(load_file(path, columns=[0, 1]).x[:, 0, :, 0], [[0.5, 1.5]])
+    path = table(tmp_path, "0.0,1.0\n0.5,1.5\n")
+    np.testing.assert_array_equal(load_file(path).x[:, 0, :, 0], [[0, 1], [0.5, 1.5]])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_column_of_dates_may_be_left_out(tmp_path, separator):
+    rows = ("date,a,b", "2024-01-01,1,2", "2024-01-02,3,4")
+    path = table(tmp_path, "\n".join(rows).replace(",", separator))
+    text = message(path)
+    assert text.startswith("line 2, column date: '2024-01-01' is not a finite number")
+    assert {",": "commas", ";": "';'", "\t": "tabs"}[separator] in text
+    assert "fix: if it is no feature, write columns: [a, b] under inputs" in text
+    np.testing.assert_array_equal(
+        load_file(path, columns=["a", "b"]).x[:, 0, :, 0], [[1, 2], [3, 4]]
+    )
+
+
+def test_decimal_commas(tmp_path):
+    text = message(table(tmp_path, "a;b\n1,5;2\n"))
+    assert text.startswith("line 2, column a: '1,5' is not a finite number")
+    assert "fix: write decimal points" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "problem"),
+    [
+        ("d.csv", ["a", "c"], "there is no column 'c'"),
+        ("d.npy", [0, 2], "there is no column '2'"),
+        ("d.txt", ["a"], "a text has no columns"),
+    ],
+)
+def test_columns_that_there_are_not(tmp_path, name, columns, problem):
+    path = tmp_path / name
+    data = {".csv": b"a,b\n1,2\n", ".npy": npy(np.zeros((3, 2))), ".txt": b"abc"}
+    path.write_bytes(data[path.suffix])
+    assert message(path, columns=columns).startswith(problem)
+
+
+def test_columns_of_an_array_are_positions(tmp_path):
+    path = tmp_path / "data.npy"
+    np.save(path, np.arange(12.0).reshape(4, 3))
+    np.testing.assert_array_equal(load_file(path, columns=[2, 0]).x[0, 0, :, 0], [2, 0])
+
+
+# --- lengths, and what was read ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "more", [{"lengths": np.array([5, 3])}, {"mask": np.arange(5) < np.array([[5], [3]])}]
+)
+def test_sequences_that_end_earlier_are_not_read_as_whole(tmp_path, more):
+    path, (name,) = tmp_path / "data.npz", more
+    np.savez(path, x=np.zeros((2, 5, 1)), **more)
+    assert message(path).startswith(f"by {name} sequences end after 5, 3 of 5 steps")
+    whole = {name: np.full_like(array, 5) for name, array in more.items()}
+    np.savez(path, x=np.zeros((2, 5, 1)), **whole)
+    assert load_file(path).x.shape == (5, 1, 1, 2)
+    np.savez(path, x=np.zeros((2, 5, 1)), **{name: array[:1] for name, array in more.items()})
+    assert message(path).startswith(f"{name} is shaped (1,")
+
+
+def test_what_was_read_is_said(tmp_path):
+    path = table(tmp_path, "t,level,flat\n3,0.5,7\n4,0.25,7\n5,9,7\n")
+    assert files.read_file(path).notes() == [
+        "read data.csv: 1 sequence × 3 steps × 3 features",
+        "warning: data.csv: column t counts from 3 to 5, as an index",
+        "warning: data.csv: column flat is 7 at every step",
+    ]
+    path = tmp_path / "data.npy"
+    np.save(path, RNG.standard_normal((4, 30)))
+    read, more = files.read_file(path).notes()
+    assert read == "read data.npy: 1 sequence × 4 steps × 30 features"
+    assert "4 series of one feature are shaped (4, 30, 1)" in more
+    path = tmp_path / "data.txt"
+    path.write_text("abcab")
+    assert files.read_file(path).notes() == ["read data.txt: 5 characters, 3 different"]
 
 
 # --- texts -------------------------------------------------------------------------------------
@@ -413,7 +551,7 @@ def test_wrong_texts(tmp_path, monkeypatch):
     assert message(path, 7).startswith("has 6 steps, fewer than the 7 asked for")
     assert message(path, 4, 2).startswith("has 3 steps in each of 2 pieces, fewer than the 4")
     assert message(path, None, 7).startswith("has 0 steps in each of 7 pieces")
-    monkeypatch.setattr(sources, "MAX_BYTES", 287)
+    monkeypatch.setattr(files, "MAX_BYTES", 287)
     assert message(path).startswith("6 characters, one-hot, need 288 bytes at 6 steps")
 
 

@@ -211,7 +211,7 @@ VALUES = [
 ]  # fmt: skip
 
 CELLS = [
-    wrong("cell", "model.cell", "unknown cell 'lstn'", "rnn, cec, lstm or gru", "mean lstm?",
+    wrong("cell", "model.cell", "unknown cell 'lstn'", "rnn, cec, lstm, gru or block", "mean lstm?",
           model="{cell: §lstn}"),
     wrong("cell of a number", "model.cell", "3 where a cell", "a cell", "write rnn",
           model="{cell: §3}"),
@@ -245,6 +245,12 @@ CELLS = [
     wrong("orthogonal diagonal", "init.peephole", "means nothing for a diagonal", "normal",
           "uniform", model="{cell: {kind: lstm, peephole: diagonal}}",
           init="{peephole: §orthogonal}"),
+    wrong("framework with peepholes", "init.like", "keras has no layer with peepholes",
+          "that the framework has", "remove like",
+          model="{cell: {kind: lstm, peephole: full}}", init="{like: §keras}"),
+    wrong("gain beside a framework", "init.input_gain", "so input_gain has no effect",
+          "like, or the other keys", "remove input_gain or like",
+          init="{like: pytorch, §input_gain: 2.0}"),
 ]  # fmt: skip
 
 FITS = [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import gradflow
 from gradflow.core.quantity import Quantity
 from gradflow.core.theory import Prediction
 from gradflow.errors import UserError
@@ -16,24 +17,34 @@ from gradflow.report.read.predictions import predicted_and_measured, predictions
 from gradflow.report.read.rates import summarise
 from gradflow.report.tables.layout import show
 from gradflow.report.tables.reasons import predictions_data, predictions_sheet, sentences
+from tests.own import Keeping, registered
 from tests.report.fakes import Run, line, series, walk
 from tests.report.test_kinds import theory
 
 T = 100
 
 
-def gates(opened, *, length=T, directions=("forward",), layers=1):
-    """Gates open to given means at every step."""
-    shape = (layers, len(directions), len(opened), 3, length)
-    values = np.broadcast_to(np.array(list(opened.values()))[:, None, None], shape)
-    steps = np.arange(1, length + 1)
+def kept(mean=0.5, decades=None, *, spread=0.0, gate="forget gate f", above=(False,), **more):
+    """What the carrousel keeps, as `Kept` records it, and more of the same point."""
+    with np.errstate(divide="ignore"):
+        decades = T * np.log10(mean) if decades is None else decades
+    directions = more.pop("directions", ("forward",))
     coords = {
-        "layer": np.arange(layers), "direction": np.array(directions),
-        "gate": np.array(list(opened)), "step": steps,
-        "lag": np.tile(length - steps, (len(directions), 1)),
+        "layer": np.arange(len(above)), "direction": np.array(directions),
+        "gate": np.array([gate] * len(above)), "above": np.array(above),
     }  # fmt: skip
-    dims = ("layer", "direction", "gate", "sequence", "step")
-    return Quantity("gate_mean", dims, values, coords, "1")
+    dims, shape = ("layer", "direction", "sequence"), (len(above), len(directions), 3)
+    found = {"keep_mean": mean, "keep_spread": spread, "keep_decades": decades}
+    return more | {
+        name: Quantity(name, dims, np.full(shape, float(value)), coords, "1")
+        for name, value in found.items()
+    }
+
+
+def shares(far):
+    """The carrousel's share: all of it at the loss, and so much at the far end."""
+    values = np.linspace(far, 1, T + 1) * np.ones((1, 1, 3, 1))
+    return {"path_share": replace(series(values, "path_share"), unit="1")}
 
 
 def said(name, rate, *, applies=True, note="wide", kind="estimate"):
@@ -52,97 +63,111 @@ def stored(*predictions):
     return Quantity("theory_rate", ("prediction",), rates, coords, "decades/step")
 
 
-def explained(cell, slope, *, several=False, curve=None, **more):
-    result = {"s": line(slope, T) if curve is None else curve, **more}
+def explained(slope, recorded=None, *, several=False, curve=None):
+    result = {"s": line(slope, T) if curve is None else curve, **(recorded or {})}
     (summary,) = summarise([result], "s")
-    return sentence(cell, summary, [result], several=several)
+    return sentence(summary, [result], several=several)
 
 
-def test_an_lstm_by_its_forget_gates():
-    text = explained("lstm", -0.135, gate_mean=gates({"f": 0.73, "i": 0.5, "o": 0.5}))
-    assert text == (
-        "vanishes: mean forget gate 0.73 predicts 10^-13.7 over 100 steps, measured 10^-13.5"
+def test_by_the_gate_that_keeps():
+    assert explained(-0.135, kept(0.73)) == (
+        "vanishes: mean forget gate f 0.73 predicts 10^-13.7 over 100 steps, measured 10^-13.5"
+    )
+    assert explained(-0.3, kept(0.5, gate="leak (1 − z)")) == (
+        "vanishes: mean leak (1 − z) 0.50 predicts 10^-30.1 over 100 steps, measured 10^-30.0"
+    )
+    assert explained(-0.3, kept(0.5, gate="")).startswith(
+        "vanishes: mean factor of the carrousel 0.50 predicts"
     )
 
 
 def test_gates_that_are_nearly_open_have_more_digits():
-    text = explained("lstm", -0.003, gate_mean=gates({"f": 0.9933}))
-    assert text.startswith("steady: mean forget gate 0.993 predicts 10^-0.3 over")
+    text = explained(-0.003, kept(0.9933))
+    assert text.startswith("steady: mean forget gate f 0.993 predicts 10^-0.3 over")
 
 
-def test_a_gru_by_its_leak():
-    text = explained("gru", -0.3, gate_mean=gates({"z": 0.5, "r": 0.4}))
-    assert text == (
-        "vanishes: mean leak (1 − z) 0.50 predicts 10^-30.1 over 100 steps, measured 10^-30.0"
+def test_gates_that_differ_from_unit_to_unit_are_no_mean_gate():
+    assert explained(-0.008, kept(0.95, -0.8, spread=0.064)) == (
+        "steady: mean forget gate f 0.950 ± 0.064 from unit to unit predicts 10^-0.8 over 100 "
+        "steps, measured 10^-0.8"
     )
 
 
-def test_what_the_carrousel_does_not_explain_the_other_paths_do():
-    text = explained("lstm", -0.07, gate_mean=gates({"f": 0.73}))
-    assert text.endswith(
-        "measured 10^-7.0: paths through gates and hidden state make the difference"
+def test_a_cause_is_named_only_where_it_was_recorded():
+    outcome = "measured 10^-7.0"
+    assert explained(-0.07, kept(0.73)).endswith(outcome)
+    assert explained(-0.07, kept(0.73, **shares(0.01))).endswith(
+        f"{outcome}; paths through gates and hidden state bring 99 % of the error at the far end"
     )
-    text = explained(
-        "lstm", -0.07, gate_mean=gates({"f": 0.73}), theory_rate=stored(said("mean field", -0.068))
+    assert explained(-0.07, kept(0.73, **shares(0.93))).endswith(
+        f"{outcome}; the carrousel brings 93 % of the error at the far end"
     )
-    assert text.endswith("make the difference (mean field of all: 10^-6.8)")
-    doubtful = stored(said("mean field", -0.068, applies=False))
-    text = explained("lstm", -0.07, gate_mean=gates({"f": 0.73}), theory_rate=doubtful)
-    assert text.endswith("make the difference")
+    assert explained(-0.13, kept(0.73, **shares(0.01))).endswith("measured 10^-13.0")
+
+
+def test_theory_stands_beside_what_the_carrousel_does_not_explain():
+    field = said("mean field", -0.068)
+    text = explained(-0.07, kept(0.73, theory_rate=stored(field)))
+    assert text.endswith("measured 10^-7.0; mean field of all paths: 10^-6.8")
+    doubtful = replace(field, applies=False, note="few units")
+    text = explained(-0.07, kept(0.73, theory_rate=stored(doubtful)))
+    assert text.endswith("measured 10^-7.0; [mean field of all paths: 10^-6.8: few units]")
+
+
+def test_a_lower_layer_is_not_explained_by_its_own_carrousel():
+    assert explained(-0.02, kept(0.5, above=(True, False), **shares(0.0))) == (
+        "vanishes: [mean forget gate f 0.50 predicts 10^-30.1 over 100 steps, measured 10^-2.0: of "
+        "this layer alone, while error joins from the layer above at every step]"
+    )
 
 
 def test_a_gate_that_is_shut_predicts_an_exact_zero():
     dead = series(np.concatenate([np.full(60, -np.inf), np.zeros(41)])[None, None, None])
-    text = explained("lstm", 0, curve=dead, gate_mean=gates({"f": 0.0}))
-    assert text == (
-        "vanishes: mean forget gate 0 predicts exact 0 over 100 steps, measured exact 0"
-    )
-    text = explained("lstm", 0, curve=dead, gate_mean=gates({"f": 0.5}))
-    assert text.endswith(
-        "measured exact 0: paths through gates and hidden state make the difference"
+    assert explained(0, kept(0.0), curve=dead) == (
+        "vanishes: mean forget gate f 0 predicts exact 0 over 100 steps, measured exact 0"
     )
 
 
-def test_the_carrousel_needs_no_figures():
-    assert explained("cec", 0.0) == "steady: the carrousel's factor is 1"
-    assert explained("cec", 0.02) == (
-        "explodes: the carrousel's factor is 1, other layers add to it"
+def test_a_factor_of_one():
+    assert explained(0.0, kept(1.0, gate="")) == "steady: the carrousel's factor is 1"
+    assert explained(0.02, kept(1.0, gate="", **shares(0.2))) == (
+        "explodes: the carrousel's factor is 1, measured 10^2.0 over 100 steps; paths through "
+        "gates and hidden state bring 80 % of the error at the far end"
     )
-    assert explained("lstm(no forget_gate)", 0.0, gate_mean=gates({"i": 0.5})) == (
-        "steady: without a forget gate the carrousel's factor is 1"
-    )
-    assert explained("lstm(no forget_gate)", 0.02).endswith("make the difference")
 
 
 def test_an_rnn_by_theory():
     bound = said("γ‖W‖₂", np.log10(0.8), kind="upper bound")
     field = said("mean field", 0.5 * np.log10(0.25))
-    assert explained("rnn", -0.3, theory_rate=stored(bound, field)) == (
+    assert explained(-0.3, {"theory_rate": stored(bound, field)}) == (
         "vanishes: γ‖W‖₂ = 0.80 < 1 leaves no other way; mean field χ = 0.25 predicts 10^-30.1 "
         "over 100 steps, measured 10^-30.0"
     )
+    assert explained(-0.001, {"theory_rate": stored(bound)}) == (
+        "steady: γ‖W‖₂ = 0.80 < 1 lets nothing grow"
+    )
     loose = replace(bound, rate=0.3)
     doubtful = replace(field, applies=False, note="chaotic")
-    text = explained("rnn", -0.3, theory_rate=stored(loose, doubtful))
-    assert text.startswith("vanishes: mean field χ")
-    assert text.endswith("though theory does not apply (chaotic)")
-    assert explained("rnn", -0.3, theory_rate=stored(loose)) == ""
+    text = explained(-0.3, {"theory_rate": stored(loose, doubtful)})
+    assert text.startswith("vanishes: [mean field χ")
+    assert text.endswith("measured 10^-30.0: chaotic]")
+    assert explained(-0.3, {"theory_rate": stored(loose)}) == ""
 
 
 def test_nothing_recorded_nothing_said():
-    assert explained("rnn", -0.3) == ""
-    assert explained("lstm", -0.3, gate_mean=gates({"f": 0.5}, directions=("backward",))) == ""
+    assert explained(-0.3) == ""
+    assert explained(-0.3, kept(directions=("backward",))) == ""
 
 
 def test_losses_at_several_steps_are_another_matter():
-    text = explained("lstm", 0.0, several=True, gate_mean=gates({"f": 0.5}))
+    text = explained(0.0, kept(), several=True)
     assert text == "steady: every step with a loss brings error of its own"
 
 
 def test_rows_are_explained_and_printed(tmp_path):
     run = Run(tmp_path)
     for gain in (0.5, 1.0):
-        result = {"s": line(-0.3, T), "gate_mean": gates({"z": 0.5})}
+        result = {"s": line(-0.3, T), **kept(gate="leak (1 − z)")}
         run.add("gru", T, 0, result, init__gain=gain)
     run.add("rnn", T, 0, {"s": line(-0.3, T)}, init__gain=0.5)
     found = explain(run)
@@ -156,10 +181,10 @@ def test_rows_are_explained_and_printed(tmp_path):
 
 def test_layers_and_directions_are_named_where_they_differ(tmp_path):
     values = walk(-0.3, T, 0, layers=2, directions=("forward", "backward"))
-    opened = gates({"f": 0.5}, layers=2, directions=("forward", "backward"))
-    run = Run(tmp_path).add("lstm", T, 0, {"s": values, "gate_mean": opened})
+    both = kept(above=(True, False), directions=("forward", "backward"))
+    run = Run(tmp_path).add("lstm", T, 0, {"s": values, **both})
     text = printed(sentences, explain(run), 200)
-    assert "lstm, layer 1, backward vanishes: mean forget gate 0.50" in text
+    assert "lstm, layer 1, backward vanishes: mean forget gate f 0.50" in text
 
 
 @pytest.mark.parametrize(("at", "several"), [("last", 0), ("all", 1), ([3, 5], 1), ([5], 0)])
@@ -246,3 +271,44 @@ def test_runs_without_theory_say_how_to_get_it(tmp_path):
     run = Run(tmp_path).add("rnn", 4, 0, {"s": line(-1, 4)})
     with pytest.raises(UserError, match=r"record\.theory: true"):
         predicted_and_measured(run)
+
+
+def measured(cell, init=None, **sections):
+    """The sentences of a net of 32 units over 100 steps of digits, by layer."""
+    record = {"states": ["s"], **sections.pop("record", {"gates": True})}
+    model = {"cell": cell, "hidden": 32, "layers": sections.pop("layers", 1)}
+    inputs = {"kind": "digits", "sequences": 3}
+    experiment = gradflow.configure(
+        model=model, init=init or {}, inputs=inputs, length=100, record=record, **sections
+    )
+    return [one.sentence for one in explain(gradflow.run(experiment).source, every=True)]
+
+
+def test_a_gru_of_many_time_scales_is_explained_by_its_units():
+    (text,) = measured("gru", {"forget_bias": {"chrono": 100}, "recurrent_gain": 0.1})
+    assert text.startswith("steady: mean leak (1 − z) 0.947 ± 0.064 from unit to unit predicts")
+    assert text.endswith("predicts 10^-0.8 over 100 steps, measured 10^-0.9")
+
+
+def test_a_z_that_keeps_is_explained_as_a_forget_gate():
+    with registered(Keeping):
+        (text,) = measured("keeping", {"bias": {"z": 4.0}})
+    assert text.startswith("steady: mean forget gate z 0.982 predicts 10^-0.8 over 100 steps")
+
+
+@pytest.mark.parametrize("method", ["bptt", "carrousel"])
+def test_a_cut_net_has_no_paths_through_gates(method):
+    (text,) = measured("gru", record={"paths": True}, method=method)
+    assert ("paths through gates" in text) == (method == "bptt")
+
+
+def test_in_a_stack_only_the_top_layer_is_explained_by_its_paths():
+    lower, top = measured("lstm", layers=2, record={"paths": True})
+    assert "paths" not in lower
+    assert "[mean forget gate f" in lower
+    assert "paths through gates and hidden state bring 100 %" in top
+
+
+def test_what_has_no_gates_is_explained_in_a_sweep_of_those_that_have():
+    cec, _ = measured("lstm", sweep={"model.cell": ["cec", "lstm"]})
+    assert cec == "steady: the carrousel's factor is 1"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradflow.core.engine.entering import Entering
-from gradflow.core.engine.forward import forward
+from gradflow.core.engine.forward import forward, outputs
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
@@ -35,7 +34,7 @@ def readout(
     Parameters
     ----------
     net, weights, x, loss, length
-        As in `backpropagate`; the loss has a readout.
+        As in `backpropagate`; the loss is mse or cross_entropy.
     schedule : Schedule
         How time is cut.
 
@@ -48,18 +47,16 @@ def readout(
     Raises
     ------
     ValueError
-        If the loss has no readout.
+        If the loss has no readout weights.
 
     References
     ----------
     S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997),
     section 3.2, "output weight conflict".
     """
-    if loss.readout is None:
-        raise ValueError(f"the loss {loss.kind} has no readout whose weights could be in conflict")
-    nets, steps = weights[0][0]["U"].shape[0], loss.steps(length)
+    nets = weights[0][0]["U"].shape[0]
     states = net.initial(nets, x.shape[-1], x.dtype)
-    entering = Entering(net, loss, [length], [steps])
+    steps = loss.steps(length)
     spans = [(0, length)] if net.bidirectional else schedule.cuts(length)
     total: RankOnes | None = None
     logs: list[Array] = []
@@ -67,9 +64,11 @@ def readout(
         tapes, states = forward(
             net, weights, x[lo:hi], states, schedule.cuts(hi - lo), first=lo, keep=Keep.STATES
         )
-        reading = entering.reading((lo, hi), tapes[-1], states)
-        if reading is not None:
-            left, right = (Scaled.of(a).unit() for a in (reading.slope, reading.y))
+        wanted = steps[(steps > lo) & (steps <= hi)] - lo - 1
+        y = outputs(tapes[-1])
+        error = loss.residual(lo + 1, y)
+        if len(wanted):
+            left, right = (Scaled.of(a[wanted]).unit() for a in (error, y))
             new = RankOnes.sum(left, right)
             total = new if total is None else total + new
             logs.append((left.norm() * right.norm()).log10)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradflow.core.engine.bptt import Unrolling, backpropagate
+from gradflow.core.engine.bptt import Run, backpropagate
 from gradflow.core.engine.observe import Observer
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.engine.tape import Keep
@@ -28,7 +28,9 @@ def windows(length: int, k1: int, k2: int) -> list[tuple[int, int, int]]:
 
         end = k1, 2 k1, …, T     first = end − k1     start = max(0, end − k2)
 
-    so every loss step belongs to one window, and its error goes back by k2 − k1 + 1 to k2 steps.
+    so every loss step belongs to one window, and its error goes back by k2 − k1 + 1 to k2 steps,
+    the last of which is the state at `start`. Where k1 does not divide T the last window has the
+    losses that are left, first = k1 ⌊T/k1⌋.
 
     Raises
     ------
@@ -55,6 +57,8 @@ def truncated(
     k2: int,
     observers: Sequence[Observer],
     schedule: Schedule,
+    *,
+    begin: Callable[[int], None] | None = None,
 ) -> None:
     """Every k1 steps, go back k2 steps; states are carried on, weights stay as they are.
 
@@ -79,6 +83,8 @@ def truncated(
         Who looks.
     schedule : Schedule
         How each window is cut.
+    begin : callable, optional
+        Is told of each window's start before it runs; starts ascend.
 
     Raises
     ------
@@ -103,10 +109,12 @@ def truncated(
         targets = at[(at > first) & (at <= end)]
         if not len(targets):
             continue
-        run = Unrolling(net, weights, x, loss, [end], [targets], observers, schedule)
+        run = Run(net, weights, x, loss, [end], [targets], observers, schedule)
         for lo, hi in schedule.cuts(start - now):
             _, states = run.forward((now + lo, now + hi), states, Keep.NOTHING)
         now = start
+        if begin:
+            begin(start)
         run.between(start, end, states)
 
 
@@ -157,11 +165,11 @@ def bias(
     errors, cosines = [], []
     series: list[dict[str, Series]] = []
     for each in k2:
-        found, adjoints = Gradients(net), Adjoints(net)
-        truncated(net, weights, x, loss, length, k1, each, [found, adjoints], schedule)
-        one = {name: Series(timeline, name) for name in names}
-        adjoints.fill(one)
-        series.append(one)
+        series.append({name: Series(timeline, name, layers=net.having(name)) for name in names})
+        found, adjoints = Gradients(net), Adjoints(net, series[-1])
+        seen: list[Observer] = [found, adjoints]
+        truncated(net, weights, x, loss, length, k1, each, seen, schedule, begin=adjoints.begin)
+        adjoints.begin(length + 1)
         reached = _vector(found) if found.sums else Scaled.of(np.zeros_like(wanted.values))
         errors.append(((reached + -wanted).norm() / wanted.norm()).plain[:, 0])
         cosines.append(cosine(reached, wanted)[:, 0])

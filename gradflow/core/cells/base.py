@@ -233,6 +233,6 @@ def gates_of(cell: Cell) -> tuple[str, ...]:
 def _step(cell: Cell) -> tuple[Cell, tuple[Array, ...], dict[str, Array]]:
     small = replace(cell, hidden=2)
     p = {name: np.zeros((1, *q.shape)) for name, q in small.parameters(1).items()}
-    state = tuple(np.zeros((1, 2, 1)) for _ in small.parts)
+    state = tuple(np.zeros((1, size, 1)) for size in small.sizes)
     _, cache = small.step(p, state, small.drive(p, np.zeros((1, 1, 1))))
     return small, cache, p

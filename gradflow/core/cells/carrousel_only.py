@@ -11,7 +11,7 @@ from gradflow.core.cells.base import Cell, carrousel_of
 from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
 from gradflow.core.typing import Array, Params
 
-__all__ = ["CarrouselOnly"]
+__all__ = ["CarrouselOnly", "blind"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ class CarrouselOnly(Cell):
         """The cell's."""
         return self.cell.memory_gates
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The cell's."""
+        return self.cell.sizes
+
     def parameters(self, inputs: int) -> dict[str, Parameter]:
         """The cell's."""
         return self.cell.parameters(inputs)
@@ -108,16 +113,10 @@ class CarrouselOnly(Cell):
         self, p: Params, local: tuple[Array, ...], dstate: State
     ) -> tuple[State, Array, State]:
         """The cell's, peepholes blind, and then the carrousel alone."""
-        _, da, totals = self.cell.step_vjp(self._blind(p), local, dstate)
+        _, da, totals = self.cell.step_vjp(blind(self.cell, p), local, dstate)
         total = totals[-1] if totals else dstate[-1]
         nothing = tuple(np.zeros_like(part) for part in dstate[:-1])
         return (*nothing, carrousel_of(self.cell, local).keep * total), da, totals
-
-    def _blind(self, p: Params) -> Params:
-        """The parameters with peepholes that let no error through."""
-        roles = self.cell.parameters(1)
-        blind = [name for name in p if roles[name].role == "peephole"]
-        return {**p, **{name: np.zeros_like(p[name]) for name in blind}} if blind else p
 
     def carrousel(self, local: tuple[Array, ...]) -> Carrousel | None:
         """The cell's."""
@@ -127,8 +126,7 @@ class CarrouselOnly(Cell):
         self, p: Params, local: tuple[Array, ...], da: Array
     ) -> tuple[State, Array | None]:
         """Nothing."""
-        nothing = np.zeros_like(like(da, self.hidden))
-        return tuple(nothing for _ in self.parts), None
+        return tuple(np.zeros_like(like(da, size)) for size in self.sizes), None
 
     def open_gates(self, cache: tuple[Array, ...]) -> dict[str, Array]:
         """The cell's."""
@@ -139,3 +137,10 @@ class CarrouselOnly(Cell):
     ) -> dict[str, list[Summand]]:
         """The cell's."""
         return self.cell.summands(p, cache, da, before, after, x)
+
+
+def blind(cell: Cell, p: Params) -> Params:
+    """The parameters of a cell with peepholes that let no error through."""
+    roles = cell.parameters(1)
+    seeing = [name for name in p if roles[name].role == "peephole"]
+    return {**p, **{name: np.zeros_like(p[name]) for name in seeing}} if seeing else p

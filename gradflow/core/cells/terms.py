@@ -12,7 +12,7 @@ __all__ = ["Carrousel", "MemoryGate", "Parameter", "Role", "State", "Summand"]
 State: TypeAlias = tuple[Array, ...]
 """The parts of a state in the order of `Cell.parts`, each ``(nets, hidden, columns)``."""
 
-Role: TypeAlias = Literal["input", "recurrent", "bias", "peephole"]
+Role: TypeAlias = Literal["input", "recurrent", "bias", "peephole", "readout"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Parameter:
 
     Parameters
     ----------
-    role : {"input", "recurrent", "bias", "peephole"}
+    role : {"input", "recurrent", "bias", "peephole", "readout"}
         What it multiplies; initialisers go by this.
     blocks : tuple of str
         The gate of each block of rows, top to bottom.
@@ -66,6 +66,11 @@ class MemoryGate(NamedTuple):
     gate: str
     sign: Literal[1, -1]
     write: str | None = None
+
+    @property
+    def keeps(self) -> str:
+        """What it lets the state keep, in words."""
+        return f"forget gate {self.gate}" if self.sign > 0 else f"leak (1 − {self.gate})"
 
 
 class Summand(NamedTuple):

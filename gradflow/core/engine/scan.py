@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from gradflow.core.cells import Cell, Drive, State
+from gradflow.core.cells.base import carrousel_of
+from gradflow.core.cells.carrousel_only import blind
 from gradflow.core.engine.squares import SMALL, Passed, in_range, square_norms
 from gradflow.core.engine.tape import Keep, Swept, Taken, Tape
 from gradflow.core.scaled import Scaled, stacked
@@ -20,6 +22,7 @@ from gradflow.core.typing import Array, Params
 
 __all__ = [
     "DRIVEN",
+    "DUST",
     "Keep",
     "Swept",
     "Taken",
@@ -28,7 +31,9 @@ __all__ = [
     "drives",
     "pass_on",
     "pull_back",
+    "pull_carrousel",
     "pull_joint",
+    "pull_plain",
     "unroll",
 ]
 
@@ -38,6 +43,9 @@ DRIVEN = 1 << 19
 
 _LOOK = 16
 """A sweep looks at its range where the index of a step divides by this."""
+
+DUST = 1e-200
+"""Below this an adjoint moves no weight; it is taken for zero where no exponent holds it up."""
 
 
 def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[Tape, State]:
@@ -191,6 +199,83 @@ def _sweep(
         before=dstate,
         inject=None if joining is None else joining[t - first : last - first],
     )
+
+
+def pull_plain(
+    cell: Cell,
+    p: Params,
+    local: Sequence[tuple[Array, ...]],
+    dstate: State,
+    inject: Sequence[Array | None],
+    shorten: Callable[[Array], Array] | None = None,
+) -> Array:
+    """Take an adjoint back through a block as it is, for the gradients that training needs.
+
+    Without exponents an adjoint that falls below 1e-200 becomes zero before it is subnormal: it
+    would change no weight, and subnormals slow a product a hundred times.
+
+    Parameters
+    ----------
+    cell, p
+        The cell and its parameters.
+    local : sequence of tuple of array
+        What `linearise` made of each step.
+    dstate : State
+        ∂L/∂ of the state after the block, through later steps only.
+    inject : sequence of array or None
+        What joins ∂L/∂h after each step from the loss or the layer above.
+    shorten : callable or None
+        Is given each ∂L/∂h_k and returns what goes on.
+
+    Returns
+    -------
+    array
+        ∂L/∂u of each step, ``(steps, nets, ·, columns)``.
+    """
+    das: list[Array] = []
+    p = cell.ready(p, dstate[0].shape[-1])
+    for t in range(len(local) - 1, -1, -1):
+        joining = inject[t]
+        if joining is not None:
+            dstate = (dstate[0] + joining, *dstate[1:])
+        if shorten is not None:
+            dstate = (shorten(dstate[0]), *dstate[1:])
+        dstate, da, _ = cell.step_vjp(p, local[t], dstate)
+        das.append(da)
+        if t % _LOOK == 0:
+            dstate = tuple(np.where(np.abs(part) < DUST, 0, part) for part in dstate)
+    return np.array(das[::-1])
+
+
+def pull_carrousel(
+    cell: Cell,
+    p: Params,
+    local: Sequence[tuple[Array, ...]],
+    dstate: State,
+    inject: Sequence[Array | None],
+    shorten: Callable[[Array], Array] | None = None,
+) -> Array:
+    """Take an adjoint back by the carrousel alone: dc_{t−1} = f_t ⊙ (dc_t + e_t ⊙ injection_t).
+
+    What enters a step through h comes from the loss alone then, so all steps take their cotangents
+    through the gates at once. See `CarrouselOnly`; arguments and result as those of `pull_plain`.
+    """
+    blocks = tuple(np.array(arrays) for arrays in zip(*local, strict=True))
+    carrousel, shape = carrousel_of(cell, blocks), (len(local), *dstate[-1].shape)
+    keep = np.broadcast_to(carrousel.keep, shape)
+    dh = np.zeros((len(local), *dstate[0].shape), dstate[0].dtype)
+    for t, joining in enumerate(inject):
+        if joining is not None:
+            dh[t] = joining if shorten is None else shorten(joining)
+    alone = carrousel.enter is None
+    enters = dh if carrousel.enter is None else carrousel.enter * dh
+    c, each = dstate[-1], np.empty(shape, dstate[-1].dtype)
+    for t in range(len(local) - 1, -1, -1):
+        each[t] = c + enters[t] if alone else c
+        c = keep[t] * (each[t] if alone else c + enters[t])
+    nothing = tuple(np.zeros((len(local), *part.shape), part.dtype) for part in dstate[1:-1])
+    through = (each,) if alone else (dh, *nothing, each)
+    return cell.step_vjp(blind(cell, p), blocks, through)[1]
 
 
 def pull_joint(

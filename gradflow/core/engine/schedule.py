@@ -179,7 +179,7 @@ def _drive(cell: Cell) -> int:
 def _left(cell: Cell, keep: Keep) -> int:
     """Count the numbers that are left of one step of a sequence."""
     small, p = _small(cell)
-    zeros = tuple(np.zeros((1, 4, 1)) for _ in small.parts)
+    zeros = tuple(np.zeros((1, size, 1)) for size in small.sizes)
     after, cache = small.step(p, zeros, np.zeros((1, 4 * len(small.gates), 1)))
     arrays = small.linearise(p, cache) if Keep.LOCAL in keep else ()
     arrays += cache if Keep.CACHES in keep else ()

@@ -10,7 +10,7 @@ import numpy as np
 from gradflow.core.scaled import LOG10_2, Scaled
 from gradflow.core.typing import Array
 
-__all__ = ["SMALL", "Passed", "in_range", "log10_norms", "square_norms"]
+__all__ = ["SMALL", "Passed", "in_range", "joint_squares", "log10_norms", "square_norms"]
 
 # Exponents of |m| as far as which squares and products are still safely normal.
 _REACH = {8: 300, 4: 40}
@@ -27,6 +27,17 @@ def square_norms(arrays: list[Array]) -> Array:
     stack = np.array(arrays)
     squares: Array = np.einsum("...fc,...fc->...c", stack, stack)
     return squares
+
+
+def joint_squares(parts: tuple[Array, ...]) -> Array:
+    """Σ m² over all features of all parts of a state, ``(..., nets, columns)``."""
+    total: Array
+    if len({part.shape for part in parts}) == 1:
+        total = square_norms(list(parts)).sum(axis=0)
+        return total
+    each = [square_norms([part])[0] for part in parts]
+    total = sum(each[1:], start=each[0])
+    return total
 
 
 def _square_norm(a: Array) -> Array:
@@ -73,8 +84,10 @@ class Passed:
     def comfortable(self) -> bool:
         """Whether some more steps can do no harm to the range of the mantissas."""
         last = self._each[-1]
-        each = self._squares[-1] if self._squares else square_norms(list(last))
-        squares = sum(each[1:], start=each[0])
+        if self._squares:
+            squares = sum(self._squares[-1][1:], start=self._squares[-1][0])
+        else:
+            squares = joint_squares(last)
         return _within(squares, 2.0 ** _REACH[last[0].dtype.itemsize])
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.core.cells import State
-from gradflow.core.engine.squares import square_norms
+from gradflow.core.engine.squares import joint_squares
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
@@ -113,5 +113,5 @@ class Swept:
 
     def all_squares(self) -> Array:
         """Σ m² over all parts, before the first step and after each."""
-        origin = square_norms(list(self.before)).sum(axis=0, keepdims=True)
+        origin = joint_squares(self.before)[None]
         return np.concatenate([origin, self.state_squares])

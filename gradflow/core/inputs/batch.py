@@ -34,6 +34,8 @@ class Batch:
         (a stream), so that all lengths may share one forward pass.
     classes : int
         Number of classes, 0 without class targets.
+    allowed : array of bool or None
+        Which classes would have been right as well, (T, 1, classes, columns).
     """
 
     x: Array
@@ -41,6 +43,7 @@ class Batch:
     target_kind: TargetKind = "none"
     prefix: bool = False
     classes: int = 0
+    allowed: Array | None = None
 
     @property
     def outputs(self) -> int:
@@ -57,11 +60,18 @@ def at_least(steps: int, least: int, kind: str) -> None:
 
 
 def sequence_streams(
-    seed: int, kind: str, sequences: int
+    seed: int | np.random.Generator, kind: str, sequences: int
 ) -> Iterator[tuple[int, np.random.Generator]]:
-    """Give every sequence its own generator: it is the same however many others are drawn."""
+    """Give every sequence its own generator: it is the same however many others are drawn.
+
+    Where a generator is given in place of a seed they are drawn from it one after another: in
+    training, where every update reads fresh ones, seeding a generator would cost most.
+    """
     for j in range(sequences):
-        yield j, random_stream(seed, "inputs", kind, j)
+        if isinstance(seed, np.random.Generator):
+            yield j, seed
+        else:
+            yield j, random_stream(seed, "inputs", kind, j)
 
 
 def one_hot(codes: Array, classes: int) -> Array:

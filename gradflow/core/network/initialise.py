@@ -13,7 +13,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import MemoryGate, Parameter
+from gradflow.core.network.frameworks import FRAMEWORKS, orthogonal
 from gradflow.core.random import stream
 from gradflow.core.typing import Array
 
@@ -73,6 +75,8 @@ class Init:
     bias : mapping of str to float
         Biases by gate, over all else. Gates that a cell does not have are ignored, so that one
         `Init` serves a sweep over cells; all other biases are 0.
+    like : {"pytorch", "keras"} or None
+        Draw what this framework draws for the same layer, in place of all else.
     """
 
     recurrent: str = "orthogonal"
@@ -83,6 +87,7 @@ class Init:
     peephole_gain: float = 1.0
     forget_bias: float | Chrono | None = 1.0
     bias: Mapping[str, float] = field(default_factory=dict)
+    like: str | None = None
 
     def __post_init__(self) -> None:
         for role in ("recurrent", "input", "peephole"):
@@ -90,6 +95,8 @@ class Init:
             if scheme not in SCHEMES:
                 known = ", ".join(SCHEMES)
                 raise ValueError(f"init.{role}: no scheme {scheme!r}; there are {known}")
+        if self.like not in (None, *FRAMEWORKS):
+            raise ValueError(f"init.like: {self.like!r}; there are {', '.join(FRAMEWORKS)}")
 
 
 def _normal(rng: np.random.Generator, rows: int, cols: int) -> Array:
@@ -104,15 +111,6 @@ def _glorot(rng: np.random.Generator, rows: int, cols: int) -> Array:
     return rng.uniform(-1, 1, (rows, cols)) * math.sqrt(6 / (rows + cols))
 
 
-def _orthogonal(rng: np.random.Generator, rows: int, cols: int) -> Array:
-    wide = cols > rows
-    a = rng.standard_normal((cols, rows) if wide else (rows, cols))
-    q, r = np.linalg.qr(a)
-    # The sign makes R's diagonal positive, and only then is Q uniform (Mezzadri 2007).
-    q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
-    return np.ascontiguousarray(q.T) if wide else q
-
-
 def _identity(rng: np.random.Generator, rows: int, cols: int) -> Array:
     return np.eye(rows, cols)
 
@@ -121,7 +119,7 @@ SCHEMES: dict[str, Scheme] = {
     "normal": _normal,
     "uniform": _uniform,
     "glorot": _glorot,
-    "orthogonal": _orthogonal,
+    "orthogonal": orthogonal,
     "identity": _identity,
 }
 """The schemes by name: ``(generator, rows, cols) -> block`` with a gain of 1."""
@@ -135,28 +133,28 @@ DIAGONAL: dict[str, Scheme] = {
 
 
 def draw(
-    parameters: Mapping[str, Parameter],
+    cell: Cell,
+    inputs: int,
     init: Init,
     seed: int,
     layer: int,
     direction: str,
     dtype: npt.DTypeLike = np.float64,
-    memory: Sequence[MemoryGate] = (),
 ) -> dict[str, Array]:
     """Draw one net's parameters of one layer and direction.
 
     Parameters
     ----------
-    parameters : mapping of str to Parameter
-        The cell's parameters by name.
+    cell : Cell
+        The layer's cell.
+    inputs : int
+        Features that the layer reads.
     init : Init
         How to draw them.
     seed, layer, direction : int, int, str
         Which net, and where in it.
     dtype : dtype
         Drawn in float64, then cast.
-    memory : sequence of MemoryGate
-        The cell's `memory_gates`, which `init.forget_bias` is for.
 
     Returns
     -------
@@ -166,17 +164,34 @@ def draw(
     Raises
     ------
     ValueError
-        If a scheme has no meaning for a diagonal peephole.
+        If a scheme has no meaning for a diagonal peephole, or a framework has no peepholes.
     """
     purpose = (seed, layer, direction)
+    if init.like is not None:
+        return _alike(cell, inputs, init.like, purpose, dtype)
     drawn = {}
-    for name, parameter in parameters.items():
+    for name, parameter in cell.parameters(inputs).items():
         if parameter.role == "bias":
-            whole = _bias(name, parameter, init, purpose, memory)
+            whole = _bias(name, parameter, init, purpose, cell.memory_gates)
         else:
             whole = _weight(name, parameter, init, purpose)
         drawn[name] = whole.astype(dtype)
     return drawn
+
+
+def _alike(
+    cell: Cell, inputs: int, like: str, purpose: Place, dtype: npt.DTypeLike
+) -> dict[str, Array]:
+    """All parameters by the law of a framework."""
+    if any(parameter.role == "peephole" for parameter in cell.parameters(inputs).values()):
+        raise ValueError(f"init.like: {like} has no layer with peepholes")
+    seed, layer, direction = purpose
+
+    def streams(*words: str) -> np.random.Generator:
+        return stream(seed, "weights", like, layer, direction, *words)
+
+    drawn = FRAMEWORKS[like](cell, inputs, streams)
+    return {name: whole.astype(dtype) for name, whole in drawn.items()}
 
 
 def _weight(name: str, parameter: Parameter, init: Init, purpose: Place) -> Array:

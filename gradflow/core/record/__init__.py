@@ -6,12 +6,11 @@ Each is an `Observer`; those that fill a stored result also have ``quantities``.
 from gradflow.core.record.adjoints import Adjoints
 from gradflow.core.record.contributions import Contributions
 from gradflow.core.record.flow_map import FlowMap
-from gradflow.core.record.gates import Gates
+from gradflow.core.record.gates import Gates, Kept
 from gradflow.core.record.gradients import Gradients
 from gradflow.core.record.norms import Norms
 from gradflow.core.record.paths import Paths
 from gradflow.core.record.series import Every, Series, Timeline, recorded_steps
-from gradflow.core.record.vectors import Vectors
 
 __all__ = [
     "Adjoints",
@@ -20,10 +19,10 @@ __all__ = [
     "FlowMap",
     "Gates",
     "Gradients",
+    "Kept",
     "Norms",
     "Paths",
     "Series",
     "Timeline",
-    "Vectors",
     "recorded_steps",
 ]

@@ -6,10 +6,15 @@ import math
 
 import numpy as np
 
+from gradflow.core.scaled import log10_rms
 from gradflow.core.theory.prediction import Prediction
 from gradflow.core.typing import Array
 
 __all__ = ["carrousel_rate", "chrono_decay", "chrono_rate"]
+
+
+_APART = 1.0
+"""Decades over all steps by which slow units may outlive the mean gate, and it still says much."""
 
 
 def carrousel_rate(kept: Array) -> Prediction:
@@ -19,32 +24,39 @@ def carrousel_rate(kept: Array) -> Prediction:
 
         rate = (1/T) Σ_t log10 mean_j f_tj
 
-    What passes through gates and hidden state is left out: it adds or cancels.
+    What passes through gates and hidden state is left out: it adds or cancels. It does not apply
+    where units differ so much that the slow ones outlive the mean, ½ log10 mean_j Π_t f_tj².
 
     Parameters
     ----------
     kept : array
-        The mean over units of f_t, or of 1 − z_t, at each step, ``(steps,)``.
+        f_t, or 1 − z_t, at each step: ``(steps, units)``, or their means over units ``(steps,)``.
 
     Raises
     ------
     ValueError
-        If a mean is not within 0..1.
+        If one is not within 0..1.
 
     References
     ----------
     F. Gers, J. Schmidhuber and F. Cummins, Learning to forget, Neural Computation 12 (2000).
     """
     if kept.size == 0 or not ((kept >= 0) & (kept <= 1)).all():
-        raise ValueError("means of a gate lie in 0..1, one for each step")
+        raise ValueError("gates lie in 0..1, at least one step of them")
+    units = kept.reshape(len(kept), -1)
     with np.errstate(divide="ignore"):
-        rate = float(np.mean(np.log10(kept)))
+        rate = float(np.mean(np.log10(units.mean(axis=1))))
+        left = float(log10_rms(np.log10(units).sum(axis=0), 0))
+    apart = 0.0 if math.isinf(rate) else left - rate * len(units)
+    note = "the carrousel alone: paths through gates and hidden state are left out"
+    if apart > _APART:
+        note = f"gates differ from unit to unit: the slow ones leave {apart:.1f} decades more"
     return Prediction(
         name="Π mean gate",
         rate=rate,
         kind="estimate",
-        applies=True,
-        note="the carrousel alone: paths through gates and hidden state are left out",
+        applies=apart <= _APART,
+        note=note,
         source="Gers, Schmidhuber & Cummins 2000",
     )
 
@@ -105,12 +117,8 @@ def chrono_decay(t_max: int, lags: Array) -> Array:
     _check(t_max)
     nodes, weights = np.polynomial.legendre.leggauss(200)
     tau = 1 + (nodes + 1) / 2 * (t_max - 2)
-    logs = -2 * np.asarray(lags, float)[..., None] * np.log1p(1 / tau)
-    top = logs.max(axis=-1, keepdims=True)
-    with np.errstate(under="ignore"):
-        mean = np.sum(np.exp(logs - top) * weights / 2, axis=-1)
-    decay: Array = (top[..., 0] + np.log(mean)) / (2 * math.log(10))
-    return decay
+    logs = -np.asarray(lags, float)[..., None] * np.log1p(1 / tau) / math.log(10)
+    return log10_rms(logs, -1, weights)
 
 
 def _check(t_max: int) -> None:

@@ -55,9 +55,10 @@ def predict(net: Network, weights: Weights, x: Array) -> list[Prediction]:
     if isinstance(cell, RNN):
         return _vanilla(cell, p, x, np.stack([slope for (slope,) in local]))
     found = []
-    kept = [carrousel.keep for each in local if (carrousel := cell.carrousel(each)) is not None]
-    if kept:
-        found.append(carrousel_rate(np.array([keep.mean() for keep in kept])))
+    ways = [carrousel for each in local if (carrousel := cell.carrousel(each)) is not None]
+    kept = np.array([way.keep[0, :, 0] for way in ways])
+    if kept.size and kept.min() >= 0 and kept.max() <= 1:
+        found.append(carrousel_rate(kept))
     if isinstance(cell, LSTM | GRU):
         found.append(at_rest(cell, p, x))
         full = isinstance(cell, LSTM) and cell.peephole == "full"

@@ -53,6 +53,8 @@ class Composer:
             name: tuple(i for i, axis in enumerate(axes) if axis.path[0] == name) for name in FIELDS
         }
         self._done: dict[tuple[Any, ...], Any] = {}
+        self.notes: dict[str, None] = {}
+        """What is right and should be known: how data were read, keys without effect."""
 
     def choices(self, *, seeds: bool = True) -> Iterator[Choice]:
         """Every point of the sweep; without `seeds`, with the first seed only."""
@@ -118,6 +120,7 @@ class Composer:
         names = ("inputs", "length")
         if isinstance(inputs, FileInputs):
             inputs = self._once(names, choice, lambda: fit.read_file(inputs, asked))
+            self.notes |= dict.fromkeys(inputs.notes)
         length: int = self._once(
             ("length", *names), choice, lambda: fit.check_length(asked, inputs)
         )

@@ -12,11 +12,22 @@ from gradflow.experiment.config.text.mistakes import (
     got,
     is_number,
     is_step,
+    is_whole,
     nearest,
     quote,
 )
 
-__all__ = ["At", "Chrono", "Every", "ForgetBias", "Memory", "Section", "Sequences", "Slope"]
+__all__ = [
+    "At",
+    "Chrono",
+    "Columns",
+    "Every",
+    "ForgetBias",
+    "Memory",
+    "Section",
+    "Sequences",
+    "Slope",
+]
 
 
 class Section(BaseModel):
@@ -68,12 +79,12 @@ ForgetBias = Annotated[
     PlainSerializer(lambda bias: bias.model_dump() if isinstance(bias, Chrono) else bias),
 ]
 
-AT = "last, all, ends, or a list of steps counted from 1"
+AT = "last, all, or a list of steps counted from 1"
 
 
-def _at(value: Any) -> Literal["last", "all", "ends"] | tuple[int, ...]:
-    if value == "last" or value == "all" or value == "ends":
-        return value  # type: ignore[no-any-return]  # one of those that were just tested
+def _at(value: Any) -> Literal["last", "all"] | tuple[int, ...]:
+    if value == "last" or value == "all":
+        return value  # type: ignore[no-any-return]  # one of the two that were just tested
     if isinstance(value, tuple):
         for i, step in enumerate(value):
             if not is_step(step):
@@ -85,14 +96,14 @@ def _at(value: Any) -> Literal["last", "all", "ends"] | tuple[int, ...]:
         raise Mistake("an empty list: there would be no loss", AT, "write last")
     if is_step(value):
         raise Mistake(f"{value} where a list belongs", AT, f"write [{value}]")
-    near = nearest(value, ("last", "all", "ends")) if isinstance(value, str) else ""
+    near = nearest(value, ("last", "all")) if isinstance(value, str) else ""
     fix = f"did you mean {near}?" if near else "write last"
     raise Mistake(f"{got(value)} where the loss's steps belong", AT, fix)
 
 
 At = Annotated[
-    Literal["last", "all", "ends"] | tuple[int, ...],
-    PlainValidator(_at, json_schema_input_type=Literal["last", "all", "ends"] | tuple[int, ...]),
+    Literal["last", "all"] | tuple[int, ...],
+    PlainValidator(_at, json_schema_input_type=Literal["last", "all"] | tuple[int, ...]),
 ]
 
 EVERY = "a whole number of at least 1, or log"
@@ -119,6 +130,28 @@ def _sequences(value: Any) -> int | None:
 
 
 Sequences = Annotated[int, PlainValidator(_sequences, json_schema_input_type=int | None)]
+
+COLUMNS = "a list of the columns' names, or of positions from 0"
+
+
+def _columns(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, tuple) or not value:
+        raise Mistake(f"{got(value)} where columns belong", COLUMNS, "write for instance [a, b]")
+    names = tuple(str(name) if is_whole(name) else name for name in value)
+    for i, name in enumerate(names):
+        if not isinstance(name, str):
+            raise Mistake(f"{got(name)} names no column", COLUMNS, "put it in quotes", (i,))
+        if name in names[:i]:
+            raise Mistake(f"column {name} is given twice", COLUMNS, "remove one", (i,))
+    return names
+
+
+Columns = Annotated[
+    tuple[str, ...] | None,
+    PlainValidator(_columns, json_schema_input_type=tuple[str | int, ...] | None),
+]
 
 UNITS = {"B": 1} | {
     f"{letter}{middle}B": base**power

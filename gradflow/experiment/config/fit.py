@@ -94,16 +94,17 @@ def read_file(inputs: FileInputs, length: int | None) -> FileInputs:
     Mistake
         If it cannot be read, or has too few steps or sequences.
     """
-    from gradflow.experiment.data import sources
+    from gradflow.experiment.data.files import read_file as read
 
     try:
-        batch = sources.load(inputs, length, inputs.seed)
+        contents = read(Path(inputs.path), inputs.columns)
+        batch = contents.batch(length, inputs.sequences)
     except UserError as error:
         raise from_file(error, ("inputs", "path")) from None
     steps, _, features, sequences = batch.x.shape
     last = batch.targets[-1] if batch.targets is not None else batch.x[-1]
     ends = bool(((last == -1) | (last != last)).all())
-    return inputs.known(steps, features, sequences, ends=ends)
+    return inputs.known(steps, features, sequences, ends=ends, notes=contents.notes())
 
 
 def cell_of(weights: str, names: dict[str, str]) -> str:
@@ -240,10 +241,17 @@ def check_init(init: InitConfig, model: ModelConfig) -> None:
             "remove one of the two; both may be tried with weights: [null, …] under sweep",
             ("init", name),
         )
-    if model.weights is not None or init.peephole in DIAGONAL:
+    if model.weights is not None or (init.peephole in DIAGONAL and init.like is None):
         return
-    parameters = model.build_cell().parameters(1).values()
-    if any(part.role == "peephole" and part.cols == 1 for part in parameters):
+    peepholes = [p for p in model.build_cell().parameters(1).values() if p.role == "peephole"]
+    if init.like is not None and peepholes:
+        raise Mistake(
+            f"{init.like} has no layer with peepholes",
+            "a cell that the framework has",
+            "remove like, or peephole from the cell",
+            ("init", "like"),
+        )
+    if init.peephole not in DIAGONAL and any(part.cols == 1 for part in peepholes):
         raise Mistake(
             f"{init.peephole} means nothing for a diagonal peephole",
             f"one of {', '.join(DIAGONAL)}",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
 from gradflow.experiment.config.derive import Derived, Origin, derived
-from gradflow.experiment.config.fields import Sequences
+from gradflow.experiment.config.fields import Columns, Sequences
 
 if TYPE_CHECKING:
     from gradflow.core.inputs import Task
@@ -38,7 +39,11 @@ class FileInputs(Inputs):
         None, description="number of sequences; null: all, a text in one piece"
     )
     path: str = Field(min_length=1, description="relative to this file")
+    columns: Columns = Field(
+        None, description="the features to read: names of columns, or positions from 0; null: all"
+    )
 
+    _notes: tuple[str, ...] = PrivateAttr(())
     _features: int = PrivateAttr(0)
     _ends: bool = PrivateAttr(False)
     _steps: int = PrivateAttr(0)
@@ -48,16 +53,24 @@ class FileInputs(Inputs):
         """What is known of the file; its features and steps are 0 before it is read."""
         from gradflow.experiment.data.sources import File
 
-        return File(self.path, self._features, self._steps)
+        return File(self.path, self.columns, self._features, self._steps)
 
     @property
     def ends(self) -> bool:
         """Whether the last step has no target because the file ends there."""
         return self._ends
 
-    def known(self, steps: int, features: int, sequences: int, *, ends: bool) -> FileInputs:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the file was read, and what looks as if it were no feature."""
+        return self._notes
+
+    def known(
+        self, steps: int, features: int, sequences: int, *, ends: bool, notes: Sequence[str] = ()
+    ) -> FileInputs:
         """Return the section as the file completes it."""
         whole = self.model_copy(update={"sequences": sequences})
+        whole._notes = tuple(notes)
         whole._features, whole._ends, whole._steps = features, ends, steps
         return whole
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gradflow.errors import ConfigError
 from gradflow.experiment.config.axes import PATHS, normal, read_axes
 from gradflow.experiment.config.checks import check, keys, unknown
 from gradflow.experiment.config.compose import FIELDS, Composer, put
@@ -42,10 +43,24 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         With the place of the first mistake.
     """
     path = Path(path)
+    _refuse_checkpoint(path)
     tree = _absolute(yaml.read(path), path.parent)
     for text in overrides:
         tree = _override(tree, text)
     return resolve(tree, _name_from(path.stem))
+
+
+def _refuse_checkpoint(path: Path) -> None:
+    from gradflow.experiment.models.files import SUFFIXES
+    from gradflow.experiment.models.weights import apart
+
+    if apart(path)[0].suffix.lower() in SUFFIXES:
+        raise ConfigError(
+            "this is a checkpoint, not an experiment file",
+            file=str(path),
+            expected="an experiment in YAML that names it as model.weights",
+            fix=f"gradflow inspect {path} --write mine.yaml, then gradflow run mine.yaml",
+        )
 
 
 def parse(mapping: Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:
@@ -102,6 +117,7 @@ def resolve(tree: Node, name: str) -> Experiment:
         composer.check(choice)
     values["sweep"] = {axis.key: tuple(normal(axis, v) for v in axis.values) for axis in axes}
     experiment = Experiment.model_construct(**values)
+    experiment._notes = tuple(composer.notes)
     _check_asserts(experiment, tree, composer)
     return experiment
 

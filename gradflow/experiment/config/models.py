@@ -68,6 +68,7 @@ class ModelConfig(Section):
     )
 
     _reads: int | None = PrivateAttr(None)
+    _stack: tuple[Any, ...] = PrivateAttr(())
 
     def __hash__(self) -> int:
         values = [getattr(self, name) for name in type(self).model_fields if name != "names"]
@@ -79,17 +80,21 @@ class ModelConfig(Section):
         return self._reads
 
     def known(self, net: Imported) -> ModelConfig:
-        """Return the section as imported weights complete it."""
-        sizes = {name: getattr(net, name) for name in ("hidden", "layers", "bidirectional")}
+        """Return the section as imported weights complete it; the lowest layer stands for all."""
+        sizes = {
+            "hidden": net.cell.hidden,
+            "layers": net.layers,
+            "bidirectional": any(layer.bidirectional for layer in net.stack),
+        }
         cell = CellConfig.model_validate({"kind": net.kind, **net.options})
         whole = self.model_copy(update={"cell": cell, **sizes})
-        whole._reads = net.inputs
+        whole._reads, whole._stack = net.inputs, net.stack
         return whole
 
     @property
     def cell_label(self) -> str:
         """The cell's name in tables and plots."""
-        return self.cell.label
+        return self.build(1).label if self._stack else self.cell.label
 
     def build_cell(self) -> Cell:
         """Make the cell."""
@@ -99,6 +104,8 @@ class ModelConfig(Section):
         """Make the network for inputs of so many features."""
         from gradflow.core.network.stack import Network
 
+        if self._stack:
+            return Network(features, self._stack)
         return Network.of(self.build_cell(), features, self.layers, self.bidirectional)
 
 
@@ -113,6 +120,23 @@ class InitConfig(Section):
     peephole_gain: Gain = 1.0
     forget_bias: ForgetBias = 1.0
     bias: dict[str, float] = Field(default={}, description="biases by gate, over all else")
+    like: Literal["pytorch", "keras"] | None = Field(
+        None, description="draw what this framework draws for such a layer, biases included"
+    )
+
+    @model_validator(mode="after")
+    def _alone(self) -> InitConfig:
+        """Whatever stands beside `like` would have no effect."""
+        for name in sorted(self.model_fields_set - {"like"}) if self.like else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise Mistake(
+                    f"like: {self.like} draws all weights and biases, so {name} has no effect",
+                    "like, or the other keys",
+                    f"remove {name} or like",
+                    (name,),
+                    on_key=True,
+                )
+        return self
 
     @model_validator(mode="after")
     def _known_gates(self) -> InitConfig:
@@ -141,11 +165,7 @@ class LossConfig(Section):
     """The scalar whose derivatives are measured."""
 
     kind: Literal["probe", "sum", "mse", "cross_entropy"] = "probe"
-    at: At = Field(
-        "last",
-        description="last, all, or a list of steps counted from 1; ends: each direction's own",
-    )
-    of: str = Field("h", min_length=1, description="the part of the state that is looked at")
+    at: At = Field("last", description="last, all, or a list of steps counted from 1")
 
 
 class RecordConfig(Derived):
@@ -275,3 +295,10 @@ class Experiment(Settings):
     name: str
     sweep: dict[str, tuple[Any, ...]] = Field(default={})
     check: CheckConfig = CheckConfig()
+
+    _notes: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is right and should be known: how data were read, keys without effect."""
+        return self._notes

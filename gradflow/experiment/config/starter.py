@@ -11,7 +11,7 @@ STARTER = """\
 # name: my-experiment                 # results go to results/NAME; default: this file's name
 
 model:
-  cell: lstm                          # rnn, cec, lstm, gru, or with options:
+  cell: lstm                          # rnn, cec, lstm, gru, block, or with options:
                                       # {kind: lstm, peephole: diagonal}, {kind: gru, reset: after}
   hidden: 32                          # units of each layer
   layers: 1

@@ -38,6 +38,9 @@ MAX_BYTES = 1 << 30
 Choose: TypeAlias = Callable[[list[str]], Iterable[str]]
 """Picks the arrays to read from the names that a file holds."""
 
+HEADER = 10_000
+"""Bytes of an array's header at most, as NumPy has it."""
+
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -60,6 +63,8 @@ def opened(path: Path, most: int | None = MAX_BYTES) -> Iterator[IO[bytes]]:
     UserError
         If it is not so.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would wait for ever
+        raise mistake(path, "is no regular file", fix="save the data into a file, and name that")
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -120,10 +125,11 @@ def read_npz(path: Path, choose: Choose) -> dict[str, Array]:
     with opened(path, most=None) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                return {
-                    name: npy_array(io.BytesIO(archive.read(member)), path, f"{name}: ")
-                    for name, member in _members(archive, choose, path).items()
-                }
+                found = {}
+                for name, member in _members(archive, choose, path).items():
+                    with archive.open(member) as packed:
+                        found[name] = npy_array(packed, path, f"{name}: ", member.file_size)
+                return found
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
             raise mistake(
                 path,
@@ -145,8 +151,8 @@ def _members(archive: zipfile.ZipFile, choose: Choose, path: Path) -> dict[str, 
     return chosen
 
 
-def npy_array(file: IO[bytes], path: Path, name: str = "") -> Array:
-    """Read one array of real numbers in NumPy's format."""
+def npy_array(file: IO[bytes], path: Path, name: str = "", whole: int | None = None) -> Array:
+    """Read an array; of a packed one never more is unpacked than `whole`, what it says it holds."""
     shape, order, dtype = npy_header(file, path, name)
     if dtype.hasobject:
         raise mistake(
@@ -165,7 +171,9 @@ def npy_array(file: IO[bytes], path: Path, name: str = "") -> Array:
     size = math.prod(shape) * dtype.itemsize
     if size > MAX_BYTES:
         raise too_large(path, size)
-    data = file.read(size)
+    data = file.read(size if whole is None else min(size, whole))
+    if whole is not None and file.read(1):  # to its end, where the checksum is tested
+        raise zipfile.BadZipFile(f"{name}more bytes than the array has")
     if len(data) < size:
         raise mistake(
             path,
@@ -181,8 +189,12 @@ def npy_header(
     """Read an array's header: its shape, the order of its axes, its type."""
     try:
         version = np.lib.format.read_magic(file)
-        shape, fortran, dtype = NPY_HEADERS[version](file)
-    except (ValueError, KeyError, tokenize.TokenError) as error:
+        count = file.read(2 if version == (1, 0) else 4)
+        text = file.read(min(int.from_bytes(count, "little"), HEADER))
+        shape, fortran, dtype = NPY_HEADERS[version](io.BytesIO(count + text))
+        if min(shape, default=0) < 0:
+            raise ValueError(f"the shape {shape}")  # noqa: TRY301  # told like any other
+    except (ValueError, KeyError, tokenize.TokenError, RecursionError, MemoryError) as error:
         raise mistake(
             path,
             f"{name}not an array in NumPy's format",

@@ -10,23 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from gradflow.core.inputs import TASKS, Batch, TargetKind, Task, series_stream, symbol_stream
+from gradflow.core.inputs import TASKS, Batch, TargetKind, Task, series_stream
 from gradflow.core.random import stream
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
-from gradflow.experiment.data.delimited import read_csv
-from gradflow.experiment.data.reading import (
-    MAX_BYTES,
-    finite,
-    mistake,
-    read_npy,
-    read_npz,
-    read_text,
-)
+from gradflow.experiment.data.files import read_file
 
 __all__ = ["TASKS", "load"]
-
-AXES = ("sequence", "step", "feature")
 
 
 def load(config: Any, steps: int | None, seed: int) -> Batch:
@@ -48,7 +38,7 @@ def load(config: Any, steps: int | None, seed: int) -> Batch:
     """
     try:
         if config.kind == "file":
-            return read_file(Path(config.path), steps, config.sequences)
+            return read_file(Path(config.path), config.columns).batch(steps, config.sequences)
         task: Task = config.task
         steps = task.longest if steps is None else steps
         if steps is None:
@@ -108,6 +98,8 @@ class File(Task):
     ----------
     path : str
         Where it is.
+    columns : tuple of str or None
+        The features that are read; None: all.
     features, longest : int
         What it holds, 0 before it is read.
     """
@@ -116,6 +108,7 @@ class File(Task):
     prefix = True
 
     path: str
+    columns: tuple[str, ...] | None = None
     features: int = 0
     longest: int = 0
 
@@ -126,87 +119,4 @@ class File(Task):
 
     def draw(self, steps: int, sequences: int, seed: int) -> Batch:
         """Read the first sequences and steps."""
-        return read_file(Path(self.path), steps, sequences)
-
-
-def read_file(path: Path, steps: int | None, sequences: int | None) -> Batch:
-    """Read series of numbers (.npy, .npz, .csv) or one-hot characters (.txt) from a file.
-
-    Numbers are shaped (sequences, steps, features), or (steps, features) for one sequence. A text
-    is cut into `sequences` pieces of equal length, what is left over dropped; its alphabet is all
-    characters in it, sorted. The targets are the next step or character.
-    """
-    suffix = path.suffix.lower()
-    if suffix == ".txt":
-        return _text(path, steps, sequences or 1)
-    if suffix not in READERS:
-        raise mistake(
-            path,
-            f"cannot read the suffix {path.suffix!r}" if suffix else "has no suffix",
-            expected=".npy, .npz, .csv or .txt",
-            fix="name the file by its format",
-        )
-    series = READERS[suffix](path)
-    if series.ndim == 2:
-        series = series[None]
-    if series.ndim != 3 or series.size == 0:
-        raise mistake(
-            path,
-            f"the array is shaped {series.shape}",
-            expected="(sequences, steps, features) or (steps, features), none of them 0",
-            fix="reshape the array; one feature is a last axis of 1",
-        )
-    series = finite(series, path, "the array", AXES)
-    available, total, _ = series.shape
-    _enough(path, "sequences", available, sequences, "inputs.sequences")
-    _enough(path, "steps", total, steps, "length")
-    return series_stream(series[:sequences], steps)
-
-
-def _enough(path: Path, what: str, available: int, asked: int | None, key: str) -> None:
-    if asked is not None and asked > available:
-        raise mistake(
-            path,
-            f"has {available} {what}, fewer than the {asked} asked for",
-            fix=f"set `{key}` to at most {available}",
-        )
-
-
-def _npz(path: Path) -> Array:
-    (array,) = read_npz(path, lambda there: [_only(there, path)]).values()
-    return array
-
-
-def _only(there: list[str], path: Path) -> str:
-    if len(there) == 1:
-        return there[0]
-    if "x" in there:
-        return "x"
-    raise mistake(
-        path,
-        f"holds {len(there)} arrays, and none is named x" if there else "holds no arrays",
-        expected="one array, or one named x",
-        fix=f"rename one of {', '.join(sorted(there))} to x" if there else "save the data as x",
-    )
-
-
-def _text(path: Path, steps: int | None, sequences: int) -> Batch:
-    characters = np.frombuffer(read_text(path).encode("utf-32-le"), "<u4")
-    alphabet, codes = np.unique(characters, return_inverse=True)
-    piece = len(codes) // sequences
-    each = "steps" if sequences == 1 else f"steps in each of {sequences} pieces"
-    _enough(path, each, piece, steps or 1, "length")
-    steps = piece if steps is None else steps
-    size = 8 * steps * sequences * len(alphabet)
-    if size > MAX_BYTES:
-        raise mistake(
-            path,
-            f"{len(alphabet)} characters, one-hot, need {size:,} bytes at {steps} steps",
-            expected=f"at most {MAX_BYTES:,} bytes",
-            fix="set a smaller `length` or `inputs.sequences`",
-        )
-    pieces = codes[: sequences * piece].reshape(sequences, piece)
-    return symbol_stream(pieces, len(alphabet), steps)
-
-
-READERS = {".npy": read_npy, ".npz": _npz, ".csv": read_csv}
+        return read_file(Path(self.path), self.columns).batch(steps, sequences)

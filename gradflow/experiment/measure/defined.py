@@ -15,8 +15,13 @@ from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.config.models import RecordConfig
 from gradflow.experiment.recordings import Recording
+from gradflow.experiment.recordings.along import KeptRecording
 
 __all__ = ["check_defined", "recorded", "undefined"]
+
+
+EXPLAINED = ("gates", "paths", "theory")
+"""Recordings beside which stands what the carrousel keeps, for the sentences about them."""
 
 
 def _anywhere(net: Network) -> None:
@@ -38,19 +43,24 @@ METHODS: dict[str, Callable[[Network], object]] = {
 
 def undefined(record: RecordConfig, net: Network) -> dict[str, str]:
     """Name what is asked for but not defined on a network, and say why."""
-    found = {}
-    for recording in record.asked:
-        try:
-            recording.check(net)
-        except ValueError as error:
-            found[recording.name] = str(error)
-    return found
+    each = {recording.name: _why_not(recording, net) for recording in record.asked}
+    return {name: why for name, why in each.items() if why}
 
 
 def recorded(record: RecordConfig, net: Network) -> list[Recording]:
-    """Return what is asked for and defined on a network."""
-    without = undefined(record, net)
-    return [recording for recording in record.asked if recording.name not in without]
+    """Return what is asked for and defined on a network, with what explains it."""
+    asked: list[Recording] = [*record.asked]
+    if any(recording.name in EXPLAINED for recording in asked):
+        asked.append(KeptRecording())
+    return [recording for recording in asked if not _why_not(recording, net)]
+
+
+def _why_not(recording: Recording, net: Network) -> str:
+    try:
+        recording.check(net)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def check_defined(configs: Iterable[PointConfig]) -> None:

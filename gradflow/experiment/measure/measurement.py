@@ -9,7 +9,7 @@ import numpy as np
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Footprint, Schedule, Work
 from gradflow.core.engine.tape import Keep
-from gradflow.core.network.losses import LOSSES, Sum
+from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
 from gradflow.core.record import Norms
@@ -83,14 +83,13 @@ def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:
     config = bundle.points[0].config
     return Scope(
         net,
-        Sum(at=config.loss.at),  # any loss: it is asked for its steps alone
+        Loss(config.loss.kind, config.loss.at),
         bundle.lengths,
         len(bundle.seeds),
         columns,
         config.record.every,
         states=config.record.states,
         dtype=np.dtype(config.dtype),
-        reads=LOSSES.get(config.loss.kind).compares in ("values", "classes"),
     )
 
 
@@ -179,8 +178,7 @@ def _with(
 
 def _kept(config: PointConfig, asked: Sequence[Recording]) -> Keep:
     """What is left of every step."""
-    linear = LOSSES.get(config.loss.kind).linear
-    kept = Keep.LOCAL if linear else Keep.LOCAL | Keep.STATES
+    kept = Keep.LOCAL | Loss(config.loss.kind).needs
     for one in asked:
         kept |= one.needs
     return kept | Keep.COTANGENTS if "x" in config.record.states else kept

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TypeAlias
 
 from gradflow.experiment.data import reading
 from gradflow.experiment.data.reading import mistake
-from gradflow.experiment.models import pytorch
+from gradflow.experiment.models import keras, onnx, pytorch
 from gradflow.experiment.models.archives import npz
 from gradflow.experiment.models.checkpoint import checkpoint
 from gradflow.experiment.models.found import FoundNet, Near, joined
+from gradflow.experiment.models.hdf5 import hdf5
 from gradflow.experiment.models.safetensors import safetensors
 from gradflow.experiment.models.tensors import Tensors, flat
 
@@ -27,24 +29,22 @@ class Contents:
     Parameters
     ----------
     singles : tuple of FoundNet
-        The recurrent nets.
+        The recurrent nets, each module by itself.
+    nets : tuple of FoundNet
+        The same, with those that feed one another as one.
     near : tuple of Near
         Heads and embeddings.
     shapes : mapping
         Every tensor's name and shape.
     expected : str
-        The names by which nets are found.
+        What nets are found by.
     """
 
     singles: tuple[FoundNet, ...]
+    nets: tuple[FoundNet, ...]
     near: tuple[Near, ...]
     shapes: Mapping[str, tuple[int, ...]]
     expected: str
-
-    @property
-    def nets(self) -> list[FoundNet]:
-        """The nets, those that are numbered on and fit as one."""
-        return joined(self.singles)
 
 
 Names: TypeAlias = Mapping[str, str]
@@ -67,7 +67,7 @@ def _named(tensors: Tensors, path: Path, names: Names, said: Mapping[str, str]) 
     there = called or pytorch.folded(tensors, path)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     found = tuple(pytorch.nets(there, path, said))
-    return Contents(found, tuple(pytorch.near(there)), shapes, EXPECTED)
+    return Contents(found, tuple(joined(found)), tuple(pytorch.near(there)), shapes, EXPECTED)
 
 
 EXPECTED = "the names of PyTorch's RNN, LSTM or GRU: weight_ih_l0, weight_hh_l0, …"
@@ -82,10 +82,43 @@ def _torch(file: IO[bytes], path: Path, names: Names) -> Contents:
     return _named(tensors, path, names, said)
 
 
+def _keras(file: IO[bytes], path: Path, names: Names) -> Contents:
+    _needs("h5py", "keras", path, names)
+    saved = hdf5(file, path)
+    singles, found = keras.nets(saved, path)
+    shapes = {name: tensor.shape for name, tensor in saved.tensors.items()}
+    return Contents(tuple(singles), tuple(found), tuple(keras.near(saved)), shapes, keras.EXPECTED)
+
+
+def _onnx(file: IO[bytes], path: Path, names: Names) -> Contents:
+    _needs("onnx", "onnx", path, names)
+    whole = onnx.graphs(file, path)
+    singles, found = onnx.nets(whole, path)
+    tensors = onnx.tensors(whole, path)
+    if not singles:  # an exporter may have taken the nodes apart, and kept the names
+        return _named(tensors, path, {}, {})
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    return Contents(tuple(singles), tuple(found), tuple(onnx.near(whole)), shapes, onnx.EXPECTED)
+
+
+def _needs(package: str, extra: str, path: Path, names: Names) -> None:
+    """Refuse what needs a package that is not installed, and names without a use."""
+    if find_spec(package) is None:
+        raise mistake(
+            path,
+            f"{path.suffix} files are read with {package}, which is not installed",
+            fix=f"pip install 'gradflow-rnn[{extra}]'",
+        )
+    if names:
+        raise mistake(path, f"`names` are for tensors, and {path.suffix} files name their layers")
+
+
 READERS: dict[str, Reader] = {
     ".npz": _plain(npz),
     ".safetensors": _plain(safetensors),
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin"), _torch),
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), _keras),
+    ".onnx": _onnx,
 }
 SUFFIXES = tuple(READERS)
 

@@ -125,10 +125,10 @@ def joined(nets: Sequence[FoundNet]) -> list[FoundNet]:
     return [stack(row) if len(row) > 1 else row[0] for row in rows]
 
 
-def stack(nets: Sequence[FoundNet]) -> FoundNet:
-    """Put nets on one another, bottom up."""
+def stack(nets: Sequence[FoundNet], *, taken: bool = True) -> FoundNet:
+    """Put nets on one another, bottom up; a note says so where it is taken for granted."""
     names = [net.prefix for net in nets]
-    words = [f"{above} is taken to read {below}" for below, above in pairwise(names)]
+    words = [f"{above} is taken to read {below}" for below, above in pairwise(names) if taken]
     return replace(
         nets[0],
         prefix="+".join(names),

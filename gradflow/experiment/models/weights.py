@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from gradflow.core import cells
 from gradflow.core.cells import Cell
+from gradflow.core.network.stack import Layer
 from gradflow.core.typing import Params
 from gradflow.errors import UserError
 from gradflow.experiment.data.reading import mistake
@@ -20,6 +20,8 @@ from gradflow.experiment.models.tensors import flat
 
 __all__ = ["Imported", "apart", "choose", "read"]
 
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -27,30 +29,49 @@ class Imported:
 
     Parameters
     ----------
-    kind : str
-        Kind of cell: rnn, lstm or gru.
-    hidden, inputs, layers : int
-        Sizes.
-    bidirectional : bool
-        Whether each layer has a backward direction.
+    inputs : int
+        Features that it reads.
+    stack : tuple of Layer
+        The cell and the directions of each layer, bottom up.
     options : mapping
-        Options of the cell: those asked for, and those that the file decides.
+        Options of the lowest cell: those asked for, and those that the file decides.
     weights : tuple of tuples of Params
         By layer and direction; arrays ``(1, rows, cols)`` in float64.
     """
 
-    kind: str
-    hidden: int
     inputs: int
-    layers: int
-    bidirectional: bool
-    options: Mapping[str, Any] = field(default_factory=dict)
-    weights: tuple[tuple[Params, ...], ...] = ()
+    stack: tuple[Layer, ...]
+    options: Mapping[str, Any]
+    weights: tuple[tuple[Params, ...], ...]
 
     @property
     def cell(self) -> Cell:
-        """The cell that these weights belong to."""
-        return cells.get(self.kind)(hidden=self.hidden, **self.options)
+        """The lowest layer's cell."""
+        return self.stack[0].cell
+
+    @property
+    def kind(self) -> str:
+        """Kind of the lowest layer's cell."""
+        return self.cell.kind
+
+    @property
+    def hidden(self) -> int | tuple[int, ...]:
+        """Units of every layer, or of each where they differ."""
+        return _common([layer.cell.hidden for layer in self.stack])
+
+    @property
+    def layers(self) -> int:
+        """Depth of the stack."""
+        return len(self.stack)
+
+    @property
+    def bidirectional(self) -> bool | tuple[bool, ...]:
+        """Whether every layer has a backward direction, or which have."""
+        return _common([layer.bidirectional for layer in self.stack])
+
+
+def _common(each: list[Value]) -> Value | tuple[Value, ...]:
+    return each[0] if len(set(each)) == 1 else tuple(each)
 
 
 def apart(source: str | Path) -> tuple[Path, str]:
@@ -104,23 +125,18 @@ def read(
                 f"holds the weights of a cell of kind {first.kind}, not {kind}",
                 fix=f"set `model.cell` to {first.kind}",
             )
-        like = {
-            (layer.kind, layer.hidden, layer.directions, str(layer.options)): layer
+        wanted = dict(options or {})
+        whole = _options(path, first, wanted)
+        cells = [
+            _cell(path, layer, _options(path, layer, wanted) if layer.kind == first.kind else {})
             for layer in net.layers
-        }
-        if len(like) > 1:
-            sizes = ", ".join(f"{layer.kind} {layer.hidden}" for layer in net.layers)
-            raise mistake(path, f"{net.prefix} has layers of several kinds or sizes: {sizes}")
-        whole = _options(path, first, dict(options or {}))
-        cell = _cell(path, first, whole)
+        ]
+        found = list(zip(net.layers, cells, strict=True))
         return Imported(
-            first.kind,
-            first.hidden,
             first.inputs,
-            len(net.layers),
-            first.directions == 2,
+            tuple(Layer(cell, layer.directions == 2) for layer, cell in found),
             whole,
-            tuple(layer.read(cell) for layer in net.layers),
+            tuple(layer.read(cell) for layer, cell in found),
         )
 
 

@@ -10,10 +10,16 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
-from gradflow.core.record import Contributions, FlowMap, Gates, Paths, recorded_steps
+from gradflow.core.record import Contributions, FlowMap, Gates, Kept, Paths, recorded_steps
 from gradflow.experiment.recordings.recording import Recorder, Recording, Scope, Setting
 
-__all__ = ["ContributionsRecording", "FlowMapRecording", "GatesRecording", "PathsRecording"]
+__all__ = [
+    "ContributionsRecording",
+    "FlowMapRecording",
+    "GatesRecording",
+    "KeptRecording",
+    "PathsRecording",
+]
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class ContributionsRecording(Recording):
 
     def numbers(self, scope: Scope) -> int:
         """A norm for each gate of U and of W, and for V."""
-        return (2 * scope.net.most_gates + scope.reads) * scope.series
+        return (2 * scope.net.most_gates + scope.loss.sees_outputs) * scope.series
 
     def beside(self, scope: Scope, schedule: Schedule) -> int:
         """The sums of each gate's U and W, kept for every length: old, new and both at one level.
@@ -75,7 +81,7 @@ class ContributionsRecording(Recording):
 
     def analyse(self, scope: Scope, setting: Setting, schedule: Schedule) -> Sequence[Result]:
         """Sum the loss steps' gradients of V."""
-        if not scope.reads:
+        if not scope.loss.sees_outputs:
             return ()
         from gradflow.core.analyses.readout_conflict import readout
 
@@ -104,6 +110,28 @@ class GatesRecording(Recording):
     def observer(self, scope: Scope) -> Recorder:
         """Read the gates from the tapes that go by."""
         return Gates(scope)
+
+
+@dataclass(frozen=True)
+class KeptRecording(Recording):
+    """See `Kept`: what explanations lean on, measured beside some recordings unasked."""
+
+    name = "kept"
+    summary = "what the carrousel alone keeps"
+    needs = Kept.needs
+
+    def check(self, net: Network) -> None:
+        """Only a carrousel keeps anything unit by unit."""
+        net.where(carrousel_of)
+
+    def numbers(self, scope: Scope) -> int:
+        """A sum for each unit, and what is made of them."""
+        units = sum(scope.net.layers[layer].cell.sizes[-1] + 4 for layer, _ in scope.net.places())
+        return units * scope.nets * scope.columns * len(scope.lengths)
+
+    def observer(self, scope: Scope) -> Recorder:
+        """Read the carrousel from the tapes that go by."""
+        return Kept(scope)
 
 
 @dataclass(frozen=True)

@@ -45,13 +45,10 @@ class Scope(Timeline):
         Whose norms are asked for.
     dtype : dtype
         Of states and adjoints.
-    reads : bool
-        Whether there is a readout.
     """
 
     states: tuple[str, ...]
     dtype: DType
-    reads: bool = False
 
     @property
     def places(self) -> int:

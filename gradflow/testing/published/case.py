@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradflow.core.engine.forward import forward, outputs
+from gradflow.core.engine.forward import States, forward, outputs
 from gradflow.core.engine.tape import Keep
-from gradflow.core.network.stack import Network, States, Weights
+from gradflow.core.network.stack import Network, Weights
 from gradflow.core.typing import Array
 
 __all__ = ["SINGLE", "Published"]

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gradflow.core.cells import GRU, LSTM, RNN, Cell
-from gradflow.core.network.stack import Layer, Network, States
+from gradflow.core.engine.forward import States
+from gradflow.core.network.stack import Layer, Network
 from gradflow.core.typing import Array
 from gradflow.testing.published.case import Published
 from gradflow.testing.published.forms import Keras, Onnx

@@ -9,7 +9,7 @@ from typing import Any
 
 from gradflow.experiment.config.text.nodes import Path
 
-__all__ = ["Mistake", "got", "inside", "is_number", "is_step", "nearest", "quote"]
+__all__ = ["Mistake", "got", "inside", "is_number", "is_step", "is_whole", "nearest", "quote"]
 
 
 class Mistake(ValueError):
@@ -89,6 +89,11 @@ def _plain(word: str) -> str:
 def is_number(value: object) -> bool:
     """Whether a value is an int or a float and nothing else."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number of at least 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def is_step(value: object) -> bool:

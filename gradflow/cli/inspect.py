@@ -1,0 +1,76 @@
+"""``gradflow inspect``: what a checkpoint holds, and the experiment that measures it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gradflow.cli.options import Json
+from gradflow.cli.screen import emit, emit_json, grid, say
+from gradflow.cli.write import create
+
+if TYPE_CHECKING:
+    from gradflow.experiment.models.inspection import Inspected
+
+__all__ = ["inspect"]
+
+SHOWN = 8
+"""How many names of other tensors are printed."""
+
+
+def inspect(
+    file: Annotated[str, typer.Argument(help="A checkpoint, or FILE#NET.", show_default=False)],
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", metavar="YAML", help="Write the experiment that measures it."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace that file.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the recurrent nets in a checkpoint, and the experiment that measures each."""
+    from gradflow.experiment.models import inspection
+
+    found = inspection.inspect(file)
+    if write is not None:
+        create(write, inspection.experiment(found, write), force=force)
+    elif as_json:
+        emit_json(found.as_json())
+    else:
+        _show(found)
+
+
+def _show(found: Inspected) -> None:
+    from gradflow.experiment.models.inspection import written
+
+    rows = [
+        (
+            net.prefix or "—",
+            layer.kind,
+            str(layer.inputs),
+            str(layer.hidden),
+            "both" if layer.directions == 2 else "forward",
+            ", ".join(f"{name}: {value}" for name, value in layer.options.items()) or "—",
+        )
+        for net in found.nets
+        for layer in net.layers
+    ]
+    if rows:
+        header = ("net", "cell", "reads", "hidden", "direction", "options")
+        grid(header, rows, ("net", "cell", "direction", "options"))
+    for one in found.near:
+        emit(f"{one.kind} {one.prefix}: {one.rows} × {one.cols}\n")
+    if found.rest:
+        more = f", … and {len(found.rest) - SHOWN} more" if len(found.rest) > SHOWN else ""
+        emit(f"not recognised: {', '.join(found.rest[:SHOWN])}{more}\n")
+    for names in found.names:
+        lines = ", ".join(f"{ours}: {theirs}" for ours, theirs in names.items())
+        emit(f"perhaps a net, with this under model: names: {{{lines}}}\n")
+    for net in found.nets:
+        for words in (*net.notes, *((net.problem,) if net.problem else ())):
+            say(f"{net.prefix or found.path.name}: {words}")
+        if not net.problem:
+            emit(f"\n{written(found, net, Path('mine.yaml'))}")
+    if not found.nets:
+        say(f"{found.path}: no recurrent network was found")

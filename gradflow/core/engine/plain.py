@@ -1,0 +1,167 @@
+"""Gradients of many nets side by side, as training needs them: plain numbers, at once.
+
+The measuring driver (`bptt`) gives every column an exponent of its own and looks at every step; an
+update looks at none and is lost in rounding where a number leaves the range. So this pass is lean:
+one sweep forward, one back, and one product for each parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from gradflow.core.cells import Cell, Summand
+from gradflow.core.engine.scan import Keep, Tape, pull_carrousel, pull_plain, unroll
+from gradflow.core.network.stack import Network, Weights, reads
+from gradflow.core.typing import Array, Params
+
+__all__ = ["Gradients", "Unrolled", "pull", "unrolled"]
+
+Gradients: TypeAlias = tuple[tuple[dict[str, Array], ...], ...]
+"""By layer, direction and name, each ``(nets, rows, cols)``."""
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """A net after its way forward.
+
+    Parameters
+    ----------
+    tapes : list of list of Tape
+        By layer and direction; each one block, in its own time.
+    """
+
+    tapes: list[list[Tape]]
+
+    def outputs(self, layer: int, steps: Iterable[int] | None = None) -> Array:
+        """[h→; h←] of a layer at some steps, or all: ``(steps, nets, features, columns)``."""
+        length = len(self.tapes[layer][0].states) - 1
+        chosen = range(length) if steps is None else steps
+        each = [
+            np.array([tape.states[length - t if way else t + 1][0] for t in chosen])
+            for way, tape in enumerate(self.tapes[layer])
+        ]
+        return each[0] if len(each) == 1 else np.concatenate(each, axis=-2)
+
+
+def unrolled(net: Network, weights: Weights, x: Array, *, back: bool = True) -> Unrolled:
+    """Take nets forward from a state of zero through all steps of x.
+
+    A state that overflows stays what it is, infinite or NaN, in its own net.
+
+    Parameters
+    ----------
+    net, weights : Network, Weights
+        The network and the parameters of each net.
+    x : array
+        Inputs ``(steps, nets, inputs, columns)``.
+    back : bool
+        Whether a way back follows, and its derivatives are to be kept.
+    """
+    nets, columns = len(next(iter(weights[0][0].values()))), x.shape[-1]
+    keep = Keep.STATES | Keep.LOCAL | Keep.CACHES if back else Keep.STATES
+    found = Unrolled([])
+    for index, before in enumerate(net.initial(nets, columns, x.dtype)):
+        cell = net.layers[index].cell
+        read = found.outputs(index - 1) if index else x
+        found.tapes.append(
+            [
+                unroll(cell, weights[index][way], reads(way, read), state, keep)[0]
+                for way, state in enumerate(before)
+            ]
+        )
+    return found
+
+
+def pull(
+    net: Network,
+    weights: Weights,
+    forward: Unrolled,
+    dy: list[Array | None],
+    *,
+    carrousel: bool = False,
+    span: tuple[int, int] | None = None,
+    shorten: Callable[[Array], Array] | None = None,
+) -> Gradients:
+    """Take ∂L/∂y_t back, and give ∂L/∂θ summed over steps and columns.
+
+    Parameters
+    ----------
+    net, weights, forward
+        The nets and their way forward.
+    dy : list of array or None
+        ∂L/∂y_t of each step, ``(nets, features, columns)``; None: none.
+    carrousel : bool
+        Whether error goes back by the carrousel alone, see `CarrouselOnly`.
+    span : pair of int, optional
+        Only the steps first + 1, …, last: what leads further back is cut.
+    shorten : callable, optional
+        See `pull_plain`.
+    """
+    first, last = span or (0, len(dy))
+    found: list[tuple[dict[str, Array], ...]] = []
+    for index in range(len(net.layers) - 1, -1, -1):
+        cell, dx, each = net.layers[index].cell, [], []
+        H = cell.sizes[0]
+        for direction, tape in enumerate(forward.tapes[index]):
+            p = weights[index][direction]
+            rows = slice(direction * H, (direction + 1) * H)
+            own = [d if d is None else d[..., rows, :] for d in dy[:: -1 if direction else 1]]
+            nothing = tuple(np.zeros_like(part) for part in tape.states[0])
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                back = pull_carrousel if carrousel else pull_plain
+                da = back(cell, p, tape.local[first:last], nothing, own[first:last], shorten)
+                each.append(_parameters(cell, p, tape, da, slice(first, last)))
+            if index:
+                dx.append(reads(direction, cell.drive_vjp(p, da)))
+        found.append(tuple(each))
+        if index:
+            below = dx[0] if len(dx) == 1 else dx[0] + dx[1]
+            dy = [None] * first + list(below) + [None] * (len(dy) - last)
+    return tuple(found[::-1])
+
+
+def _parameters(cell: Cell, p: Params, tape: Tape, da: Array, steps: slice) -> dict[str, Array]:
+    """Sum left ⊗ right over the steps of a sweep, for each parameter."""
+    before = _stacked(tape.states[:-1][steps])
+    after = _stacked(tape.states[1:][steps])
+    caches = _stacked(tape.caches[steps])
+    found = {}
+    for name, summands in cell.summands(p, caches, da, before, after, tape.x[steps]).items():
+        each = _joined(summands, da) or summands
+        blocks = [_sum(summand) for summand in each]
+        found[name] = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-2)
+    return found
+
+
+def _stacked(each: list[tuple[Array, ...]]) -> tuple[Array, ...]:
+    return tuple(np.array(arrays) for arrays in zip(*each, strict=True))
+
+
+def _joined(summands: list[Summand], da: Array) -> list[Summand] | None:
+    """All gates of a parameter as one, where each is a block of da and meets the same."""
+    _, form, _, right = summands[0]
+    alike = all(one.form == form and one.right is right for one in summands)
+    rows = sum(one.left.shape[-2] for one in summands)
+    whole = rows == da.shape[-2] and all(one.left.base is da for one in summands)
+    return [Summand("", form, da, right)] if form != "diagonal" and alike and whole else None
+
+
+def _sum(summand: Summand) -> Array:
+    """Σ left ⊗ right over steps and columns, ``(nets, rows, cols)``."""
+    _, form, left, right = summand
+    total: Array
+    if right is None:
+        total = left.sum(axis=(0, -1))[..., None]
+        return total
+    if form == "diagonal":
+        total = np.einsum("tnrc,tnrc->nr", left, right)[..., None]
+        return total
+    # (steps, nets, ·, columns) → (nets, ·, steps · columns)
+    lefts = left.transpose(1, 2, 0, 3).reshape(*left.shape[1:3], -1)
+    rights = right.transpose(1, 0, 3, 2).reshape(right.shape[1], -1, right.shape[2])
+    total = lefts @ rights
+    return total

@@ -1,0 +1,1 @@
+"""Nets that learn: updates, when they stop, and what holds them back."""

@@ -1,0 +1,246 @@
+"""A user's file as inputs: series of numbers, or the characters of a text, and what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from gradflow.core.inputs import Batch, series_stream, symbol_stream
+from gradflow.core.typing import Array
+from gradflow.experiment.data.delimited import read_csv
+from gradflow.experiment.data.reading import (
+    MAX_BYTES,
+    finite,
+    mistake,
+    read_npy,
+    read_npz,
+    read_text,
+)
+
+__all__ = ["Contents", "read_file"]
+
+AXES = ("sequence", "step", "feature")
+OWN_LENGTHS = ("lengths", "mask")
+SUFFIXES = (".npy", ".npz", ".csv", ".txt")
+
+
+class Contents(Protocol):
+    """What a file holds."""
+
+    def batch(self, steps: int | None, sequences: int | None) -> Batch:
+        """The first sequences and steps (None: all) as inputs; the targets are what follows.
+
+        Raises
+        ------
+        UserError
+            If there are fewer.
+        """
+
+    def notes(self) -> list[str]:
+        """How it was read, and what looks as if it were no feature."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Numbers ``(sequences, steps, features)``, and the features' names if they have any."""
+
+    path: Path
+    values: Array
+    names: tuple[str, ...] = ()
+    flat: bool = False
+    """Whether the file has no axis of sequences."""
+
+    def batch(self, steps: int | None, sequences: int | None) -> Batch:
+        """See `Contents`."""
+        available, total, _ = self.values.shape
+        _enough(self.path, "sequences", available, sequences, "inputs.sequences")
+        _enough(self.path, "steps", total, steps, "length")
+        return series_stream(self.values[:sequences], steps)
+
+    def notes(self) -> list[str]:
+        """See `Contents`."""
+        n, T, features = self.values.shape
+        warning = f"warning: {self.path.name}"
+        read = f"read {self.path.name}: {_count(n, 'sequence')} × {_count(T, 'step')} × "
+        found = [read + _count(features, "feature")]
+        if self.flat and features > T:
+            found.append(
+                f"{warning}: more features than steps; {T} series of one feature are shaped "
+                f"({T}, {features}, 1)"
+            )
+        for j in range(features):
+            x = self.values[..., j].astype(np.float64)
+            name = f"column {self.names[j] if self.names else j}"
+            low, high = f"{x.min():g}", f"{x.max():g}"
+            if low == high:
+                found.append(f"{warning}: {name} is {low} at every step")
+            elif T > 2 and (np.diff(x, axis=1) == x[0, 1] - x[0, 0]).all():
+                found.append(f"{warning}: {name} counts from {low} to {high}, as an index")
+        return found
+
+
+@dataclass(frozen=True)
+class Text:
+    """Characters, one-hot; the alphabet is all that occur, sorted."""
+
+    path: Path
+    codes: Array
+    alphabet: Array = field(repr=False)
+
+    def batch(self, steps: int | None, sequences: int | None) -> Batch:
+        """Cut the text into pieces of equal length, what is left over dropped; see `Contents`."""
+        pieces = sequences or 1
+        piece = len(self.codes) // pieces
+        each = "steps" if pieces == 1 else f"steps in each of {pieces} pieces"
+        _enough(self.path, each, piece, steps or 1, "length")
+        steps = piece if steps is None else steps
+        size = 8 * steps * pieces * len(self.alphabet)
+        if size > MAX_BYTES:
+            raise mistake(
+                self.path,
+                f"{len(self.alphabet)} characters, one-hot, need {size:,} bytes at {steps} steps",
+                expected=f"at most {MAX_BYTES:,} bytes",
+                fix="set a smaller `length` or `inputs.sequences`",
+            )
+        codes = self.codes[: pieces * piece].reshape(pieces, piece)
+        return symbol_stream(codes, len(self.alphabet), steps)
+
+    def notes(self) -> list[str]:
+        """See `Contents`."""
+        count = _count(len(self.codes), "character")
+        return [f"read {self.path.name}: {count}, {len(self.alphabet)} different"]
+
+
+def read_file(path: Path, columns: Sequence[str] | None = None) -> Contents:
+    """Read series of numbers (.npy, .npz, .csv) or one-hot characters (.txt) from a file.
+
+    Numbers are shaped (sequences, steps, features), or (steps, features) for one sequence.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : sequence of str, optional
+        The features that are read: names of a table's columns, or positions from 0.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or holds what would be left out silently.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
+        if columns is not None:
+            raise mistake(path, "a text has no columns", fix="remove columns, under inputs")
+        characters = np.frombuffer(read_text(path).encode("utf-32-le"), "<u4")
+        alphabet, codes = np.unique(characters, return_inverse=True)
+        return Text(path, codes, alphabet)
+    if suffix == ".csv":
+        series, names = read_csv(path, columns)
+        return Series(path, _checked(series, path), names)
+    if suffix not in SUFFIXES:
+        raise mistake(
+            path,
+            f"cannot read the suffix {path.suffix!r}" if suffix else "has no suffix",
+            expected=".npy, .npz, .csv or .txt",
+            fix="name the file by its format",
+        )
+    array, more = (read_npy(path), {}) if suffix == ".npy" else _npz(path)
+    flat = array.ndim == 2
+    series = _checked(array[None] if flat else array, path)
+    _whole(series, more, path)
+    if columns is not None:
+        series = series[..., _positions(columns, series.shape[-1], path)]
+    return Series(path, series, tuple(columns or ()), flat)
+
+
+def _checked(series: Array, path: Path) -> Array:
+    if series.ndim != 3 or series.size == 0:
+        raise mistake(
+            path,
+            f"the array is shaped {series.shape}",
+            expected="(sequences, steps, features) or (steps, features), none of them 0",
+            fix="reshape the array; one feature is a last axis of 1",
+        )
+    return finite(series, path, "the array", AXES)
+
+
+def _positions(columns: Sequence[str], features: int, path: Path) -> list[int]:
+    """Turn positions, as they are written, into numbers."""
+    for name in columns:
+        if not (name.isdecimal() and int(name) < features):
+            raise mistake(
+                path,
+                f"there is no column {name!r}",
+                expected=f"positions from 0 to {features - 1}: an array's columns have no names",
+                fix="correct columns, under inputs",
+            )
+    return [int(name) for name in columns]
+
+
+def _npz(path: Path) -> tuple[Array, dict[str, Array]]:
+    """Return the one array or the one named x, and what says how long its sequences are."""
+    found = read_npz(path, lambda there: _wanted(there, path))
+    name = "x" if "x" in found else next(iter(found))
+    return found.pop(name), found
+
+
+def _wanted(there: list[str], path: Path) -> list[str]:
+    if len(there) == 1:
+        return there
+    if "x" not in there:
+        raise mistake(
+            path,
+            f"holds {len(there)} arrays, and none is named x" if there else "holds no arrays",
+            expected="one array, or one named x",
+            fix=f"rename one of {', '.join(sorted(there))} to x" if there else "save the data as x",
+        )
+    more = sorted({*there} - {"x", *OWN_LENGTHS})
+    if more:
+        raise mistake(
+            path,
+            f"holds {', '.join(more)} beside x, and nothing would come of it",
+            expected="x, and lengths or mask where sequences end before the last step",
+            fix="save x alone",
+        )
+    return there
+
+
+def _whole(series: Array, more: dict[str, Array], path: Path) -> None:
+    """Refuse sequences that end before the last step."""
+    n, T, _ = series.shape
+    for name, array in more.items():
+        shape = (n,) if name == "lengths" else (n, T)
+        if array.shape != shape:
+            raise mistake(
+                path,
+                f"{name} is shaped {array.shape}",
+                expected=f"{shape}, as x is shaped {series.shape}",
+                fix=f"correct {name}",
+            )
+        lengths = array if name == "lengths" else array.astype(bool).sum(axis=1)
+        if (lengths != T).any():
+            raise mistake(
+                path,
+                f"by {name} sequences end after {', '.join(map(str, lengths[:6].tolist()))}"
+                f"{', …' if n > 6 else ''} of {T} steps",
+                expected="sequences of one length",
+                fix=f"cut x to {lengths.min()} steps and leave {name} out, or keep whole sequences",
+            )
+
+
+def _enough(path: Path, what: str, available: int, asked: int | None, key: str) -> None:
+    if asked is not None and asked > available:
+        raise mistake(
+            path,
+            f"has {available} {what}, fewer than the {asked} asked for",
+            fix=f"set `{key}` to at most {available}",
+        )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"

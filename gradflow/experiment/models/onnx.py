@@ -1,0 +1,357 @@
+"""Recurrent nodes of ONNX graphs: LSTM, GRU and RNN, wherever in the graph they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from gradflow.core import cells
+from gradflow.core.cells import Cell
+from gradflow.core.typing import Array, Params
+from gradflow.errors import UserError
+from gradflow.experiment.data.reading import MAX_BYTES, finite, mistake
+from gradflow.experiment.models.found import FoundLayer, FoundNet, Near, feeds, stack
+from gradflow.experiment.models.gates import ONNX, parameters
+from gradflow.experiment.models.tensors import Tensor, Tensors, broken, flat, unknown_type
+
+__all__ = ["EXPECTED", "Graph", "graphs", "near", "nets", "tensors"]
+
+EXPECTED = "LSTM, GRU or RNN nodes"
+KINDS = {"LSTM": "lstm", "GRU": "gru", "RNN": "rnn"}
+DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
+ACTIVATIONS = {"Tanh": "tanh", "Sigmoid": "sigmoid", "Relu": "relu"}
+THROUGH = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Cast", "Dropout")
+"""What stands between a layer's output Y and the next layer's input."""
+
+
+@dataclass
+class Graph:
+    """One graph: its nodes, and all arrays that can be seen from inside it.
+
+    Parameters
+    ----------
+    nodes : list
+        The nodes in order.
+    made : mapping
+        The node that makes each value.
+    known : mapping
+        Initialisers and constants by name, those of the graphs around it as well.
+    """
+
+    nodes: list[Any]
+    made: dict[str, Any] = field(default_factory=dict)
+    known: dict[str, Any] = field(default_factory=dict)
+
+    def array(self, name: str, path: Path, depth: int = 0) -> Array | None:
+        """Work out a value that depends on constants alone; None where it depends on more."""
+        from onnx import TensorProto, numpy_helper
+
+        if name in self.known:
+            tensor = self.known[name]
+            if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+                raise mistake(
+                    path,
+                    f"the numbers of {flat(name)} lie in another file, which is not opened",
+                    expected="a model that holds its own numbers",
+                    fix="save it with onnx.save(model, path), without external data",
+                )
+            if any(size < 0 for size in tensor.dims):
+                raise broken(path, "ONNX model", "a negative size", "what onnx.save writes")
+            if tensor.data_type in (
+                TensorProto.STRING,
+                TensorProto.COMPLEX64,
+                TensorProto.COMPLEX128,
+            ):
+                raise unknown_type(path, flat(name), TensorProto.DataType.Name(tensor.data_type))
+            try:
+                return np.asarray(numpy_helper.to_array(tensor))
+            except (ValueError, TypeError, KeyError, OverflowError) as error:
+                raise broken(
+                    path, "ONNX model", flat(str(error)), "what onnx.save writes"
+                ) from error
+        node = self.made.get(name)
+        if node is None or node.op_type not in WORKED or depth > 32:
+            return None
+        parts = [self.array(part, path, depth + 1) if part else None for part in node.input]
+        if not parts or parts[0] is None:
+            return None
+        try:
+            return np.asarray(WORKED[node.op_type](attributes(node), *parts))
+        except (ValueError, TypeError, IndexError, KeyError) as error:
+            raise broken(path, "ONNX model", flat(str(error)), "what onnx.save writes") from error
+
+
+def _axes(said: Mapping[str, Any], given: Array | None) -> tuple[int, ...]:
+    return tuple(int(k) for k in (said["axes"] if given is None else given))
+
+
+def _slice(
+    said: Mapping[str, Any], data: Array, starts: Any = None, ends: Any = None, axes: Any = None,
+    steps: Any = None,
+) -> Array:  # fmt: skip
+    starts = said["starts"] if starts is None else starts
+    ends = said["ends"] if ends is None else ends
+    axes = said.get("axes", range(len(starts))) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    cut = [slice(None)] * data.ndim
+    for axis, *ends_at in zip(axes, starts, ends, steps, strict=True):
+        cut[int(axis)] = slice(*map(int, ends_at))
+    return data[tuple(cut)]
+
+
+WORKED: dict[str, Any] = {
+    "Identity": lambda said, a: a,
+    "Cast": lambda said, a: a,
+    "Transpose": lambda said, a: a.transpose(said.get("perm")),
+    "Concat": lambda said, *all: np.concatenate(all, axis=said["axis"]),
+    "Unsqueeze": lambda said, a, axes=None: np.expand_dims(a, _axes(said, axes)),
+    "Squeeze": lambda said, a, axes=None: a.squeeze(_axes(said, axes)),
+    "Slice": _slice,
+}
+"""What exporters leave between a weight and the node that reads it."""
+
+
+def attributes(node: Any) -> dict[str, Any]:
+    """Return a node's attributes as Python's values; graphs stay out."""
+    from onnx import AttributeProto, helper
+
+    graphs_ = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+    said = {a.name: helper.get_attribute_value(a) for a in node.attribute if a.type not in graphs_}
+    return {k: v.decode("utf-8", "replace") if isinstance(v, bytes) else v for k, v in said.items()}
+
+
+def graphs(file: IO[bytes], path: Path) -> list[Graph]:
+    """Read the model: its graph, and those inside its nodes.
+
+    Raises
+    ------
+    UserError
+        If it is no ONNX model.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(file.read(MAX_BYTES))
+    except DecodeError as error:
+        raise broken(path, "ONNX model", flat(str(error)), "what onnx.save writes") from error
+    return list(_inside(model.graph, {}, 0))
+
+
+def _inside(graph: Any, around: Mapping[str, Any], depth: int) -> Iterator[Graph]:
+    whole = Graph(list(graph.node), known={**around, **{t.name: t for t in graph.initializer}})
+    for node in whole.nodes:
+        whole.made |= dict.fromkeys((name for name in node.output if name), node)
+        if node.op_type == "Constant":
+            value = [a.t for a in node.attribute if a.name == "value"]
+            whole.known |= dict(zip(node.output, value, strict=False))
+    yield whole
+    for node in whole.nodes if depth < 32 else ():
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                yield from _inside(inner, whole.known, depth + 1)
+
+
+def tensors(found: list[Graph], path: Path) -> Tensors:
+    """Return the initialisers and constants of all graphs."""
+
+    def load(graph: Graph, name: str) -> Array:
+        array = graph.array(name, path)
+        return np.zeros(0) if array is None else array
+
+    return {
+        name: Tensor(tuple(tensor.dims), partial(load, graph, name))
+        for graph in found
+        for name, tensor in graph.known.items()
+    }
+
+
+def nets(found: list[Graph], path: Path) -> tuple[list[FoundNet], list[FoundNet]]:
+    """Find the recurrent nodes, each by itself, and those that feed one another as one."""
+    singles: list[FoundNet] = []
+    rows: list[list[FoundNet]] = []
+    for graph in found:
+        outputs: dict[str, list[FoundNet]] = {}
+        for node in graph.nodes:
+            if node.op_type not in KINDS or node.domain not in ("", "ai.onnx"):
+                continue
+            net = _net(node, graph, path, len(singles))
+            singles.append(net)
+            row = outputs.get(_behind(node.input[0] if node.input else "", graph))
+            if row and row[-1] is not net and feeds(row[-1], net):
+                row.append(net)
+            else:
+                row = [net]
+                rows.append(row)
+            if node.output:
+                outputs[node.output[0]] = row
+    return singles, [stack(row, taken=False) if len(row) > 1 else row[0] for row in rows]
+
+
+def _behind(name: str, graph: Graph) -> str:
+    for _ in graph.nodes:
+        node = graph.made.get(name)
+        if node is None or node.op_type not in THROUGH or not node.input:
+            break
+        name = node.input[0]
+    return name
+
+
+def _net(node: Any, graph: Graph, path: Path, number: int) -> FoundNet:
+    name = node.name.strip("/").replace("/", ".") or f"{node.op_type.lower()}_{number}"
+    try:
+        layer, notes = _layer(node, graph, path)
+    except UserError as error:
+        return FoundNet(name, (), str(error))
+    return FoundNet(name, (layer,), notes=notes)
+
+
+INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+
+
+def _layer(node: Any, graph: Graph, path: Path) -> tuple[FoundLayer, tuple[str, ...]]:
+    given = dict(zip(INPUTS, node.input, strict=False))
+    said, kind = attributes(node), KINDS[node.op_type]
+    arrays: dict[str, Array] = {}
+    for role in ("W", "R", "B", "P"):
+        if name := given.get(role):
+            array = graph.array(name, path)
+            if array is None:
+                raise mistake(
+                    path, f"{role} of an {node.op_type} node is worked out as the model runs"
+                )
+            arrays[role] = finite(array.astype(np.float64), path, flat(name))
+    directions = 2 if said.get("direction") == "bidirectional" else 1
+    gates = len(ONNX[kind])
+    shape = arrays["R"].shape if "R" in arrays else ()
+    H = shape[-1] if shape else 0
+    inputs = arrays["W"].shape[-1] if "W" in arrays and arrays["W"].ndim == 3 else 0
+    wanted = {
+        "W": (directions, gates * H, inputs), "R": (directions, gates * H, H),
+        "B": (directions, 2 * gates * H), "P": (directions, 3 * H),
+    }  # fmt: skip
+    for role, expected in wanted.items():
+        has = arrays[role].shape if role in arrays else None
+        if not H or not inputs or (has != expected and (has is not None or role in "WR")):
+            raise mistake(
+                path, f"{role} of an {node.op_type} node is shaped {has}", expected=f"{expected}"
+            )
+    options = _options(node.op_type, said, path, directions)
+    if "bias" in cells.get(kind).__dataclass_fields__:
+        options["bias"] = "B" in arrays
+    if "P" in arrays:
+        options["peephole"] = "diagonal"
+    read = partial(_read, arrays, directions)
+    return FoundLayer(kind, H, inputs, directions, options, (), read), _notes(
+        given, said, graph, path
+    )
+
+
+def _notes(
+    given: Mapping[str, str], said: Mapping[str, Any], graph: Graph, path: Path
+) -> tuple[str, ...]:
+    notes = []
+    if said.get("direction") == "reverse":
+        notes.append("it reads the input from its end: give it inputs in that order")
+    for role in ("initial_h", "initial_c"):
+        if name := given.get(role):
+            array = graph.array(name, path)
+            if array is not None and array.any():
+                raise mistake(path, f"{role} is not zero, which cannot be imported yet")
+            if array is None and (maker := graph.made.get(name)) is None:
+                notes.append(f"{role} is an input of the model; here it is zero")
+            elif array is None and maker is not None and maker.op_type not in ZEROS:
+                notes.append(f"{role} is worked out as the model runs; here it is zero")
+    if given.get("sequence_lens"):
+        notes.append("lengths of the sequences come from the model's input; here from the data")
+    return tuple(notes)
+
+
+ZEROS = ("Expand", "ConstantOfShape", "Slice")
+"""What exporters make zeros of a batch's size with."""
+
+
+def _options(op: str, said: Mapping[str, Any], path: Path, directions: int) -> dict[str, Any]:
+    """The cell's options, without the defaults."""
+    if said.get("clip"):
+        raise mistake(path, f"an {op} node clips its pre-activations, which no cell here does")
+    names = list(said.get("activations", DEFAULTS[op] * directions))
+    names = [n.decode() if isinstance(n, bytes) else str(n) for n in names]
+    alpha, beta = (list(said.get(f"activation_{name}", ())) for name in ("alpha", "beta"))
+    each = [_activation(name, alpha, beta, path) for name in names]
+    count = len(DEFAULTS[op])
+    if each[:count] * directions != each:
+        raise mistake(
+            path, f"the directions of an {op} node have other activations", expected="the same"
+        )
+    keys = {
+        "LSTM": ("gate_activation", "activation", "output_activation"),
+        "GRU": ("gate_activation", "activation"), "RNN": ("activation",),
+    }[op]  # fmt: skip
+    plain = {"gate_activation": "sigmoid"}
+    options: dict[str, Any] = {
+        key: value
+        for key, value in zip(keys, each, strict=False)
+        if value != plain.get(key, "tanh")
+    }
+    if op == "GRU":
+        options["reset"] = "after" if said.get("linear_before_reset") else "before"
+    if op == "LSTM" and said.get("input_forget"):
+        options["coupled"] = True
+    return options
+
+
+def _activation(name: str, alpha: list[float], beta: list[float], path: Path) -> str:
+    """One activation by our name; those with coefficients take them from the front of the lists."""
+    if name in ACTIVATIONS:
+        return ACTIVATIONS[name]
+    a = alpha.pop(0) if alpha else {"HardSigmoid": 0.2, "Affine": 1.0}.get(name)
+    b = beta.pop(0) if beta else {"HardSigmoid": 0.5, "Affine": 0.0}.get(name)
+    if a is not None and b is not None:
+        slopes = {"hard_sigmoid_keras2": 0.2, "hard_sigmoid": 1 / 6}
+        for ours, slope in slopes.items():
+            if name == "HardSigmoid" and abs(a - slope) < 1e-6 and b == 0.5:
+                return ours
+        if (name, a, b) == ("Affine", 1.0, 0.0):
+            return "identity"
+    raise mistake(
+        path,
+        f"the activation {flat(name)} is not known",
+        expected="Sigmoid, Tanh, Relu, HardSigmoid",
+    )
+
+
+def _read(arrays: Mapping[str, Array], directions: int, cell: Cell) -> tuple[Params, ...]:
+    each = []
+    for k in range(directions):
+        biases = np.split(arrays["B"][k], 2) if "B" in arrays else []
+        others = {"P": arrays["P"][k]} if "P" in arrays else {}
+        each.append(
+            parameters(cell, ONNX[cell.kind], arrays["W"][k], arrays["R"][k], biases, **others)
+        )
+    return tuple(each)
+
+
+def near(found: list[Graph]) -> list[Near]:
+    """Find constant matrices that a product, or a Gather, reads."""
+    there = []
+    for graph in found:
+        for node in graph.nodes:
+            for name in node.input:
+                tensor = graph.known.get(name)
+                if tensor is None or len(tensor.dims) != 2:
+                    continue
+                called = name.removesuffix(".weight")
+                if node.op_type == "Gather":
+                    there.append(Near("embedding", called, *tensor.dims))
+                elif node.op_type in ("Gemm", "MatMul"):
+                    turned = node.op_type == "Gemm" and attributes(node).get("transB")
+                    rows, cols = tensor.dims if turned else tensor.dims[::-1]
+                    there.append(Near("head", called, rows, cols))
+    return there

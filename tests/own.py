@@ -70,6 +70,41 @@ class Keeping(Cell):
         return {"z": cache[0]}
 
 
+@dataclass(frozen=True)
+class Traced(Cell):
+    """h_t = tanh(U x_t + W h_{t−1} + b + m_{t−1}); trace m_t = λ m_{t−1} + (1 − λ) h_{t−1}."""
+
+    decay: float = 0.9
+
+    kind: ClassVar[str] = "traced"
+    parts: ClassVar[tuple[str, ...]] = ("h", "m")
+
+    @property
+    def gates(self):
+        return ("g",)
+
+    def parameters(self, inputs):
+        H = self.hidden
+        return {
+            "U": Parameter("input", self.gates, H, inputs),
+            "W": Parameter("recurrent", self.gates, H, H),
+            "b": Parameter("bias", self.gates, H, 1),
+        }
+
+    def step(self, p, state, u):
+        h, m = state
+        new = np.tanh(product(p["W"], h) + u + m)
+        return (new, self.decay * m + (1 - self.decay) * h), (new,)
+
+    def linearise(self, p, cache):
+        return (1 - cache[0] * cache[0],)
+
+    def step_vjp(self, p, local, dstate):
+        dh, dm = dstate
+        da = local[0] * dh
+        return (pull(p["W"], da) + (1 - self.decay) * dm, self.decay * dm + da), da, (dm,)
+
+
 @contextmanager
 def registered(*kinds: type[Cell]) -> Iterator[None]:
     """Know these kinds of cell for a while."""

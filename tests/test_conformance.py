@@ -11,7 +11,7 @@ import pytest
 from gradflow.core import cells
 from gradflow.core.cells import CEC, RNN, Cell
 from gradflow.testing import check_cell, conformance, variants
-from tests.own import Keeping
+from tests.own import Keeping, Traced
 
 
 @pytest.mark.parametrize("kind", cells.names())
@@ -19,8 +19,9 @@ def test_every_registered_cell_conforms(kind):
     check_cell(cells.get(kind))
 
 
-def test_so_does_a_cell_of_ones_own():
-    check_cell(Keeping)
+@pytest.mark.parametrize("cell", [Keeping, Traced])
+def test_so_does_a_cell_of_ones_own(cell):
+    check_cell(cell)
 
 
 def test_variants_leave_out_what_a_cell_refuses():

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gradflow.core.cells import Cell
+from gradflow.core.cells.variants import variants
 from gradflow.testing.check import Check, failed, measured
 from gradflow.testing.trial import Trial
-from gradflow.testing.variants import variants
 
 __all__ = ["Check", "check_cell", "conformance", "variants"]
 

@@ -23,13 +23,13 @@ import numpy as np
 
 from gradflow.core import cells
 from gradflow.core.cells import Cell
+from gradflow.core.cells.variants import variants
 from gradflow.errors import UserError
 from gradflow.testing import conformance
 from gradflow.testing.check import Check, failed, measured
 from gradflow.testing.closed_forms import closed_forms
 from gradflow.testing.engines import rtrl_error
 from gradflow.testing.published import SINGLE, published
-from gradflow.testing.variants import variants
 
 __all__ = ["METHODS", "Evidence", "Trust", "known", "trust"]
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+import gradflow
 from gradflow.core import cells
 from gradflow.core.network.initialise import Chrono, Init
 from gradflow.core.options import options
-from gradflow.errors import ConfigError
+from gradflow.errors import ConfigError, UserError
 from gradflow.experiment.config import (
     CellConfig,
     Experiment,
@@ -29,6 +31,8 @@ from gradflow.experiment.config.starter import STARTER
 from gradflow.experiment.config.text.yaml import MAX_BYTES
 from gradflow.experiment.data.sources import TASKS
 from gradflow.experiment.measure.plan import plan
+from gradflow.report.export.write import export
+from tests.own import Traced, registered
 
 GOOD: dict[str, Any] = {"model": {"cell": "lstm"}, "inputs": {"kind": "noise"}, "length": 20}
 
@@ -94,6 +98,26 @@ def test_states_that_a_cell_has_not_are_no_mistake() -> None:
     sweep = {"model.cell": ["rnn", "lstm"]}
     experiment = parse(GOOD | {"record": {"states": ["c"]}, "sweep": sweep})
     assert len(plan(experiment)) == 2
+
+
+def test_a_state_that_no_network_has_is_a_mistake() -> None:
+    for states, said in ((["c"], "rnn has no c"), (["h", "y"], "rnn has no y")):
+        with pytest.raises(UserError, match=f"record.states: {said}"):
+            plan(parse(GOOD | {"record": {"states": states}, "model": {"cell": "rnn"}}))
+
+
+def test_any_part_of_a_cells_state_is_recorded(tmp_path: Path) -> None:
+    with registered(Traced):
+        given = {"model": {"cell": "traced"}, "record": {"states": ["m", "h"]}, "length": 9}
+        flow = gradflow.run(parse(GOOD | given))
+        assert flow.get("m").dims == ("layer", "direction", "sequence", "step")
+        (row,) = flow.rows("m")
+        assert row.summary.state == "m"
+        flow.plot(Figure().subplots(), state="m")
+        export(flow.source, "csv", tmp_path / "m.csv")
+    lines = (tmp_path / "m.csv").read_text().splitlines()
+    column = lines[0].split(",").index("state")
+    assert {line.split(",")[column] for line in lines[1:]} == {"h", "m"}
 
 
 def test_python_values_are_taken_for_what_they_hold(tmp_path: Path) -> None:

@@ -19,7 +19,15 @@ from gradflow.experiment.config.text.words import choices
 if TYPE_CHECKING:
     from gradflow.core.cells import Cell
 
-__all__ = ["CellConfig", "all_options", "check_option", "gates", "kinds", "option_schemas"]
+__all__ = [
+    "CellConfig",
+    "all_options",
+    "check_option",
+    "gates",
+    "kinds",
+    "option_schemas",
+    "states",
+]
 
 
 class CellConfig(BaseModel):
@@ -77,6 +85,20 @@ def option_schemas(kind: str) -> dict[str, Any]:
         name: TypeAdapter(annotation).json_schema() | {"default": field.default}
         for name, (field, annotation) in own.items()
     }
+
+
+def states() -> tuple[str, ...]:
+    """What norms may be of: every part of any cell's state, the state s itself, and the input x."""
+    return _states(kinds())
+
+
+@cache
+def _states(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    from gradflow.core.cells.variants import variants
+
+    registry = _registry()
+    parts = (part for kind in kinds for one in variants(registry[kind], 1) for part in one.parts)
+    return tuple(dict.fromkeys((*parts, "s", "x")))
 
 
 def gates() -> tuple[str, ...]:

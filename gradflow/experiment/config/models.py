@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -15,11 +15,12 @@ from pydantic import (
 )
 
 from gradflow.core.options import options
-from gradflow.experiment.config.cells import CellConfig, gates
+from gradflow.experiment.config.cells import CellConfig, gates, states
 from gradflow.experiment.config.derive import Derived, Origin, derived
 from gradflow.experiment.config.fields import At, Chrono, Every, ForgetBias, Memory, Section, Slope
 from gradflow.experiment.config.inputs import Inputs
-from gradflow.experiment.config.text.mistakes import Mistake, nearest
+from gradflow.experiment.config.text.mistakes import Mistake, nearest, quote
+from gradflow.experiment.config.text.words import choices
 
 if TYPE_CHECKING:
     from gradflow.core.cells import Cell
@@ -38,7 +39,6 @@ __all__ = [
     "ModelConfig",
     "PointConfig",
     "RecordConfig",
-    "State",
     "record_model",
 ]
 
@@ -48,8 +48,10 @@ ORDER = (
 )  # fmt: skip
 """The keys of a file in the order in which they are written and named."""
 
+STATES = ("h", "c", "s")
+"""What is recorded unless a file says otherwise."""
+
 Scheme: TypeAlias = Literal["normal", "uniform", "glorot", "orthogonal", "identity"]
-State: TypeAlias = Literal["h", "c", "s", "x"]
 Gain: TypeAlias = Annotated[float, Field(ge=0, le=1e100)]
 
 
@@ -171,16 +173,16 @@ class LossConfig(Section):
 class RecordConfig(Derived):
     """What is kept."""
 
-    states: tuple[State, ...] = Field(("h", "c", "s"), min_length=1)
+    states: tuple[str, ...] = Field(STATES, min_length=1)
     every: Every = Field(1, description="keep each n-th step, or about evenly on a log scale")
 
     @field_validator("states")
     @classmethod
-    def _each_once(cls, states: tuple[State, ...]) -> tuple[State, ...]:
-        for i, state in enumerate(states):
-            if state in states[:i]:
+    def _each_once(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for i, state in enumerate(given):
+            if state in given[:i]:
                 raise Mistake(f"{state} is given twice", fix="remove one", at=(i,))
-        return tuple(sorted(states, key=get_args(State).index))
+        return tuple(sorted(given, key=states().index))
 
     def asks(self, name: str) -> bool:
         """Whether a recording is asked for."""
@@ -200,18 +202,20 @@ class RecordConfig(Derived):
 
 
 def record_model() -> type[RecordConfig]:
-    """The section ``record`` with a key for each recording that there is."""
+    """The section ``record``: any part of a cell's state, and a key for each recording."""
     from gradflow.experiment.recordings import RECORDINGS
 
-    return _record_model(RECORDINGS.names())
+    return _record_model(states(), RECORDINGS.names())
 
 
 @cache
-def _record_model(names: tuple[str, ...]) -> type[RecordConfig]:
+def _record_model(parts: tuple[str, ...], names: tuple[str, ...]) -> type[RecordConfig]:
     from gradflow.experiment.recordings import RECORDINGS
 
     keys = {name: _recording(RECORDINGS.get(name)) for name in names}
-    return derived(RecordConfig, "RecordConfig", Origin(_record_model, names), extra=keys)
+    keys["states"] = tuple[Literal[parts], ...], Field(STATES, min_length=1)  # type: ignore[valid-type]
+    origin = Origin(_record_model, parts, names)
+    return derived(RecordConfig, "RecordConfig", origin, extra=keys)
 
 
 def _recording(owner: type[Recording]) -> tuple[Any, Any]:
@@ -245,9 +249,16 @@ class AssertConfig(Section):
     """A fact that holds without a baseline."""
 
     cell: str | None = Field(None, description="kind or label of the cells meant; null: all")
-    state: State = "h"
+    state: str = "h"
     flat: float | None = Field(None, gt=0, description="all norms within this many decades")
     slope: Slope | None = Field(None, description="bounds on the decades lost a step")
+
+    @field_validator("state")
+    @classmethod
+    def _known(cls, state: str) -> str:
+        if state not in states():
+            raise Mistake(f"unknown state {quote(state)}", choices(states()))
+        return state
 
     @model_validator(mode="after")
     def _says_something(self) -> AssertConfig:

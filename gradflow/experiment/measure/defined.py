@@ -7,13 +7,14 @@ defined on all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.network.stack import Network
 from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.config.models import RecordConfig
+from gradflow.experiment.config.text.words import choices
 from gradflow.experiment.recordings import Recording
 from gradflow.experiment.recordings.along import KeptRecording
 
@@ -65,6 +66,8 @@ def _why_not(recording: Recording, net: Network) -> str:
 
 def check_defined(configs: Iterable[PointConfig]) -> None:
     """Raise UserError where the points of an experiment ask for what their networks do not have."""
+    configs = list(configs)
+    _check_states(configs)
     seen = {(c.method, c.model): c.record for c in configs if c.method != "bptt" or c.record.asked}
     reasons: dict[str, list[str]] = {}
     for (method, model), record in seen.items():
@@ -85,4 +88,21 @@ def check_defined(configs: Iterable[PointConfig]) -> None:
                 f"record.{name}: {each[0]}\n"
                 "  expected: at least one network of the experiment that it is defined on\n"
                 f"  fix: remove record.{name}, or choose another cell"
+            )
+
+
+def _check_states(configs: Sequence[PointConfig]) -> None:
+    """Raise UserError where no network has a state that was asked for; ``c`` may be one of many."""
+    nets = {c.model: c.record.states for c in configs}
+    asked = dict.fromkeys(state for states in nets.values() for state in states)
+    if not nets or (asked.keys() <= {"h", "c", "s", "x"} and len(asked) > 1):
+        return
+    built = [model.build(1) for model in nets]
+    known = dict.fromkeys(part for net in built for part in (*net.parts, "s", "x"))
+    for state in asked:
+        if state not in known:
+            raise UserError(
+                f"record.states: {built[0].label} has no {state}\n"
+                f"  expected: what some network of the experiment has: {choices(known)}\n"
+                f"  fix: remove {state} from record.states, or choose another cell"
             )

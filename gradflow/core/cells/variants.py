@@ -8,7 +8,7 @@ from dataclasses import fields
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from gradflow.core.cells import Cell
+from gradflow.core.cells.base import Cell
 
 __all__ = ["variants"]
 

@@ -347,3 +347,106 @@ def test_a_stream_cannot_be_longer_than_its_data():
         series_stream(np.zeros((1, 4, 1)), 5)
     with pytest.raises(ValueError, match="a stream needs a length of at least 1, not 0"):
         symbol_stream(np.zeros((1, 0), dtype=int), 2)
+
+
+# --- the tasks of 1997 -------------------------------------------------------------------------
+
+
+@given(steps=st.integers(26, 120), seed=SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_adding_and_multiplication_of_1997(steps, seed):
+    for batch, low, nothing, answer in (
+        (TASKS.get("adding")(form="hochreiter").draw(steps, 4, seed), -1, 0, None),
+        (TASKS.get("multiplication")().draw(steps, 4, seed), 0, 1, 1),
+    ):
+        value, marker = batch.x[:, 0, 0], batch.x[:, 0, 1]
+        assert ((value >= low) & (value < 1)).all()
+        for j in range(4):
+            marked = np.flatnonzero(marker[:, j] == 1)
+            assert len(marked) == 2
+            assert marked[0] < 10
+            assert marked[1] < steps // 2 - 1
+            a, b = (value[t, j] if t else nothing for t in marked)
+            want = a * b if answer else 0.5 + (a + b) / 4
+            assert batch.targets[-1, 0, 0, j] == pytest.approx(want, rel=1e-15)
+            others = np.delete(marker[:, j], marked)
+            assert (others[1:-1] == 0).all() or marked[0] == 0
+            assert marker[-1, j] == -1
+            assert marker[0, j] == (1 if marked[0] == 0 else -1)
+        assert np.isnan(batch.targets[:-1]).all()
+
+
+@pytest.mark.parametrize("marks", [2, 3])
+def test_temporal_order_of_1997(marks):
+    batch = TASKS.get("temporal-order")(marks=marks).draw(100, 300, 0)
+    windows = {2: [(10, 20), (50, 60)], 3: [(10, 20), (33, 43), (66, 76)]}[marks]
+    found = set()
+    for j in range(300):
+        text = letters(batch, j, TEMPORAL)
+        at = [t for t, letter in enumerate(text) if letter in "XY"]
+        assert all(lo <= t <= hi for t, (lo, hi) in zip(at, windows, strict=True))
+        bits = "".join("01"[text[t] == "Y"] for t in at)
+        assert batch.targets[-1, 0, j] == int(bits, 2)
+        found.add(bits)
+    assert len(found) == batch.classes == 2**marks
+
+
+def test_single_strings_of_reber():
+    batch = TASKS.get("reber")(strings="single").draw(30, 200, 3)
+    lengths = set()
+    for j in range(200):
+        asked = batch.targets[:, 0, j] >= 0
+        n = int(asked.sum())
+        assert asked[:n].all()
+        assert not batch.x[n:, ..., j].any()
+        x = batch.x[:n, 0, :, j].argmax(axis=-1)
+        text = "".join(REBER[k] for k in [*x, batch.targets[n - 1, 0, j]])
+        assert text[1] == text[-2]
+        assert text[0] + text[-1] == "BE"
+        np.testing.assert_array_equal(batch.targets[: n - 1, 0, j], x[1:])
+        right = batch.allowed[np.arange(n), 0, batch.targets[:n, 0, j], j]
+        assert right.all()
+        assert set(batch.allowed[:n, 0, :, j].sum(axis=-1)) <= {1, 2}
+        lengths.add(n)
+    assert min(lengths) == 8
+    assert max(lengths) <= 30
+
+
+def test_noise_free_lags():
+    same = TASKS.get("noise-free-lag")(symbols=9).draw(9, 20, 0)
+    for j in range(20):
+        codes = same.x[:, 0, :, j].argmax(axis=-1)
+        assert codes[0] in (8, 9)
+        assert list(codes[1:]) == list(range(8))
+        assert list(same.targets[:, 0, j]) == [*range(8), codes[0]]
+    other = TASKS.get("noise-free-lag")(symbols=9, order="random").draw(9, 20, 0)
+    assert (other.targets[:-1] == -1).all()
+    np.testing.assert_array_equal(other.targets[-1, 0], other.x[0, 0].argmax(axis=0))
+    assert len({tuple(other.x[1:, 0, :, j].argmax(axis=-1)) for j in range(20)}) == 20
+
+
+def test_noisy_lags():
+    batch = TASKS.get("noisy-lag")(distractors=5).draw(20, 50, 0)
+    codes = batch.x[:, 0].argmax(axis=1)
+    assert (codes[0] == 5).all()
+    assert (codes[-1] == 6).all()
+    assert codes[2:-1].max() < 5
+    np.testing.assert_array_equal(batch.targets[-1, 0], codes[1] - 7)
+
+
+@pytest.mark.parametrize("noise", ["after", "all", "targets"])
+def test_two_sequences(noise):
+    batch = TASKS.get("two-sequence")(informative=2, noise=noise).draw(400, 300, 0)
+    signal, rest = batch.x[:2, 0, 0], batch.x[2:, 0, 0]
+    assert rest.var() == pytest.approx(0.2, rel=0.02)
+    which = np.sign(signal.mean(axis=0))
+    targets = batch.targets[-1, 0, 0]
+    if noise == "after":
+        assert set(signal.ravel()) == {-1.0, 1.0}
+        np.testing.assert_array_equal(targets, (which + 1) / 2)
+    else:
+        assert np.corrcoef(signal.mean(axis=0), targets)[0, 1] > 0.5
+    if noise == "targets":
+        assert 0.05 < np.var(targets) < 0.4
+    else:
+        assert set(targets) == {0.0, 1.0}

@@ -12,8 +12,7 @@ from gradflow.core.cells import CEC, GRU, LSTM, RNN
 from gradflow.core.cells.block import Block
 from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.engine.plain import pull, unrolled
-from gradflow.core.inputs import TASKS, Batch
-from gradflow.core.learning.criteria import Criterion
+from gradflow.core.inputs import TASKS, Batch, Criterion
 from gradflow.core.learning.feed import Feed, question
 from gradflow.core.learning.head import Head
 from gradflow.core.learning.layout import Layout

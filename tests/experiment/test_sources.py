@@ -50,12 +50,26 @@ def npy(array, **options):
 # --- generated kinds ---------------------------------------------------------------------------
 
 
+GIVEN = {
+    "features": 3,
+    "scale": 0.5,
+    "symbols": 4,
+    "memory": 2,
+    "form": "hochreiter",
+    "misses": 140,
+    "marks": 3,
+    "strings": "single",
+    "order": "random",
+    "distractors": 4,
+    "informative": 2,
+    "noise": "all",
+    "strict": False,
+}
+
+
 @pytest.mark.parametrize("kind", TASKS.names())
 def test_a_kind_gets_its_options_from_the_configuration(kind):
-    given = {
-        name: {"features": 3, "scale": 0.5, "symbols": 4, "memory": 2}[name]
-        for name in options(TASKS.get(kind))
-    }
+    given = {name: GIVEN[name] for name in options(TASKS.get(kind))}
     made = config(kind, **given)
     loaded = sources.load(made, 30, 7)
     direct = TASKS.get(kind)(**given).draw(30, 4, 7)

@@ -7,21 +7,33 @@
 
 from __future__ import annotations
 
-from gradflow.core.inputs.adding import Adding
+from gradflow.core.inputs.adding import Adding, Multiplication
 from gradflow.core.inputs.batch import Batch, TargetKind
 from gradflow.core.inputs.copy import Copy
 from gradflow.core.inputs.distractors import Distractors
+from gradflow.core.inputs.lags import NoiseFreeLag, NoisyLag, TwoSequence
 from gradflow.core.inputs.noise import Noise
 from gradflow.core.inputs.reber import Reber
 from gradflow.core.inputs.stream import series_stream, symbol_stream
-from gradflow.core.inputs.task import Task
+from gradflow.core.inputs.task import Criterion, Task
 from gradflow.core.inputs.temporal_order import TemporalOrder
 from gradflow.core.registry import Registry
 
-__all__ = ["TASKS", "Batch", "TargetKind", "Task", "series_stream", "symbol_stream"]
+__all__ = ["TASKS", "Batch", "Criterion", "TargetKind", "Task", "series_stream", "symbol_stream"]
 
 TASKS: Registry[Task] = Registry("gradflow.tasks", "kind")
 """Every task by its kind."""
 
-for _task in (Noise, Adding, Copy, TemporalOrder, Reber, Distractors):
+for _task in (
+    Noise,
+    Adding,
+    Multiplication,
+    Copy,
+    TemporalOrder,
+    Reber,
+    NoiseFreeLag,
+    NoisyLag,
+    TwoSequence,
+    Distractors,
+):
     TASKS.add(_task)

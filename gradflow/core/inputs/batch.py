@@ -11,9 +11,12 @@ import numpy as np
 from gradflow.core.random import stream as random_stream
 from gradflow.core.typing import Array
 
-__all__ = ["Batch", "TargetKind", "at_least", "one_hot", "sequence_streams"]
+__all__ = ["Batch", "Seed", "TargetKind", "at_least", "one_hot", "sequence_streams"]
 
 TargetKind: TypeAlias = Literal["none", "values", "classes"]
+
+Seed: TypeAlias = int | np.random.Generator
+"""A seed, of which every sequence makes a stream of its own; or one stream for all."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def at_least(steps: int, least: int, kind: str) -> None:
 
 
 def sequence_streams(
-    seed: int | np.random.Generator, kind: str, sequences: int
+    seed: Seed, kind: str, sequences: int
 ) -> Iterator[tuple[int, np.random.Generator]]:
     """Give every sequence its own generator: it is the same however many others are drawn.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradflow.core.inputs.batch import Batch, at_least, one_hot, sequence_streams
+from gradflow.core.inputs.batch import Batch, Seed, at_least, one_hot, sequence_streams
 from gradflow.core.inputs.task import Task
 from gradflow.core.options import option
 
@@ -45,7 +45,7 @@ class Copy(Task):
         """The string, the delimiter, and room for the answer."""
         return 2 * self.memory + 1
 
-    def draw(self, steps: int, sequences: int, seed: int) -> Batch:
+    def draw(self, steps: int, sequences: int, seed: Seed) -> Batch:
         """Draw sequences.
 
         Returns

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradflow.core.inputs.batch import Batch, at_least, sequence_streams
+from gradflow.core.inputs.batch import Batch, Seed, at_least, sequence_streams
 from gradflow.core.inputs.task import Task
 from gradflow.core.options import option
 
@@ -42,7 +42,7 @@ class Distractors(Task):
 
     scale: float = option(1.0, "standard deviation of the distractors", least=0)
 
-    def draw(self, steps: int, sequences: int, seed: int) -> Batch:
+    def draw(self, steps: int, sequences: int, seed: Seed) -> Batch:
         """Draw ``x`` (T, 1, 3, sequences); targets ``values`` with m = 1 at every step."""
         at_least(steps, 2, "distractors")
         x = np.zeros((steps, 1, 3, sequences))

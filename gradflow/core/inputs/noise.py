@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradflow.core.inputs.batch import Batch, at_least, sequence_streams
+from gradflow.core.inputs.batch import Batch, Seed, at_least, sequence_streams
 from gradflow.core.inputs.task import Task
 from gradflow.core.options import option
 
@@ -31,7 +31,7 @@ class Noise(Task):
     features: int = option(1, "number of features", least=1, most=65536)
     scale: float = option(1.0, "standard deviation; 0 is silence", least=0)
 
-    def draw(self, steps: int, sequences: int, seed: int) -> Batch:
+    def draw(self, steps: int, sequences: int, seed: Seed) -> Batch:
         """Draw ``x`` (T, 1, features, sequences), no targets, a prefix stream."""
         at_least(steps, 1, "noise")
         if self.features < 1:

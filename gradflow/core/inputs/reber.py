@@ -1,14 +1,16 @@
-"""Strings of the embedded Reber grammar, one after another, without end."""
+"""Strings of the embedded Reber grammar, one by one or one after another without end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from gradflow.core.inputs.batch import Batch, at_least, sequence_streams
+from gradflow.core.inputs.batch import Batch, Seed, at_least, sequence_streams
 from gradflow.core.inputs.stream import symbol_stream
-from gradflow.core.inputs.task import Task
+from gradflow.core.inputs.task import Criterion, Task
+from gradflow.core.options import option
 
 __all__ = ["SYMBOLS", "Reber"]
 
@@ -35,16 +37,35 @@ class Reber(Task):
     Each way out of a node is taken with probability ½. The second p repeats the first: to predict
     it, a net has to remember p across R, at least 5 and on average 8 symbols long. Grammar: Reber
     (1967); embedded: Cleeremans, Servan-Schreiber & McClelland (1989); experiment 1 of Hochreiter
-    & Schmidhuber (1997, section 5.1), who present one string at a time; the continuous stream is
-    Gers, Schmidhuber & Cummins (2000).
+    & Schmidhuber (1997, section 5.1), who present one string at a time (`strings` single: those
+    that are not longer than T, followed by silence without targets); the continuous stream is
+    Gers, Schmidhuber & Cummins (2000). Where two symbols may come next a net is right if these two
+    have the largest outputs; the criterion for single strings is that all of a test set of 256 are
+    predicted without an error.
     """
 
     kind = "reber"
     target_kind = "classes"
-    prefix = True
     features = len(SYMBOLS)
 
-    def draw(self, steps: int, sequences: int, seed: int) -> Batch:
+    strings: Literal["endless", "single"] = option("endless", "one stream, or string by string")
+
+    @property
+    def prefix(self) -> bool:  # type: ignore[override]  # it depends on the strings
+        """A stream is, a string is not."""
+        return self.strings == "endless"
+
+    @property
+    def shortest(self) -> int:
+        """The shortest string, without its last symbol, which nothing follows."""
+        return 1 if self.strings == "endless" else 8
+
+    @property
+    def criterion(self) -> Criterion | None:
+        """A test set of 256 strings."""
+        return Criterion(test=256, window=256) if self.strings == "single" else None
+
+    def draw(self, steps: int, sequences: int, seed: Seed) -> Batch:
         """Draw sequences.
 
         Returns
@@ -53,19 +74,36 @@ class Reber(Task):
             ``x`` (steps, 1, 7, sequences) in the order of `SYMBOLS`; targets
             ``classes``: the symbol that comes next, at every step; a prefix stream.
         """
-        at_least(steps, 1, "reber")
+        at_least(steps, self.shortest, "reber")
         codes = np.empty((sequences, steps + 1), dtype=np.int64)
+        allowed = np.zeros((steps, 1, len(SYMBOLS), sequences), dtype=bool)
+        last = np.full(sequences, steps)
         for j, rng in sequence_streams(seed, "reber", sequences):
-            codes[j] = _walk((rng.random(steps + 1) < 0.5).tolist())
-        return symbol_stream(codes, len(SYMBOLS), steps)
+            end = steps + 1
+            while end > steps:  # a single string has to end in time
+                codes[j], nodes = _walk((rng.random(steps + 1) < 0.5).tolist())
+                ends = [*(t for t, node in enumerate(nodes) if node == 0), steps + 1]
+                end = steps if self.strings == "endless" else ends[0]
+            last[j] = end
+            allowed[:, 0, :, j] = LEGAL[nodes[:steps]]
+        batch = symbol_stream(codes, len(SYMBOLS), steps)
+        if self.strings == "endless" or batch.targets is None:
+            return replace(batch, allowed=allowed)
+        after = np.arange(steps)[:, None] >= last  # E, the last symbol, is predicted, not read
+        x, targets = batch.x.copy(), batch.targets.copy()
+        x[np.broadcast_to(after[:, None, None], x.shape)] = 0
+        targets[after[:, None]] = -1
+        return replace(batch, x=x, targets=targets, prefix=False, allowed=allowed)
 
 
-def _walk(turns: list[bool]) -> list[int]:
-    node, codes = 0, []
+def _walk(turns: list[bool]) -> tuple[list[int], list[int]]:
+    """The symbols of a way through the grammar, and the node after each."""
+    node, codes, nodes = 0, [], []
     for turn in turns:
         code, node = AUTOMATON[node][turn]
         codes.append(code)
-    return codes
+        nodes.append(node)
+    return codes, nodes
 
 
 def _embedded() -> Automaton:
@@ -93,3 +131,6 @@ def _both(symbol: str, node: int) -> tuple[tuple[int, int], tuple[int, int]]:
 
 AUTOMATON = _embedded()
 """For each node the two ways out, as (code of the symbol, next node)."""
+
+LEGAL = np.array([np.isin(np.arange(7), [code for code, _ in ways]) for ways in AUTOMATON])
+"""For each node, the symbols that may come next."""

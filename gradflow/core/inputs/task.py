@@ -6,9 +6,40 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from gradflow.core.inputs.batch import Batch, TargetKind
+from gradflow.core.inputs.batch import Batch, Seed, TargetKind
 
-__all__ = ["Task"]
+__all__ = ["Criterion", "Task"]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """When a net has learnt: what counts as a sequence answered rightly, and how many must be.
+
+    Parameters
+    ----------
+    within : float or None
+        Every output at every step that has a target differs from it by less. None: the largest
+        output is the right one (of all that are right, where several are).
+    window : int
+        The most recent sequences that are looked at: those read while learning, or where `test` is
+        given those of the test set.
+    misses : int
+        How many of them may be wrong.
+    mean : float or None
+        Their mean error |target − o| must be below, too.
+    test : int or None
+        Size of a test set, which a net answers every `every` updates; with a pool, that is answered
+        as well. None: no test set.
+    every : int
+        Updates between two tests.
+    """
+
+    within: float | None = None
+    window: int = 2000
+    misses: int = 0
+    mean: float | None = None
+    test: int | None = None
+    every: int = 100
 
 
 @dataclass(frozen=True)
@@ -40,6 +71,11 @@ class Task(ABC):
         """Count the features of each step."""
 
     @property
+    def criterion(self) -> Criterion | None:
+        """When a net has learnt it, as published; None where nothing is."""
+        return None
+
+    @property
     def longest(self) -> int | None:
         """All the steps there are; None if they have no end."""
         return None
@@ -50,7 +86,7 @@ class Task(ABC):
         return 1
 
     @abstractmethod
-    def draw(self, steps: int, sequences: int, seed: int) -> Batch:
+    def draw(self, steps: int, sequences: int, seed: Seed) -> Batch:
         """Draw inputs and targets; every sequence from a stream of its own.
 
         Raises

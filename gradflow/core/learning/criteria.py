@@ -6,48 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradflow.core.inputs import Criterion
 from gradflow.core.learning.objective import Answer
 from gradflow.core.typing import Array
 
-__all__ = ["Criterion", "Record"]
+__all__ = ["Record", "wrong"]
 
 
-@dataclass(frozen=True)
-class Criterion:
-    """What counts as a sequence answered rightly, and how many must be.
-
-    Parameters
-    ----------
-    within : float or None
-        Every output at every step that has a target differs from it by less. None: the largest
-        output is the right one (of all that are right, where several are).
-    window : int
-        The most recent sequences that are looked at: those read while learning, or where `test` is
-        given those of the test set.
-    misses : int
-        How many of them may be wrong.
-    mean : float or None
-        Their mean error |target − o| must be below, too.
-    test : int or None
-        Size of a test set, which a net answers every `every` updates; with a pool, that is answered
-        as well. None: no test set.
-    every : int
-        Updates between two tests.
-    """
-
-    within: float | None = None
-    window: int = 2000
-    misses: int = 0
-    mean: float | None = None
-    test: int | None = None
-    every: int = 100
-
-    def wrong(self, answer: Answer) -> Array:
-        """Which sequences are answered wrongly, ``(nets, columns)``."""
-        if self.within is None:
-            return answer.missed
-        wrong: Array = ~(answer.worst < self.within)
-        return wrong
+def wrong(criterion: Criterion, answer: Answer) -> Array:
+    """Which sequences are answered wrongly, ``(nets, columns)``."""
+    if criterion.within is None:
+        return answer.missed
+    found: Array = ~(answer.worst < criterion.within)
+    return found
 
 
 @dataclass

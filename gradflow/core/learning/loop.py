@@ -11,7 +11,8 @@ import numpy as np
 from gradflow.core.analyses.truncated import windows
 from gradflow.core.cells.base import carrousel_of
 from gradflow.core.engine.plain import Unrolled, pull, unrolled
-from gradflow.core.learning.criteria import Criterion, Record
+from gradflow.core.inputs import Criterion
+from gradflow.core.learning.criteria import Record, wrong
 from gradflow.core.learning.feed import Feed
 from gradflow.core.learning.layout import Layout
 from gradflow.core.learning.objective import Answer, Objective, Question
@@ -184,9 +185,9 @@ class Trainer:
         delta = self.rules.optimiser.delta(clipped, self._memory, self._rates, self.update)
         self._theta += delta
         self._oscillation.add(delta)
-        wrong = answer.missed if self.rules.until is None else self.rules.until.wrong(answer)
-        self._count(answer, wrong, gradient, delta)
-        self._judge(answer, wrong)
+        missed = wrong(self.rules.until or Criterion(), answer)
+        self._count(answer, missed, gradient, delta)
+        self._judge(answer, missed)
 
     def _learn(self, question: Question) -> tuple[Answer, Array]:
         """The answers to a question, and ∂L/∂θ, a row for each net."""
@@ -220,25 +221,25 @@ class Trainer:
         total: Array = np.sum(rows, axis=0)
         return total
 
-    def _count(self, answer: Answer, wrong: Array, gradient: Array, delta: Array) -> None:
+    def _count(self, answer: Answer, missed: Array, gradient: Array, delta: Array) -> None:
         """Add an update to the sums of the window."""
         for name, each in (
             ("loss", answer.loss.mean(axis=1)),
             ("error", answer.error.mean(axis=1)),
-            ("wrong", wrong.mean(axis=1)),
+            ("wrong", missed.mean(axis=1)),
             ("gradient", np.einsum("np,np->n", gradient, gradient)),
             ("delta", np.einsum("np,np->n", delta, delta)),
         ):
             self._sums[name][self.active] += each
         self._counts[self.active] += 1
 
-    def _judge(self, answer: Answer, wrong: Array) -> None:
+    def _judge(self, answer: Answer, missed: Array) -> None:
         """Stop the nets that have learnt."""
         until, record = self.rules.until, self._record
         if until is None or record is None:
             return
         if until.test is None:
-            record.add(wrong, answer.error)
+            record.add(missed, answer.error)
         elif self.update % until.every == 0:
             record.restart(*self._tested(until))
         else:
@@ -253,8 +254,8 @@ class Trainer:
             self.objective.ask(self.net, self._weights, self._head, question)
             for question in self.feed.tests(until.test or 0)
         ]
-        wrong = np.concatenate([until.wrong(answer) for answer in each], axis=1)
-        return wrong, np.concatenate([answer.error for answer in each], axis=1)
+        missed = np.concatenate([wrong(until, answer) for answer in each], axis=1)
+        return missed, np.concatenate([answer.error for answer in each], axis=1)
 
     def _stop(self, which: Array, why: str) -> None:
         """Take nets out: they keep their parameters, and cost nothing more."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.core.inputs import TASKS, Batch, TargetKind, Task, series_stream
+from gradflow.core.inputs.batch import Seed
 from gradflow.core.random import stream
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
@@ -75,7 +76,7 @@ class Digits(Task):
     longest = 1797 * 64
     most = 1797
 
-    def draw(self, steps: int, sequences: int, seed: int) -> Batch:
+    def draw(self, steps: int, sequences: int, seed: Seed) -> Batch:
         """Read ``x`` (steps, 1, 1, sequences), in [0, 1]."""
         images = _images()
         if steps > images.size:
@@ -117,6 +118,6 @@ class File(Task):
         """A text's are classes, other files' are values."""
         return "classes" if self.path.lower().endswith(".txt") else "values"
 
-    def draw(self, steps: int, sequences: int, seed: int) -> Batch:
+    def draw(self, steps: int, sequences: int, seed: Seed) -> Batch:
         """Read the first sequences and steps."""
         return read_file(Path(self.path), self.columns).batch(steps, sequences)

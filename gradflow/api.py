@@ -24,25 +24,21 @@ import numpy as np
 
 from gradflow.core.quantity import Quantity
 from gradflow.errors import NumericalError, UserError
-from gradflow.experiment.config import Experiment, load_config, parse
-from gradflow.experiment.measure.duration import pieces
-from gradflow.experiment.measure.measurement import measure
-from gradflow.experiment.measure.plan import Point, bundle, plan
-from gradflow.experiment.run import run as run_stored
-from gradflow.experiment.store.memory import MemoryRun, PartRun
-from gradflow.experiment.store.runs import RESULTS, Run, open_run
-from gradflow.experiment.workers.choice import workers
-from gradflow.experiment.workers.executor import Outcome
-from gradflow.gate.check import check as check_stored
+from gradflow.experiment.store.runs import RESULTS, Point, Run, open_run
 from gradflow.report.read.rates import Summary
 from gradflow.report.read.rows import Row, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from gradflow.core.quantity import Result
+    from gradflow.experiment.config import Experiment
+    from gradflow.experiment.workers.executor import Outcome
     from gradflow.gate.compare import Verdict
 
 __all__ = ["Flow", "check", "configure", "load", "open", "run"]
+
+# Reading a run needs nothing that measures: what does is imported where it is used.
 
 
 def load(path: str | Path, *overrides: str) -> Experiment:
@@ -53,6 +49,8 @@ def load(path: str | Path, *overrides: str) -> Experiment:
     ConfigError
         With file, line, column, what was expected and the fix.
     """
+    from gradflow.experiment.config import load_config
+
     return load_config(path, overrides)
 
 
@@ -64,6 +62,8 @@ def configure(**sections: Any) -> Experiment:
     ConfigError
         With the key, what was expected and the fix.
     """
+    from gradflow.experiment.config import parse
+
     return parse(sections)
 
 
@@ -85,25 +85,32 @@ def run(experiment: Experiment, *, out: str | Path | None = None, jobs: int = 1)
     GradflowError
         If a point fails; the first one that does.
     """
+    from gradflow.experiment.measure.duration import pieces
+    from gradflow.experiment.measure.measurement import measure
+    from gradflow.experiment.measure.plan import bundle, plan
+    from gradflow.experiment.run import run as run_stored
+    from gradflow.experiment.workers.choice import workers
+
     executor = workers(jobs)(measure)
     if out is not None:
         finished = run_stored(experiment, out=Path(out), executor=executor, fail_fast=True)
         _raise_first(finished.failures)
-        return Flow(experiment, finished.run)
-    kept = MemoryRun(experiment.name, plan(experiment))
+        return Flow(finished.run)
+    planned = plan(experiment)
+    results: dict[str, Result] = {}
 
     def on_done(outcome: Outcome) -> None:
         _raise_first(outcome.failures)
-        kept.results.update((point.hash, result) for point, result in outcome.results)
+        results.update((point.hash, result) for point, result in outcome.results)
 
-    executor.run(pieces(bundle(kept.points)), on_done)
-    return Flow(experiment, kept)
+    executor.run(pieces(bundle(planned)), on_done)
+    points = tuple(one.point for one in planned)
+    return Flow(Run(experiment.name, points, load=lambda point: results[point.hash]))
 
 
 def open(run: str | Path, out: str | Path = RESULTS) -> Flow:
     """Open a stored run by its folder, or by its name below `out`."""
-    stored = open_run(run, Path(out))
-    return Flow(stored.experiment, stored)
+    return Flow(open_run(run, Path(out)))
 
 
 def check(experiment: Experiment, *, out: str | Path = RESULTS, jobs: int = 1) -> Verdict:
@@ -116,6 +123,9 @@ def check(experiment: Experiment, *, out: str | Path = RESULTS, jobs: int = 1) -
     NoBaselineError
         If there is none.
     """
+    from gradflow.experiment.workers.choice import workers
+    from gradflow.gate.check import check as check_stored
+
     return check_stored(experiment, out=Path(out), workers=workers(jobs))
 
 
@@ -125,19 +135,16 @@ class Flow:
 
     Parameters
     ----------
-    experiment : Experiment
-        What was measured.
     source : Run
-        Where the results are: stored, or in memory.
+        Its points, and where their results are: stored, or in memory.
     """
 
-    experiment: Experiment
-    source: Run | MemoryRun
+    source: Run
 
     @property
     def points(self) -> tuple[Point, ...]:
         """All points that were measured, in the order of the sweep."""
-        return tuple(self.source.points)
+        return self.source.points
 
     def select(self, labels: Mapping[str, Any] | None = None, /, **more: Any) -> list[Point]:
         """Return the points with these labels.
@@ -194,7 +201,7 @@ class Flow:
     ) -> list[Summary]:
         """Rates and verdicts of the rows that ``gradflow show`` prints, for these labels."""
         chosen = {p.hash for p in self.select(labels, **more)}
-        part = PartRun(self.source, tuple(p for p in self.points if p.hash in chosen))
+        part = self.source.part(p for p in self.points if p.hash in chosen)
         return [row.summary for row in rows(part, state, every=True)]
 
     def rows(self, state: str | None = None, *, every: bool = False) -> list[Row]:
@@ -206,7 +213,7 @@ class Flow:
         from gradflow.report.tables.closing import closing_sheet
         from gradflow.report.tables.layout import show
 
-        show(closing_sheet(self.rows(), self.experiment.name))
+        show(closing_sheet(self.rows(), self.source.name))
 
     def plot(self, ax: Axes, **options: Any) -> None:
         """Draw the curves of all cells onto an Axes; see `gradflow.report.figures.draw_curves`."""
@@ -216,8 +223,7 @@ class Flow:
 
 
 def _is(point: Point, key: str, value: Any) -> bool:
-    config = point.config
-    known = {"cell": config.model.cell_label, "length": config.length, "seed": config.seed}
+    known = {"cell": point.cell, "length": point.length, "seed": point.seed}
     return bool((known | dict(point.axes)).get(key) == value)
 
 

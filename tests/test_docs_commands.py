@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from gradflow.cli import app
 from gradflow.experiment.config import load_config
 from gradflow.experiment.measure.measurement import measure
-from gradflow.experiment.measure.plan import Bundle, Point, plan
+from gradflow.experiment.measure.plan import Bundle, PlannedPoint, plan
 
 ROOT = Path(__file__).parent.parent
 CHAPTER = ROOT / "docs" / "why-lstm.md"
@@ -119,14 +119,14 @@ def test_pictures_and_links_are_there(document: Path) -> None:
         assert target.startswith("http") or (document.parent / target).exists(), target
 
 
-def small(point: Point) -> Point:
+def small(point: PlannedPoint) -> PlannedPoint:
     config = point.config
     changes = {
         "length": 131,
         "model": config.model.model_copy(update={"hidden": 3}),
         "inputs": config.inputs.model_copy(update={"sequences": 1}),
     }
-    return Point(config.model_copy(update=changes), point.axes, point.hash)
+    return PlannedPoint(config.model_copy(update=changes))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)

@@ -17,11 +17,11 @@ core.network core.engine
 core.record
 core.analyses core.theory core.cost core.learning
 testing
-experiment.data experiment.config.text
+experiment.data experiment.config.text experiment.store
 experiment.models experiment.recordings
 experiment.config
 experiment.measure
-experiment.workers experiment.store
+experiment.workers
 experiment.run
 report
 gate advice

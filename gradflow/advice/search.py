@@ -16,7 +16,7 @@ from gradflow.core.quantity import Result
 from gradflow.errors import NumericalError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.measure.measurement import measure
-from gradflow.experiment.measure.plan import Bundle, Point
+from gradflow.experiment.measure.plan import Bundle, PlannedPoint
 from gradflow.report.read.rates import STEADY, summarise
 
 __all__ = ["Found", "Trial", "seeded", "trial", "turn"]
@@ -83,7 +83,7 @@ class Found:
 
 def seeded(config: PointConfig, seeds: Sequence[int]) -> Bundle:
     """Return a configuration with several seeds."""
-    return Bundle(tuple(Point(config.model_copy(update={"seed": s}), {}, "") for s in seeds))
+    return Bundle(tuple(PlannedPoint(config.model_copy(update={"seed": s})) for s in seeds))
 
 
 def trial(config: PointConfig, value: float, seeds: Sequence[int]) -> Trial:

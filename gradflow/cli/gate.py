@@ -12,7 +12,7 @@ import typer
 from gradflow.cli.guard import tracing
 from gradflow.cli.options import Config, Jobs, Out, Overrides, Quiet
 from gradflow.cli.progress import bar
-from gradflow.cli.screen import emit, read_experiment, say
+from gradflow.cli.screen import emit, read_experiment, say, say_changes
 from gradflow.errors import NoBaselineError, UserError
 
 __all__ = ["baseline", "check"]
@@ -85,6 +85,7 @@ def check(
         ) from error
     if not quiet or form != "text" or verdict.exit_code:
         emit(write(verdict, form, config=str(config), accept=accept))
+    say_changes(verdict.changed)
     for failure in verdict.errors:
         if tracing():
             say(failure.traceback.rstrip())

@@ -93,12 +93,9 @@ def show(
         _show_quantity(stored, quantity, as_json)
         return
     found = rows(stored, state, every=every)
-    environments = stored.manifest.get("environments", {})
-    asked = stored.experiment.record
-    explained = (
-        explain(stored, state, every=every) if asked.asks("gates") or asked.asks("theory") else []
-    )
-    compared = predicted_and_measured(stored, state) if asked.asks("theory") else []
+    theory = stored.recorded("theory")
+    explained = explain(stored, state, every=every) if theory or stored.recorded("gates") else []
+    compared = predicted_and_measured(stored, state) if theory else []
     if as_json:
         emit_json(
             {
@@ -106,9 +103,9 @@ def show(
                 "path": str(stored.path),
                 "points": len(stored.points),
                 "missing": len(stored.missing),
-                "created": stored.manifest.get("created"),
-                "updated": stored.manifest.get("updated"),
-                "environments": environments,
+                "created": stored.created,
+                "updated": stored.updated,
+                "environments": list(stored.environments),
                 "rows": rows_data(found),
                 "explanations": [one.sentence for one in explained],
                 "predictions": predictions_data(compared),
@@ -121,8 +118,8 @@ def show(
         show_sheet(predictions_sheet(compared))
     missing = f", {len(stored.missing)} missing" if stored.missing else ""
     say(f"{stored.path}: {len(stored.points)} points{missing}")
-    say(f"  created {stored.manifest['created']}, updated {stored.manifest['updated']}")
-    for environment in environments.values():
+    say(f"  created {stored.created}, updated {stored.updated}")
+    for environment in stored.environments:
         say("  " + ", ".join(f"{key} {_words(value)}" for key, value in environment.items()))
 
 

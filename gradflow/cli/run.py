@@ -10,7 +10,7 @@ import typer
 from gradflow.cli.guard import tracing
 from gradflow.cli.options import Config, Jobs, Json, Out, Overrides, Quiet
 from gradflow.cli.progress import bar
-from gradflow.cli.screen import emit_json, grid, read_experiment, say, show_sheet
+from gradflow.cli.screen import emit_json, grid, read_experiment, say, say_changes, show_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,6 +107,7 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
                 "reused": finished.reused,
                 "missing": len(stored.missing),
                 "seconds": round(finished.seconds, 3),
+                "changed": finished.changed,
                 "failures": failures,
                 "rows": rows_data(found),
             }
@@ -114,12 +115,12 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
         return
     if found:
         show_sheet(closing_sheet(found, stored.name))
-        asked = stored.experiment.record
-        if asked.asks("gates") or asked.asks("theory"):
+        if stored.recorded("gates") or stored.recorded("theory"):
             from gradflow.report.read.explain import explain
             from gradflow.report.tables.reasons import sentences
 
             show_sheet(sentences(explain(stored)))
+    say_changes(finished.changed)
     missing = f", {len(stored.missing)} missing" if stored.missing else ""
     say(
         f"{stored.path}: {finished.computed} points measured in {finished.seconds:.1f} s,"

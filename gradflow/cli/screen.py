@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from gradflow.experiment.config import Experiment
     from gradflow.report.tables.layout import Sheet
 
-__all__ = ["emit", "emit_json", "grid", "piped", "read_experiment", "say", "show_sheet"]
+__all__ = [
+    "emit", "emit_json", "grid", "piped", "read_experiment", "say", "say_changes", "show_sheet",
+]  # fmt: skip
 
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""
@@ -29,6 +31,12 @@ def say(text: str) -> None:
     shown = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
     with contextlib.suppress(OSError, ValueError):  # closed or full: the exit code still speaks
         typer.echo(shown, err=True)
+
+
+def say_changes(changed: Sequence[str]) -> None:
+    """Say what is not as it was when points were measured."""
+    if changed:
+        say(f"measured again, because it has changed: {', '.join(changed)}")
 
 
 def emit(text: str) -> None:

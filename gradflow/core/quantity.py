@@ -1,14 +1,14 @@
-"""What a measurement returns: an array that knows its axes."""
+"""What a measurement returns, arrays that know their axes, and what theory says beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from gradflow.core.typing import Array
 
-__all__ = ["SERIES", "Quantity", "Result"]
+__all__ = ["SERIES", "Prediction", "Quantity", "Result"]
 
 SERIES = ("layer", "direction", "sequence", "step")
 """The axes of a norm recorded along time."""
@@ -55,3 +55,34 @@ class Quantity:
 
 Result: TypeAlias = dict[str, Quantity]
 """Everything recorded at one point, by name."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The rate at which ‖∂L/∂s_k‖ changes per step back from the loss.
+
+    Parameters
+    ----------
+    name : str
+        Which theory.
+    rate : float
+        Decades per step back: negative where the gradient vanishes; −inf where nothing passes.
+    kind : {"estimate", "upper bound"}
+        How it compares with a measurement.
+    applies : bool
+        Whether the theory's assumptions hold here.
+    note : str
+        The assumptions; where they do not hold, why not.
+    source : str
+        Where the theory is from.
+    error : float
+        Standard error of the rate where it has been sampled, decades per step.
+    """
+
+    name: str
+    rate: float
+    kind: Literal["estimate", "upper bound"]
+    applies: bool
+    note: str
+    source: str
+    error: float = 0.0

@@ -12,12 +12,14 @@ from typing import TypeAlias
 
 from gradflow.errors import UserError
 from gradflow.experiment.config import Experiment, dump
+from gradflow.experiment.config.axes import labels
 from gradflow.experiment.measure.duration import pace, pieces, seconds, share
 from gradflow.experiment.measure.measurement import footprint
-from gradflow.experiment.measure.plan import Bundle, bundle, plan
-from gradflow.experiment.store.folder import Folder, read_manifest
+from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
+from gradflow.experiment.store.folder import Folder, is_current
+from gradflow.experiment.store.manifest import DamagedError, read_manifest
 from gradflow.experiment.store.provenance import environment
-from gradflow.experiment.store.runs import RESULTS, Run, assemble
+from gradflow.experiment.store.runs import RESULTS, Run
 from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
 
 __all__ = [
@@ -74,13 +76,18 @@ OnProgress: TypeAlias = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Finished:
-    """What a call of `run` did; `run` is what is stored now, whoever computed it."""
+    """What a call of `run` did; `run` is what is stored now, whoever computed it.
+
+    `changed` names the code and the files that are not what they were when points were measured,
+    so that these were measured again.
+    """
 
     run: Run
     computed: int
     reused: int
     failures: tuple[Failure, ...]
     seconds: float
+    changed: tuple[str, ...] = ()
 
 
 class _FailFast(Exception):
@@ -93,12 +100,14 @@ def run(
     out: Path = RESULTS,
     executor: Executor | None = None,
     fresh: bool = False,
-    strict: bool = False,
     fail_fast: bool = False,
     shard: Shard = Shard(),
     on_progress: OnProgress | None = None,
 ) -> Finished:
     """Measure the points of an experiment that are not stored yet, and store them.
+
+    What other code has measured than there is now, be it gradflow's or a user's cell, is measured
+    again; so is what other data or weights were read for.
 
     Parameters
     ----------
@@ -110,8 +119,6 @@ def run(
         Where the work is done; by default in this process.
     fresh : bool
         Measure again what is stored already.
-    strict : bool
-        Measure again what was measured in another environment: by other code, on another machine.
     fail_fast : bool
         Stop at the first point that fails, not at the end.
     shard : Shard
@@ -127,17 +134,21 @@ def run(
     start = time.perf_counter()
     if experiment.name == BASELINES:
         raise UserError(f"{BASELINES!r} is where the baselines are kept\n  fix: another `name:`")
-    points = plan(experiment)
-    folder = Folder(out / experiment.name, environment())
-    folder.configure(dump(experiment))
-    stored = set() if fresh else folder.sound(points, strict=strict)
-    todo = work(pieces(bundle(points)), stored, shard)
+    planned = plan(experiment)
+    points = [one.point for one in planned]
+    axes = {key: labels(key, values) for key, values in experiment.sweep.items()}
+    folder = Folder(out / experiment.name, environment)
+    changed = folder.configure(dump(experiment), axes, points)
+    stored = set() if fresh else folder.sound(points)
+    todo = work(pieces(bundle(planned)), stored, shard)
+    folder.drop(point.hash for piece in todo for point in piece.points)
     failures: list[Failure] = []
     track = _Track(todo, on_progress)
 
     def on_done(outcome: Outcome) -> None:
         if outcome.results:
-            folder.put(outcome.results, outcome.seconds, replace=fresh or strict)
+            results = [(one.point, result) for one, result in outcome.results]
+            folder.put(results, outcome.seconds, replace=fresh)
         failures.extend(outcome.failures)
         track.add(outcome)
         if failures and fail_fast:
@@ -149,11 +160,12 @@ def run(
     finally:
         folder.flush()
     return Finished(
-        run=assemble(folder.path, experiment),
+        run=folder.run(points),
         computed=track.points - len(failures),
         reused=len(stored),
         failures=tuple(failures),
         seconds=time.perf_counter() - start,
+        changed=tuple(changed),
     )
 
 
@@ -201,12 +213,20 @@ def preview(
     Seconds are predicted from the sizes and scaled by what short pieces take on this machine.
     """
     points = plan(experiment)
-    manifest = {} if fresh else read_manifest(out / experiment.name)
-    stored = manifest.get("points", {}).keys() & {point.hash for point in points}
+    stored = set() if fresh else _stored(out / experiment.name, points)
     todo = work(pieces(bundle(points)), stored, shard)
     speed = pace(todo)
     planned = tuple(_planned(piece, speed) for piece in todo)
     return Preview(experiment.name, len(points), len(stored), planned)
+
+
+def _stored(folder: Path, points: Sequence[PlannedPoint]) -> set[str]:
+    """Return the hashes of the points that `run` would reuse, if their files are whole."""
+    try:
+        manifest = read_manifest(folder)
+    except (DamagedError, FileNotFoundError):
+        return set()
+    return {one.hash for one in points if is_current(manifest, one.point)}
 
 
 def _planned(piece: Bundle, speed: float) -> Planned:

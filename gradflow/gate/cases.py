@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gradflow.core.quantity import Result
 from gradflow.core.typing import Array
+from gradflow.experiment.store.runs import Point
 from gradflow.report.format import setting
 from gradflow.report.read.rates import slopes
-from gradflow.report.read.records import Curves, Point, curves, other_axes, states
+from gradflow.report.read.records import Curves, curves, other_axes, states
 
 __all__ = ["LAGS", "Case", "Series", "judged_by_slope", "measure_case", "prefix", "series"]
 
@@ -130,16 +131,14 @@ class Series:
 
 def prefix(point: Point) -> str:
     """Return how the names of a point's cases begin."""
-    config = point.config
-    words = [config.model.cell_label, f"length={config.length}", f"seed={config.seed}"]
+    words = [point.cell, f"length={point.length}", f"seed={point.seed}"]
     words += [f"{path}={setting(value)}" for path, value in other_axes(point).items()]
     return " ".join(words) + " "
 
 
 def series(point: Point, result: Result) -> Iterator[Series]:
     """Name every norm recorded at a point, by layer and direction."""
-    cell = point.config.model.cell_label
-    kind = cell.partition("(")[0]
+    cell, kind = point.cell, point.net.get("kind", point.cell)
     for state in states(result):
         found = list(curves(result[state]))
         for one in found:

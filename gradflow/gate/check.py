@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gradflow.errors import GradflowError
-from gradflow.experiment.config import Experiment
+from gradflow.experiment.config import AssertConfig, Experiment
 from gradflow.experiment.measure.duration import pieces
 from gradflow.experiment.measure.measurement import measure
-from gradflow.experiment.measure.plan import bundle
+from gradflow.experiment.measure.plan import bundle, plan
 from gradflow.experiment.run import Finished, OnProgress, run
 from gradflow.experiment.store.runs import RESULTS, Run
 from gradflow.experiment.workers.choice import Workers
@@ -45,7 +45,7 @@ def check(
 ) -> Verdict:
     """Compare an experiment with its baseline and with what it asserts.
 
-    Points that this code has measured on this machine are not measured again.
+    Points that the code there is now has measured are not measured again.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def check(
     """
     expected = {} if assert_only else read_baseline(baseline_path(experiment.name, out))
     finished = _run(experiment, out, workers, on_progress)
-    seen = _look(finished.run)
+    seen = _look(finished.run, experiment.check.asserts)
     findings = seen.findings
     if not assert_only:
         failed = tuple(prefix(failure.point) for failure in finished.failures)
@@ -84,6 +84,7 @@ def check(
         asserted=seen.asserted,
         findings=tuple(ranked(findings)),
         errors=finished.failures,
+        changed=finished.changed,
     )
 
 
@@ -105,8 +106,8 @@ def make_baseline(
     """
     finished = _run(experiment, out, workers, on_progress)
     _refuse(finished.failures)
-    cases = _look(finished.run).cases
-    probed = _probe(finished.run, workers(functools.partial(measure, input_noise=NOISE)))
+    cases = _look(finished.run, ()).cases
+    probed = _probe(experiment, workers(functools.partial(measure, input_noise=NOISE)))
     tolerance = experiment.check.tolerance
     cases = {name: judged_by_slope(case, probed[name], tolerance) for name, case in cases.items()}
     path = baseline_path(experiment.name, out)
@@ -119,14 +120,11 @@ def make_baseline(
 def _run(
     experiment: Experiment, out: Path, workers: Workers, on_progress: OnProgress | None
 ) -> Finished:
-    """Run what is missing; what other code has measured says nothing about this code."""
-    executor = workers(measure)
-    return run(experiment, out=out, executor=executor, strict=True, on_progress=on_progress)
+    return run(experiment, out=out, executor=workers(measure), on_progress=on_progress)
 
 
-def _look(stored: Run) -> _Seen:
+def _look(stored: Run, assertions: Sequence[AssertConfig]) -> _Seen:
     seen = _Seen()
-    assertions = stored.experiment.check.asserts
     met = [0] * len(assertions)
     for point in stored.points:
         for one in series(point, stored.result(point)):
@@ -140,18 +138,18 @@ def _look(stored: Run) -> _Seen:
     return seen
 
 
-def _probe(stored: Run, executor: Executor) -> dict[str, Case]:
-    """Measure the stored points anew by `executor`, and keep only their cases."""
+def _probe(experiment: Experiment, executor: Executor) -> dict[str, Case]:
+    """Measure all points anew by `executor`, and keep only their cases."""
     cases: dict[str, Case] = {}
     failures: list[Failure] = []
 
     def on_done(outcome: Outcome) -> None:
         failures.extend(outcome.failures)
-        for point, result in outcome.results:
-            for one in series(point, result):
+        for planned, result in outcome.results:
+            for one in series(planned.point, result):
                 cases[one.name] = measure_case(one.curves)
 
-    executor.run(pieces(bundle(stored.points)), on_done)
+    executor.run(pieces(bundle(plan(experiment))), on_done)
     _refuse(failures)
     return cases
 

@@ -73,6 +73,8 @@ class Verdict:
         Empty if all is well.
     errors : tuple of Failure
         Points that could not be measured.
+    changed : tuple of str
+        Code and files that are not what they were when points were measured: see `Finished`.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Verdict:
     asserted: int
     findings: tuple[Finding, ...]
     errors: tuple[Failure, ...] = ()
+    changed: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gradflow.errors import UserError
-from gradflow.experiment.config.text.mistakes import nearest
 
 __all__ = [
     "as_data",
@@ -168,6 +167,8 @@ def one_of(what: str, name: str, names: Sequence[str]) -> str:
     """
     if name in names:
         return name
+    from gradflow.experiment.config.text.mistakes import nearest
+
     near = nearest(name, names)
     fix = f"\n  fix: did you mean {near}?" if near else ""
     raise UserError(f"no {what} {name!r}; there is {', '.join(names)}{fix}")

@@ -112,6 +112,6 @@ def test_trouble_with_files_is_one_message(
     Path("small.yaml").write_text("model: {cell: rnn}\ninputs: {kind: noise}\nlength: 5\n")
     done = call("run", "small.yaml")
     assert done.exit_code == code, errno.errorcode[number]
-    assert done.output.startswith("gradflow: points/x.npz: ")
+    assert "results/small/config.yaml: " in done.output.splitlines()[0]
     assert "Traceback" not in done.output
     assert "internal" not in done.output

@@ -14,7 +14,8 @@ from gradflow.core.quantity import Quantity, Result
 from gradflow.errors import NumericalError
 from gradflow.experiment.config import parse
 from gradflow.experiment.measure.measurement import measure
-from gradflow.experiment.measure.plan import Bundle, Point, bundle, plan
+from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
+from gradflow.experiment.store.runs import Point
 
 
 def an_experiment(*overrides: str, **sections: Any) -> Any:
@@ -35,8 +36,9 @@ def bundles(*overrides: str) -> tuple[Bundle, ...]:
     return bundle(plan(an_experiment(*overrides)))
 
 
-def label(point: Point) -> str:
-    return f"{point.config.model.cell_label} {point.config.length} {point.config.seed}"
+def label(point: Point | PlannedPoint) -> str:
+    one = point.point if isinstance(point, PlannedPoint) else point
+    return f"{one.cell} {one.length} {one.seed}"
 
 
 def process(bundle: Bundle) -> list[Result]:

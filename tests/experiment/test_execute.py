@@ -29,7 +29,7 @@ def collect(executor: Executor, todo: tuple[Bundle, ...] | None = None) -> list[
 
 
 def digest(outcomes: list[Outcome]) -> dict[str, bytes]:
-    return {label(p): encode(r) for outcome in outcomes for p, r in outcome.results}
+    return {label(p): encode(r, {}) for outcome in outcomes for p, r in outcome.results}
 
 
 def failures(outcomes: list[Outcome]) -> dict[str, str]:

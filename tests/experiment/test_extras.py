@@ -48,7 +48,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize(("name", "cells"), EXPECTED.items())
 def test_each_cell_has_what_is_defined_on_it(flow, name, cells):
-    have = {p.config.model.cell_label for p in flow.points if name in flow.source.result(p)}
+    have = {p.cell for p in flow.points if name in flow.source.result(p)}
     assert have == cells
 
 
@@ -104,20 +104,17 @@ def test_over_the_budget_is_refused_with_the_bytes():
 @pytest.mark.parametrize("kind", ["mse", "sum"])
 def test_checkpoints_change_no_bit(kind):
     def at(memory):
-        return gradflow.run(
-            gradflow.configure(
-                model={"cell": "lstm", "hidden": 8, "layers": 2},
-                inputs={"kind": "digits", "sequences": 8},
-                loss={"kind": kind, "at": "all"},
-                sweep={"length": [200, 700]},
-                memory=memory,
-            )
+        return gradflow.configure(
+            model={"cell": "lstm", "hidden": 8, "layers": 2},
+            inputs={"kind": "digits", "sequences": 8},
+            loss={"kind": kind, "at": "all"},
+            sweep={"length": [200, 700]},
+            memory=memory,
         )
 
-    roomy = at("1GiB")
-    needed = footprint(bundle(plan(roomy.experiment))[0])[1].peak
-    tight = at(needed // 2)
-    (piece,) = bundle(plan(tight.experiment))
+    needed = footprint(bundle(plan(at("1GiB")))[0])[1].peak
+    (piece,) = bundle(plan(at(needed // 2)))
+    roomy, tight = (gradflow.run(at(memory)) for memory in ("1GiB", needed // 2))
     assert not footprint(piece)[0].keep
     for p, q in zip(roomy.points, tight.points, strict=True):
         for name, quantity in roomy.source.result(p).items():

@@ -6,7 +6,8 @@ import multiprocessing
 import os
 import stat
 import subprocess
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +18,33 @@ from gradflow.core.quantity import Quantity, Result
 from gradflow.errors import UserError
 from gradflow.experiment.store import files
 from gradflow.experiment.store.files import write_atomic
-from gradflow.experiment.store.folder import DamagedError, Folder, read_manifest, read_point
+from gradflow.experiment.store.folder import Folder
+from gradflow.experiment.store.manifest import SECTIONS, DamagedError, read_manifest, write
+from gradflow.experiment.store.npz import encode
+from gradflow.experiment.store.runs import Point, load, open_run
 
-ENVIRONMENT = {"numpy": "2"}
-
-
-@dataclass(frozen=True)
-class FakePoint:
-    hash: str
-    axes: dict[str, Any] = field(default_factory=lambda: {"seed": 0})
+SETTINGS = {name: {"of": name} for name in SECTIONS if name not in ("net", "rest")} | {"dtype": "f"}
 
 
-def a_point(number: int = 0) -> Any:
-    return FakePoint(f"{number:016x}", {"seed": number})
+def ENVIRONMENT() -> Mapping[str, Any]:
+    return {"numpy": "2"}
+
+
+def a_point(number: int = 0, code: str = "new") -> Point:
+    net = {"cell": "rnn"}
+    return Point(f"{number:016x}", {"seed": number}, 3, number, SETTINGS, net, {"gradflow": code})
 
 
 def a_result(value: float = 1.0) -> Result:
     return {"h": Quantity("h", ("step",), np.full(3, value))}
 
 
-def value_of(path: Path, point: Any) -> float:
-    return float(read_point(path, read_manifest(path), point)["h"].values[0])
+def value_of(path: Path, point: Point) -> float:
+    return float(load(path, read_manifest(path).stored[point.hash], point)["h"].values[0])
+
+
+def configure(folder: Folder, points: list[Point]) -> list[str]:
+    return folder.configure("name: run", {"seed": [point.seed for point in points]}, points)
 
 
 def test_what_is_put_in_comes_out(tmp_path: Path) -> None:
@@ -45,20 +52,37 @@ def test_what_is_put_in_comes_out(tmp_path: Path) -> None:
     folder.put([(a_point(), a_result(2.5)), (a_point(1), a_result())], seconds=3.0)
     assert value_of(folder.path, a_point()) == 2.5
     manifest = read_manifest(folder.path)
-    entry = manifest["points"][a_point().hash]
-    data = (folder.path / entry["file"]).read_bytes()
-    assert entry["sha256"] == hashlib.sha256(data).hexdigest()
-    assert entry["seconds"] == 1.5
-    assert entry["axes"] == {"seed": 0}
-    assert manifest["environments"][entry["environment"]] == ENVIRONMENT
-    assert manifest["name"] == "run"
+    entry = manifest.stored[a_point().hash]
+    data = (folder.path / "points" / f"{a_point().hash}.npz").read_bytes()
+    assert entry.sha256 == hashlib.sha256(data).hexdigest()
+    assert entry.seconds == 1.5
+    assert manifest.environments[entry.environment] == ENVIRONMENT()
+    assert manifest.code[entry.code] == {"gradflow": "new"}
+    assert manifest.name == "run"
 
 
-def test_the_manifest_is_sorted(tmp_path: Path) -> None:
+def test_points_are_read_from_the_manifest_alone(tmp_path: Path) -> None:
+    points = [a_point(n) for n in range(3)]
+    folder = Folder(tmp_path / "run", ENVIRONMENT)
+    configure(folder, points)
+    folder.put([(point, a_result()) for point in points[:2]], seconds=1.0)
+    folder.flush()
+    run = open_run(tmp_path / "run")
+    assert list(run.points) == points[:2]
+    assert list(run.missing) == [replace(points[2], code={})]
+    assert run.points[0].settings is run.points[1].settings
+    assert len(read_manifest(folder.path).sections) == len(SECTIONS)
+
+
+def test_the_manifest_is_sorted_with_a_line_for_each_entry(tmp_path: Path) -> None:
     folder = Folder(tmp_path, ENVIRONMENT)
     folder.put([(a_point(n), a_result()) for n in (2, 0, 1)], seconds=1.0)
-    text = (tmp_path / "manifest.json").read_text()
-    assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+    lines = (tmp_path / "manifest.json").read_text().splitlines()
+    json.loads("\n".join(lines))
+    first = lines.index(' "points": {') + 1
+    assert [line.split('"')[1] for line in lines[first : first + 3]] == [
+        a_point(n).hash for n in range(3)
+    ]
 
 
 def test_only_sound_points_count_as_there(tmp_path: Path) -> None:
@@ -77,18 +101,23 @@ def test_only_sound_points_count_as_there(tmp_path: Path) -> None:
     assert [value_of(tmp_path, p) for p in points[:3]] == [1.0, 7.0, 7.0]
 
 
-def test_a_result_without_an_entry_is_entered(tmp_path: Path) -> None:
-    Folder(tmp_path, ENVIRONMENT).put([(a_point(), a_result(4.0))], seconds=1.0)
+def test_a_result_without_an_entry_is_entered_if_it_is_the_point_it_says(tmp_path: Path) -> None:
+    points = [a_point(n) for n in range(4)]
+    Folder(tmp_path, ENVIRONMENT).put([(points[0], a_result(4.0))], seconds=1.0)
     (tmp_path / "manifest.json").unlink()
-    (tmp_path / "points" / f"{a_point(1).hash}.npz").write_bytes(b"PK half a file")
+    place = tmp_path / "points"
+    (place / f"{points[1].hash}.npz").write_bytes(b"PK half a file")
+    swapped = (place / f"{points[0].hash}.npz").read_bytes()
+    (place / f"{points[2].hash}.npz").write_bytes(swapped)
+    (place / f"{points[3].hash}.npz").write_bytes(encode(a_result(), {"hash": points[3].hash}))
     folder = Folder(tmp_path, ENVIRONMENT)
-    assert folder.sound([a_point(), a_point(1)]) == {a_point().hash}
+    assert folder.sound(points) == {points[0].hash}
     folder.flush()
     assert value_of(tmp_path, a_point()) == 4.0
-    assert read_manifest(tmp_path)["points"][a_point().hash]["seconds"] is None
+    assert read_manifest(tmp_path).stored[a_point().hash].seconds is None
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}', "[" * 9999])
 def test_a_damaged_manifest_is_named_and_rebuilt(tmp_path: Path, text: str) -> None:
     Folder(tmp_path, ENVIRONMENT).put([(a_point(), a_result(4.0))], seconds=1.0)
     (tmp_path / "manifest.json").write_text(text)
@@ -100,14 +129,66 @@ def test_a_damaged_manifest_is_named_and_rebuilt(tmp_path: Path, text: str) -> N
     assert value_of(tmp_path, a_point()) == 4.0
 
 
+def test_a_letter_changed_anywhere_in_the_manifest_is_noticed(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, ENVIRONMENT)
+    configure(folder, [a_point(0), a_point(1)])
+    file = tmp_path / "manifest.json"
+    whole = file.read_bytes()
+    for at in range(0, len(whole) - 4, 7):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(DamagedError):
+            read_manifest(tmp_path)
+    for size in range(0, len(whole) - 4, 101):
+        file.write_bytes(whole[:size])
+        with pytest.raises(DamagedError):
+            read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "problem"),
+    [
+        ("stored", a_point().hash, {"sha256": 5}, "stored"),
+        ("points", a_point().hash, {"settings": "lost", "length": 1, "seed": 0}, "lost is missing"),
+        ("points", "../x", {"settings": "lost", "length": 1, "seed": 0}, "points"),
+        ("axes", "seed", [0, 1, 2], "the axes have 3"),
+        ("settings", "more", {"model": "x"}, "settings: more"),
+        ("surplus", "a", 1, "surplus"),
+    ],
+)
+def test_a_manifest_of_another_shape_is_named(
+    tmp_path: Path, table: str, key: str, value: Any, problem: str
+) -> None:
+    configure(Folder(tmp_path, ENVIRONMENT), [a_point()])
+    manifest = read_manifest(tmp_path).model_dump()
+    manifest.setdefault(table, {})[key] = value
+    (tmp_path / "manifest.json").write_bytes(write(manifest))
+    with pytest.raises(DamagedError, match=problem):
+        read_manifest(tmp_path)
+
+
 def test_the_first_writer_of_a_point_wins_unless_it_is_replaced(tmp_path: Path) -> None:
-    one, other = Folder(tmp_path, ENVIRONMENT), Folder(tmp_path, {"numpy": "3"})
+    one, other = Folder(tmp_path, ENVIRONMENT), Folder(tmp_path, lambda: {"numpy": "3"})
     one.put([(a_point(), a_result(1.0))], seconds=1.0)
     other.put([(a_point(), a_result(2.0))], seconds=1.0)
     assert value_of(tmp_path, a_point()) == 1.0
     other.put([(a_point(), a_result(2.0))], seconds=1.0, replace=True)
+    other.flush()
     assert value_of(tmp_path, a_point()) == 2.0
-    assert len(read_manifest(tmp_path)["environments"]) == 2
+    assert list(read_manifest(tmp_path).environments.values()) == [{"numpy": "3"}]
+
+
+def test_what_other_code_has_made_is_not_good_and_is_named(tmp_path: Path) -> None:
+    Folder(tmp_path, ENVIRONMENT).put([(a_point(code="old"), a_result(1.0))], seconds=1.0)
+    folder = Folder(tmp_path, ENVIRONMENT)
+    assert configure(folder, [a_point()]) == ["the code of gradflow"]
+    assert folder.sound([a_point()]) == set()
+    folder.drop([a_point().hash])
+    assert open_run(tmp_path).missing == (replace(a_point(), code={}),)
+    assert folder.sound([a_point()]) == set()
+    folder.put([(a_point(), a_result(2.0))], seconds=1.0)
+    folder.flush()
+    assert value_of(tmp_path, a_point()) == 2.0
+    assert configure(folder, [a_point()]) == []
 
 
 def test_leftovers_of_a_killed_writer_go(tmp_path: Path) -> None:
@@ -149,7 +230,7 @@ def write_many(path: Path, first: int, last: int) -> None:
     folder = Folder(path, ENVIRONMENT)
     for number in range(first, last, 2):
         group = [a_point(number), a_point(number + 1)]
-        folder.put([(p, a_result(p.axes["seed"])) for p in group], seconds=1.0)
+        folder.put([(p, a_result(p.seed)) for p in group], seconds=1.0)
     folder.flush()
 
 
@@ -162,7 +243,7 @@ def test_two_processes_fill_one_folder(tmp_path: Path) -> None:
         writer.join()
         assert writer.exitcode == 0
     points = [a_point(number) for number in range(80)]
-    assert set(read_manifest(tmp_path)["points"]) == {point.hash for point in points}
+    assert set(read_manifest(tmp_path).stored) == {point.hash for point in points}
     assert [value_of(tmp_path, point) for point in points] == list(range(80))
 
 

@@ -15,7 +15,6 @@ from gradflow.experiment.data import sources
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import bundle, plan
 from gradflow.experiment.models import weights
-from gradflow.experiment.store.memory import PartRun
 
 
 @pytest.fixture
@@ -93,6 +92,6 @@ def test_a_part_of_a_run_has_the_face_of_the_whole():
             name="whole", model={"cell": "cec"}, inputs={"kind": "noise"}, sweep={"length": [3, 5]}
         )
     )
-    part = PartRun(flow.source, tuple(flow.select(length=5)))
+    part = flow.source.part(flow.select(length=5))
     assert (part.name, part.path) == (flow.source.name, flow.source.path)
-    assert [point.config.length for point in part.points] == [5]
+    assert [point.length for point in part.points] == [5]

@@ -26,7 +26,7 @@ def a_result() -> dict[str, Quantity]:
 
 def test_a_result_comes_back_exactly() -> None:
     result = a_result()
-    back = decode(encode(result))
+    back = decode(encode(result, {}))
     assert list(back) == list(result)
     for name, quantity in result.items():
         assert back[name].name == quantity.name
@@ -42,15 +42,15 @@ def test_a_result_comes_back_exactly() -> None:
 
 
 def test_equal_results_give_equal_bytes_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = encode(a_result())
+    first = encode(a_result(), {})
     monkeypatch.setattr(time, "time", lambda: 2e9)
     again = a_result()
     again["s"] = Quantity("s", again["s"].dims, again["s"].values.copy("C"), again["s"].coords)
-    assert encode(again) == first
+    assert encode(again, {}) == first
 
 
 def test_numpy_opens_the_file_without_gradflow() -> None:
-    with np.load(io.BytesIO(encode(a_result())), allow_pickle=False) as archive:
+    with np.load(io.BytesIO(encode(a_result(), {})), allow_pickle=False) as archive:
         assert archive["s"].shape == (1, 1, 1, 3)
         assert archive["s/step"].tolist() == [0, 1, 2]
 
@@ -58,4 +58,4 @@ def test_numpy_opens_the_file_without_gradflow() -> None:
 def test_python_objects_are_refused() -> None:
     objects = Quantity("odd", ("n",), np.array([object()]))
     with pytest.raises(ValueError, match="Object arrays"):
-        encode({"odd": objects})
+        encode({"odd": objects}, {})

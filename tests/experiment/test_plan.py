@@ -11,13 +11,12 @@ import pytest
 
 from gradflow.errors import UserError
 from gradflow.experiment.config import parse
-from gradflow.experiment.measure import plan as planning
-from gradflow.experiment.measure.plan import Point, bundle, plan
+from gradflow.experiment.measure.plan import PlannedPoint, bundle, plan
 
 GOOD: dict[str, Any] = {"model": {"cell": "lstm"}, "inputs": {"kind": "noise"}, "length": 20}
 
 
-def points(**more: Any) -> tuple[Point, ...]:
+def points(**more: Any) -> tuple[PlannedPoint, ...]:
     return plan(parse(GOOD | more))
 
 
@@ -96,12 +95,6 @@ def test_the_hash_leaves_out_what_changes_no_number(more: dict[str, Any]) -> Non
 )
 def test_the_hash_covers_what_changes_numbers(more: dict[str, Any]) -> None:
     assert hashes(**more) != hashes()
-
-
-def test_the_hash_covers_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = hashes()
-    monkeypatch.setattr(planning, "ENGINE", "other")
-    assert hashes() != before
 
 
 def test_the_hash_covers_the_content_of_files_and_not_their_place(tmp_path: Path) -> None:

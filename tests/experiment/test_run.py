@@ -13,11 +13,11 @@ import pytest
 
 from gradflow.errors import UserError
 from gradflow.experiment.config import load_config
+from gradflow.experiment.measure import code
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.run import Progress, Shard, preview, run
-from gradflow.experiment.store import provenance
-from gradflow.experiment.store.folder import DamagedError
+from gradflow.experiment.store.manifest import DamagedError
 from gradflow.experiment.store.runs import latest, list_runs, open_run
 from gradflow.experiment.workers.executor import Serial
 from gradflow.experiment.workers.pool import Pool
@@ -57,15 +57,15 @@ def test_fresh_measures_again(tmp_path: Path) -> None:
     assert run(an_experiment(), out=tmp_path, fresh=True).computed == 12
 
 
-def test_strict_measures_again_what_other_code_has_measured(
+def test_what_other_code_has_measured_is_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(an_experiment(), out=tmp_path)
-    assert run(an_experiment(), out=tmp_path, strict=True).computed == 0
-    monkeypatch.setattr(provenance, "_code", lambda: "other")
-    assert run(an_experiment(), out=tmp_path).computed == 0
-    assert run(an_experiment(), out=tmp_path, strict=True).computed == 12
-    assert run(an_experiment(), out=tmp_path, strict=True).computed == 0
+    monkeypatch.setattr(code, "_house", lambda: "other")
+    again = run(an_experiment(), out=tmp_path)
+    assert (again.computed, again.changed) == (12, ("the code of gradflow",))
+    again = run(an_experiment(), out=tmp_path)
+    assert (again.computed, again.changed) == (0, ())
 
 
 def test_a_damaged_point_is_refused_and_then_measured_again(tmp_path: Path) -> None:

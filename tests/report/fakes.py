@@ -4,26 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
 from gradflow.core.quantity import Quantity
-
-
-@dataclass(frozen=True, eq=False)
-class Point:
-    cell: str
-    length: int | None
-    seed: int
-    axes: dict[str, Any]
-
-    @property
-    def config(self):
-        return SimpleNamespace(
-            model=SimpleNamespace(cell_label=self.cell), length=self.length, seed=self.seed
-        )
+from gradflow.experiment.store.runs import Point
 
 
 @dataclass
@@ -38,10 +23,12 @@ class Run:
         self.loads += 1
         return self.results[id(point)]
 
-    def add(self, cell, length, seed, result, **axes):
+    def add(self, cell, length, seed, result, *, at="last", **axes):
         swept = {"model.cell": cell, "length": length, "seed": seed}
         swept.update({path.replace("__", "."): value for path, value in axes.items()})
-        self.points.append(Point(cell, length, seed, swept))
+        settings = {"loss": {"at": at}, "record": {}}
+        net = {"cell": cell, "kind": cell.partition("(")[0]}
+        self.points.append(Point(f"{len(self.points):016x}", swept, length, seed, settings, net))
         self.results[id(self.points[-1])] = result
         return self
 

@@ -15,7 +15,7 @@ from gradflow.core.quantity import Result
 from gradflow.errors import GradflowError, NoBaselineError, NumericalError
 from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.run import run
-from gradflow.experiment.store.folder import read_manifest
+from gradflow.experiment.store.manifest import read_manifest
 from gradflow.experiment.workers.executor import Serial
 from gradflow.experiment.workers.pool import Pool
 from gradflow.gate import check as gate
@@ -38,7 +38,7 @@ def test_a_baseline_passes_on_reruns_and_on_any_number_of_workers(tmp_path: Path
         (target / "baselines" / "small.json").write_text(text)
         verdict = check(an_experiment(), out=target, workers=workers)
         assert (verdict.exit_code, len(verdict.compared)) == (0, 30)
-        assert len(read_manifest(target / "small")["points"]) == 12
+        assert len(read_manifest(target / "small").stored) == 12
 
 
 def test_the_baseline_is_looked_for_before_anything_is_measured(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 
 import gradflow
-from gradflow.core.quantity import Quantity
-from gradflow.core.theory import Prediction
+from gradflow.core.quantity import Prediction, Quantity
 from gradflow.errors import UserError
 from gradflow.report.read.explain import Explanation, explain, sentence
 from gradflow.report.read.predictions import predicted_and_measured, predictions
@@ -189,15 +188,7 @@ def test_layers_and_directions_are_named_where_they_differ(tmp_path):
 
 @pytest.mark.parametrize(("at", "several"), [("last", 0), ("all", 1), ([3, 5], 1), ([5], 0)])
 def test_the_loss_is_read_from_the_configuration(tmp_path, at, several):
-    from types import SimpleNamespace
-
-    run = Run(tmp_path).add("cec", T, 0, {"s": line(0.0, T)})
-    (point,) = run.points
-    config = SimpleNamespace(
-        model=point.config.model, length=T, seed=0, loss=SimpleNamespace(at=at)
-    )
-    fixed = SimpleNamespace(config=config, axes=point.axes)
-    run.points, run.results = [fixed], {id(fixed): run.result(point)}
+    run = Run(tmp_path).add("cec", T, 0, {"s": line(0.0, T)}, at=at)
     (one,) = explain(run)
     assert isinstance(one, Explanation)
     assert one.sentence.endswith("of its own") == bool(several)

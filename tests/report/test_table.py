@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from gradflow.errors import UserError
-from gradflow.report.read.records import default_state, length_of
+from gradflow.report.read.records import default_state
 from gradflow.report.read.rows import rows
 from gradflow.report.tables.closing import closing_sheet, note, rows_data
 from gradflow.report.tables.layout import show
@@ -178,9 +178,3 @@ def test_the_state_is_chosen_and_checked(tmp_path, run):
     with pytest.raises(UserError, match="no norms are stored"):
         default_state(Run(tmp_path))
     assert default_state(Run(tmp_path).add("gru", 4, 0, {"x": line(-1, 4, name="x")})) == "x"
-
-
-def test_a_file_read_to_its_end_has_the_length_recorded(tmp_path):
-    run = Run(tmp_path).add("gru", None, 0, {"s": line(-1, 37)})
-    assert length_of(run.points[0], run.result(run.points[0])) == 37
-    assert [row.length for row in rows(run)] == [37]

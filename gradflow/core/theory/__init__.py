@@ -1,18 +1,17 @@
 """What theory predicts for the rate of a gradient, to be laid over what is measured.
 
-Each prediction says whether its assumptions hold (`Prediction.applies`), and if not, why not.
+Each prediction says whether its assumptions hold (see `gradflow.core.quantity.Prediction`), and if
+not, why not.
 """
 
 from gradflow.core.theory.bounds import norm_bound, radius_rate
 from gradflow.core.theory.carrousel import carrousel_rate, chrono_decay, chrono_rate
 from gradflow.core.theory.gated import population_rate
 from gradflow.core.theory.mean_field import rnn_chi, rnn_driven
-from gradflow.core.theory.prediction import Prediction
 from gradflow.core.theory.rest import at_rest
 from gradflow.core.theory.survey import predict
 
 __all__ = [
-    "Prediction",
     "at_rest",
     "carrousel_rate",
     "chrono_decay",

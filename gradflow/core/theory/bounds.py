@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from gradflow.core.cells.rnn import Activation
-from gradflow.core.theory.prediction import Prediction
+from gradflow.core.quantity import Prediction
 from gradflow.core.typing import Array
 
 __all__ = ["STEEPEST", "norm_bound", "radius_rate"]

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from gradflow.core.quantity import Prediction
 from gradflow.core.scaled import log10_rms
-from gradflow.core.theory.prediction import Prediction
 from gradflow.core.typing import Array
 
 __all__ = ["carrousel_rate", "chrono_decay", "chrono_rate"]

@@ -35,9 +35,9 @@ import numpy as np
 
 from gradflow.core.cells import Cell, State
 from gradflow.core.engine.scan import Keep, pull_joint, unroll
+from gradflow.core.quantity import Prediction
 from gradflow.core.random import stream
 from gradflow.core.theory.population import population
-from gradflow.core.theory.prediction import Prediction
 from gradflow.core.theory.weights import why_not_random
 from gradflow.core.typing import Array, Params
 

@@ -15,7 +15,7 @@ from itertools import accumulate
 import numpy as np
 
 from gradflow.core.cells.rnn import ACTIVATIONS, Activation
-from gradflow.core.theory.prediction import Prediction
+from gradflow.core.quantity import Prediction
 from gradflow.core.theory.weights import why_not_wide
 from gradflow.core.typing import Array
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from gradflow.core.cells import GRU, LSTM, Cell, blocks, sigmoid
-from gradflow.core.theory.prediction import Prediction
+from gradflow.core.quantity import Prediction
 from gradflow.core.theory.weights import gains, why_not_random
 from gradflow.core.typing import Array, Params
 

@@ -7,11 +7,11 @@ import numpy as np
 from gradflow.core.cells import GRU, LSTM, RNN
 from gradflow.core.engine.forward import forward
 from gradflow.core.network.stack import Network, Weights
+from gradflow.core.quantity import Prediction
 from gradflow.core.theory.bounds import norm_bound, radius_rate
 from gradflow.core.theory.carrousel import carrousel_rate
 from gradflow.core.theory.gated import population_rate
 from gradflow.core.theory.mean_field import rnn_driven
-from gradflow.core.theory.prediction import Prediction
 from gradflow.core.theory.rest import at_rest
 from gradflow.core.theory.weights import gains
 from gradflow.core.typing import Array, Params

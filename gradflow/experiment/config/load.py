@@ -44,10 +44,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     """
     path = Path(path)
     _refuse_checkpoint(path)
-    tree = _absolute(yaml.read(path), path.parent)
-    for text in overrides:
-        tree = _override(tree, text)
-    return resolve(tree, _name_from(path.stem))
+    return _resolved(yaml.read(path), path.parent, overrides, _name_from(path.stem))
 
 
 def _refuse_checkpoint(path: Path) -> None:
@@ -71,10 +68,17 @@ def parse(mapping: Mapping[str, Any], overrides: Sequence[str] = ()) -> Experime
     ConfigError
         With the key of the first mistake.
     """
-    tree = _absolute(wrap(mapping), Path())
+    return _resolved(wrap(mapping), Path(), overrides, "experiment")
+
+
+def _resolved(tree: Node, folder: Path, overrides: Sequence[str], name: str) -> Experiment:
+    written: dict[str, str] = {}
+    tree = _absolute(tree, folder, written)
     for text in overrides:
-        tree = _override(tree, text)
-    return resolve(tree, "experiment")
+        tree = _absolute(_override(tree, text), Path(), written)
+    experiment = resolve(tree, name)
+    experiment.written.update(written)
+    return experiment
 
 
 def _name_from(stem: str) -> str:
@@ -118,6 +122,7 @@ def resolve(tree: Node, name: str) -> Experiment:
     values["sweep"] = {axis.key: tuple(normal(axis, v) for v in axis.values) for axis in axes}
     experiment = Experiment.model_construct(**values)
     experiment._notes = tuple(composer.notes)
+    experiment.made["composer"] = composer
     _check_asserts(experiment, tree, composer)
     return experiment
 
@@ -161,13 +166,14 @@ def _check_asserts(experiment: Experiment, tree: Node, composer: Composer) -> No
             )
 
 
-def _absolute(tree: Node, folder: Path) -> Node:
-    """Make paths independent of the folder that they are relative to."""
+def _absolute(tree: Node, folder: Path, written: dict[str, str]) -> Node:
+    """Make paths independent of the folder they are relative to; note how they were written."""
 
     def whole(node: Node) -> Node:
         if not isinstance(node.value, str) or not node.value:
             return node
         path = os.path.abspath(folder / os.path.expanduser(node.value))
+        written.setdefault(path, node.value)
         return Node(path, node.place)
 
     for path in PATHS:
@@ -198,7 +204,7 @@ def _override(tree: Node, text: str) -> Node:
         path = ("sweep", ".".join(path[1:]))
     elif path[0] != "sweep":
         tree = _fix(tree, key, place)
-    return _absolute(put(tree, path, node, place), Path())
+    return put(tree, path, node, place)
 
 
 def _fix(tree: Node, key: str, place: Place) -> Node:

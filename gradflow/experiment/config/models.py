@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -308,8 +309,26 @@ class Experiment(Settings):
     check: CheckConfig = CheckConfig()
 
     _notes: tuple[str, ...] = PrivateAttr(())
+    _written: dict[str, str] = PrivateAttr(default_factory=dict)
+    _made: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is right and should be known: how data were read, keys without effect."""
         return self._notes
+
+    @property
+    def written(self) -> dict[str, str]:
+        """Paths as the user wrote them, by what they led to."""
+        return self._written
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """What was made of the experiment and need not be made twice, such as its points."""
+        return self._made
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, which makes its own points."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy._made = {}
+        return copy

@@ -12,6 +12,7 @@ import numpy as np
 from gradflow.core.inputs import Batch, series_stream, symbol_stream
 from gradflow.core.typing import Array
 from gradflow.experiment.data.delimited import read_csv
+from gradflow.experiment.data.once import once
 from gradflow.experiment.data.reading import (
     MAX_BYTES,
     finite,
@@ -115,6 +116,7 @@ class Text:
         return [f"read {self.path.name}: {count}, {len(self.alphabet)} different"]
 
 
+@once
 def read_file(path: Path, columns: Sequence[str] | None = None) -> Contents:
     """Read series of numbers (.npy, .npz, .csv) or one-hot characters (.txt) from a file.
 

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gradflow.core import ENGINE
+from gradflow.core.network.stack import Layer
 from gradflow.experiment.config import Experiment, PointConfig
 from gradflow.experiment.config.axes import canonical, labels, read_axes
 from gradflow.experiment.config.compose import Composer
 from gradflow.experiment.config.text.nodes import wrap
 from gradflow.experiment.config.write import settings
+from gradflow.experiment.data.once import checksum
+from gradflow.experiment.measure.code import code
 from gradflow.experiment.measure.defined import check_defined
 from gradflow.experiment.models.weights import apart
+from gradflow.experiment.store.runs import Point
 
-__all__ = ["Bundle", "Point", "bundle", "plan"]
+__all__ = ["Bundle", "PlannedPoint", "bundle", "plan"]
+
+SECTIONS = ("model", "inputs", "init", "loss", "record")
+REST = ("dtype", "memory", "method")
+FILES = ("weights", "path")
+"""Keys of sections that name a file."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """One point of a sweep.
+class Told:
+    """A configuration as plain data, see `gradflow.experiment.store.runs.Point`."""
+
+    settings: Mapping[str, Any]
+    net: Mapping[str, Any]
+    code: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PlannedPoint:
+    """One point of a sweep, ready to be measured.
 
     Parameters
     ----------
@@ -33,12 +51,30 @@ class Point:
         16 hexadecimal digits that stand for everything that determines its numbers.
     group : str
         The same for points that can be measured together.
+    told : Told, optional
+        What is kept of it as plain data; points of equal settings share it.
     """
 
     config: PointConfig
-    axes: Mapping[str, Any]
-    hash: str
+    axes: Mapping[str, Any] = field(default_factory=dict)
+    hash: str = ""
     group: str = field(default="", repr=False)
+    told: Told | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def point(self) -> Point:
+        """What is kept of it beside its result."""
+        config = self.config
+        told = self.told or Told({}, {"cell": config.model.cell_label}, {})
+        return Point(
+            hash=self.hash,
+            axes=self.axes,
+            length=config.length,
+            seed=config.seed,
+            settings=told.settings,
+            net=told.net,
+            code=told.code,
+        )
 
 
 @dataclass(frozen=True)
@@ -47,11 +83,11 @@ class Bundle:
 
     Parameters
     ----------
-    points : tuple of Point
+    points : tuple of PlannedPoint
         In the order of the plan.
     """
 
-    points: tuple[Point, ...]
+    points: tuple[PlannedPoint, ...]
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -64,42 +100,56 @@ class Bundle:
         return tuple(sorted({point.config.length for point in self.points}))
 
 
-def plan(experiment: Experiment) -> tuple[Point, ...]:
+def plan(experiment: Experiment) -> tuple[PlannedPoint, ...]:
     """Return the points of an experiment: the product of its axes, the last one fastest.
+
+    They are made once; the experiment carries them.
 
     Raises
     ------
     ConfigError
         If a file that the experiment names is not what it was.
     """
-    data = wrap(settings(experiment, resolved=False))
-    axes = read_axes(wrap(experiment.sweep))
-    composer = Composer(data.without("sweep"), axes)
+    if "points" not in experiment.made:
+        experiment.made["points"] = _plan(experiment)
+    points: tuple[PlannedPoint, ...] = experiment.made["points"]
+    return points
+
+
+def _plan(experiment: Experiment) -> tuple[PlannedPoint, ...]:
+    composer: Composer = experiment.made.get("composer") or _composer(experiment)
     names = {key: labels(key, values) for key, values in experiment.sweep.items()}
-    digest = _Digest()
+    sections = _Sections(experiment.written)
     points = []
     for choice in composer.choices():
         config = composer.point(choice)
-        slices = digest.slices(config)
+        texts = sections.texts(config)
         points.append(
-            Point(
+            PlannedPoint(
                 config,
                 {key: names[key][i] for key, i in zip(names, choice, strict=True)},
-                _hash(ENGINE, *slices, config.length, config.seed, config.dtype, config.method),
+                _hash(*texts, config.length, config.seed, config.dtype, config.method),
                 _hash(
-                    *slices,
+                    *texts,
                     config.dtype,
                     config.method,
                     config.memory,
                     None if _lengths_share(config) else config.length,
                 ),
+                sections.told(config),
             )
         )
     check_defined(point.config for point in points)
     return tuple(points)
 
 
-def bundle(points: Iterable[Point]) -> tuple[Bundle, ...]:
+def _composer(experiment: Experiment) -> Composer:
+    """Read a changed copy of an experiment as if it were a file."""
+    data = wrap(settings(experiment, resolved=False))
+    return Composer(data.without("sweep"), read_axes(wrap(experiment.sweep)))
+
+
+def bundle(points: Iterable[PlannedPoint]) -> tuple[Bundle, ...]:
     """Put points together that can share a forward pass.
 
     Points that are equal but for the seed run side by side; so do lengths where the inputs of a
@@ -107,13 +157,13 @@ def bundle(points: Iterable[Point]) -> tuple[Bundle, ...]:
     one of its seeds at every one of its lengths, so that nothing is measured that was not asked
     for. Points with equal hashes are measured once.
     """
-    groups: dict[str, dict[int, dict[str, Point]]] = {}
+    groups: dict[str, dict[int, dict[str, PlannedPoint]]] = {}
     for point in points:
         seeds = groups.setdefault(point.group, {})
         seeds.setdefault(point.config.seed, {}).setdefault(point.hash, point)
     bundles = []
     for seeds in groups.values():
-        grids: dict[frozenset[int], list[Point]] = {}
+        grids: dict[frozenset[int], list[PlannedPoint]] = {}
         for same in seeds.values():
             lengths = frozenset(point.config.length for point in same.values())
             grids.setdefault(lengths, []).extend(same.values())
@@ -125,37 +175,83 @@ def _lengths_share(config: PointConfig) -> bool:
     return config.inputs.task.prefix and not config.model.bidirectional
 
 
-class _Digest:
-    """Canonical texts of sections, and of the files that they name by content."""
+class _Sections:
+    """Sections as texts that determine numbers and as plain data to keep, each made once."""
 
-    def __init__(self) -> None:
+    def __init__(self, written: Mapping[str, str]) -> None:
+        self._written = written
         self._texts: dict[int, tuple[Any, str]] = {}
-        self._files: dict[str, str] = {}
+        self._plain: dict[int, tuple[Any, dict[str, Any]]] = {}
+        self._nets: dict[tuple[int, int], dict[str, Any]] = {}
+        self._told: dict[tuple[Any, ...], Told] = {}
 
-    def slices(self, config: PointConfig) -> list[str]:
-        """Return the text of each section that determines the numbers."""
-        sections = (config.model, config.inputs, config.init, config.loss, config.record)
-        return [self._text(section) for section in sections]
+    def texts(self, config: PointConfig) -> list[str]:
+        """Return the text of each section that determines the numbers, files by their content."""
+        return [self._text(getattr(config, name)) for name in SECTIONS]
+
+    def told(self, config: PointConfig) -> Told:
+        """Return what is kept of a configuration."""
+        rest = {name: getattr(config, name) for name in REST}
+        key = (*(id(getattr(config, name)) for name in SECTIONS), *rest.values())
+        if key not in self._told:
+            plain = {name: self._section(getattr(config, name)) for name in SECTIONS}
+            net = self._net(config)
+            self._told[key] = Told(plain | rest, net, code(config))
+        return self._told[key]
 
     def _text(self, section: Any) -> str:
         known = self._texts.get(id(section))
         if known is None:
             # Defaults stay out, so that a new option does not disown what is stored.
             data = section.model_dump(exclude_defaults=True)
-            for key in ("weights", "path"):
+            for key in FILES:
                 if data.get(key):
-                    data[key] = self._file(data[key])
+                    data[key] = _content(data[key])
             # The section is kept with its text: its id is its own only as long as it lives.
             known = self._texts[id(section)] = section, canonical(data)
         return known[1]
 
-    def _file(self, path: str) -> str:
-        if path not in self._files:
-            file, prefix = apart(path)
-            with file.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            self._files[path] = f"{digest}#{prefix}" if prefix else digest
-        return self._files[path]
+    def _section(self, section: Any) -> dict[str, Any]:
+        known = self._plain.get(id(section))
+        if known is None:
+            data = json.loads(canonical(section.model_dump(by_alias=True)))
+            for key in FILES:
+                if path := data.get(key):
+                    data[key] = self._written.get(path, path)
+                    data |= {"resolved": path, "sha256": _content(path)}
+            known = self._plain[id(section)] = section, data
+        return known[1]
+
+    def _net(self, config: PointConfig) -> dict[str, Any]:
+        """What the network says of itself, so that reading a run need not build it."""
+        model, features = config.model, config.inputs.task.features
+        key = (id(model), features)
+        if key not in self._nets:
+            self._nets[key] = {
+                "cell": model.cell_label,
+                "kind": model.cell.kind,
+                "features": features,
+                "layers": [_layer(layer) for layer in model.build(features).layers],
+            }
+        return self._nets[key]
+
+
+def _content(source: str) -> str:
+    """Stand for a file by its content; of a checkpoint with several nets, and the one meant."""
+    file, prefix = apart(source)
+    return f"{checksum(file)}#{prefix}" if prefix else checksum(file)
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    """What a layer says of itself; a memory gate as name, sign and what writes beside it."""
+    return {
+        "cell": layer.cell.label,
+        "hidden": layer.cell.hidden,
+        "parts": list(layer.cell.parts),
+        "gates": list(layer.cell.gates),
+        "memory_gates": [list(gate) for gate in layer.cell.memory_gates],
+        "directions": list(layer.directions),
+    }
 
 
 def _hash(*parts: Any) -> str:

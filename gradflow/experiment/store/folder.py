@@ -1,37 +1,42 @@
-"""A run's folder on disk: what is there, what is sound, and how a result gets in and out.
+"""The writing side of a run's folder: what is there, what is still good, and how results get in.
 
 ``results/NAME/`` holds ``config.yaml`` (resolved, runs again as it is), ``manifest.json`` and
 ``points/HASH.npz``. The manifest is an index with the SHA-256 of every file; a file that was
-renamed into place just before the process died is found and entered the next time. All writing
-happens under one lock, so any number of processes may fill the same folder.
+renamed into place just before the process died says itself which point it is, and is entered the
+next time. All writing happens under one lock, so any number of processes may fill the same folder.
+
+A stored point is good if its file is whole and the code that made it is the code there is now.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
-import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gradflow.core.quantity import Result
-from gradflow.errors import GradflowError
-from gradflow.experiment.measure.plan import Point
 from gradflow.experiment.store.files import TEMPORARY, locked, write_atomic
-from gradflow.experiment.store.npz import decode, encode
+from gradflow.experiment.store.manifest import (
+    FILE,
+    DamagedError,
+    Known,
+    Manifest,
+    Stored,
+    brief,
+    read_manifest,
+    write,
+)
+from gradflow.experiment.store.npz import encode, origin
+from gradflow.experiment.store.runs import Point, Run, load
 
-__all__ = ["DamagedError", "Folder", "read_manifest", "read_point"]
+__all__ = ["Folder", "changes", "is_current"]
 
-FORMAT = 1
 INDEX_SHARE = 20
 """Writing the manifest may take one part in this many of the time, however many points it holds."""
-
-
-class DamagedError(GradflowError):
-    """A stored file is not what was written."""
 
 
 class Folder:
@@ -41,17 +46,17 @@ class Folder:
     ----------
     path : Path
         The folder; it is made if it is not there.
-    environment : mapping
-        What the results put in are computed with, see `provenance.environment`.
+    environment : callable
+        Tells what results are computed in, see `provenance.environment`; asked when there are any.
     """
 
-    def __init__(self, path: Path, environment: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, environment: Callable[[], Mapping[str, Any]]) -> None:
         self.path = path
-        self._environment = dict(environment)
-        self._key = hashlib.sha256(_text(self._environment).encode()).hexdigest()[:8]
-        self._manifest: dict[str, Any] = {}
+        self._ask = environment
+        self._manifest = Manifest(name=path.name, created=_now(), updated="")
         self._seen: tuple[int, ...] = ()
         self._due = 0.0
+        self._shared: dict[int, tuple[Any, str]] = {}
         (path / "points").mkdir(parents=True, exist_ok=True)
         with locked(self._lock):
             for leftover in (*path.glob(f".*{TEMPORARY}"), *path.glob(f"points/.*{TEMPORARY}")):
@@ -61,38 +66,58 @@ class Folder:
     def _lock(self) -> Path:
         return self.path / ".lock"
 
-    def configure(self, text: str) -> None:
-        """Write ``config.yaml``, the experiment that the folder now stands for."""
-        with locked(self._lock):
-            write_atomic(self.path / "config.yaml", text.encode())
+    @cached_property
+    def _environment(self) -> tuple[str, dict[str, Any]]:
+        told = dict(self._ask())
+        return brief(told), told
 
-    def sound(self, points: Iterable[Point], *, strict: bool = False) -> set[str]:
-        """Return the hashes of the points that are stored and undamaged.
+    def configure(
+        self, text: str, axes: Mapping[str, Sequence[Any]], points: Sequence[Point]
+    ) -> list[str]:
+        """Let the folder stand for an experiment: ``config.yaml`` and the points of its sweep.
 
-        With `strict`, only of those that were computed in an environment like ours.
+        Returns what has changed since it was run last, beside the experiment itself.
         """
         with locked(self._lock):
             self._refresh()
-            return {point.hash for point in points if self._is_sound(point, strict)}
+            told = changes(self._manifest, points)
+            write_atomic(self.path / "config.yaml", text.encode())
+            self._manifest.axes = {key: list(values) for key, values in axes.items()}
+            self._manifest.plan = [point.hash for point in points]
+            for point in points:
+                self._know(point)
+            self._write()
+        return told
+
+    def sound(self, points: Iterable[Point]) -> set[str]:
+        """Return the hashes of the points that are stored and still good."""
+        with locked(self._lock):
+            self._refresh()
+            return {point.hash for point in points if self._is_good(point)}
+
+    def drop(self, hashes: Iterable[str]) -> None:
+        """Forget results that will be measured again, so that none is read half old, half new."""
+        with locked(self._lock):
+            self._refresh()
+            if [self._manifest.stored.pop(key) for key in hashes if key in self._manifest.stored]:
+                self._write()
 
     def put(
         self, results: Collection[tuple[Point, Result]], seconds: float, *, replace: bool = False
     ) -> None:
         """Store what was computed together in `seconds`.
 
-        What another process stored soundly in the meantime stays, unless `replace` is set.
+        What another process stored in the meantime stays if it is good, unless `replace` is set.
         """
         with locked(self._lock):
             self._refresh()
-            overwritten = False
             for point, result in results:
-                if not replace and self._is_sound(point):
+                if not replace and self._is_good(point):
                     continue
-                data = encode(result)
-                write_atomic(self.path / _file(point), data)
-                overwritten |= point.hash in self._manifest["points"]
+                data = encode(result, _origin(point))
+                write_atomic(self._file(point), data)
                 self._enter(point, data, round(seconds / len(results), 6))
-            if overwritten or time.monotonic() >= self._due:
+            if time.monotonic() >= self._due:
                 self._write()
 
     def flush(self) -> None:
@@ -101,110 +126,155 @@ class Folder:
             self._refresh()
             self._write()
 
-    def _is_sound(self, point: Point, strict: bool = False) -> bool:
-        entry = self._manifest["points"].get(point.hash)
-        if strict and (entry is None or entry["environment"] != self._key):
+    def run(self, points: Sequence[Point]) -> Run:
+        """Return these points as a run: those that are stored, and those that are missing."""
+        manifest = self._manifest
+        return Run(
+            name=self.path.name,
+            path=self.path,
+            points=tuple(point for point in points if point.hash in manifest.stored),
+            missing=tuple(point for point in points if point.hash not in manifest.stored),
+            load=lambda point: load(self.path, manifest.stored[point.hash], point),
+            created=manifest.created,
+            updated=manifest.updated,
+            environments=tuple(manifest.environments.values()),
+        )
+
+    def _is_good(self, point: Point) -> bool:
+        stored = self._manifest.stored.get(point.hash)
+        if stored is not None and not is_current(self._manifest, point):
             return False
         try:
-            data = (self.path / _file(point)).read_bytes()
+            data = self._file(point).read_bytes()
         except OSError:
             return False
-        if entry is not None:
-            return bool(entry["sha256"] == hashlib.sha256(data).hexdigest())
+        if stored is not None:
+            return stored.sha256 == hashlib.sha256(data).hexdigest()
         try:
-            decode(data)
-        except (ValueError, KeyError, OSError, zipfile.BadZipFile):
+            if origin(data) != _origin(point):
+                return False
+        except ValueError:
             return False
         self._enter(point, data, None)
         return True
 
+    def _know(self, point: Point) -> None:
+        settings = {key: value for key, value in point.settings.items() if isinstance(value, dict)}
+        rest = {key: value for key, value in point.settings.items() if key not in settings}
+        row = {name: self._share(part) for name, part in (settings | {"net": point.net}).items()}
+        row["rest"] = brief(rest)
+        self._manifest.sections[row["rest"]] = rest
+        key = brief(row)
+        self._manifest.settings[key] = row
+        known = Known.model_construct(settings=key, length=point.length, seed=point.seed)
+        self._manifest.points[point.hash] = known
+
+    def _share(self, section: Mapping[str, Any]) -> str:
+        """Keep a section under its digest, taken once for each object there is."""
+        kept = self._shared.get(id(section))
+        if kept is None:
+            kept = self._shared[id(section)] = section, brief(section)
+        self._manifest.sections.setdefault(kept[1], dict(section))
+        return kept[1]
+
     def _enter(self, point: Point, data: bytes, seconds: float | None) -> None:
-        self._manifest["points"][point.hash] = {
-            "axes": dict(point.axes),
-            "environment": self._key,
-            "file": _file(point),
-            "seconds": seconds,
-            "sha256": hashlib.sha256(data).hexdigest(),
-        }
+        manifest, code = self._manifest, dict(point.code)
+        key, environment = self._environment
+        manifest.code[brief(code)] = code
+        manifest.environments[key] = environment
+        if point.hash not in manifest.points:
+            self._know(point)
+        manifest.stored[point.hash] = Stored.model_construct(
+            code=brief(code),
+            environment=key,
+            seconds=seconds,
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
 
     def _refresh(self) -> None:
         """Read the manifest if another process wrote it, keeping what only we know of."""
-        seen = _stamp(self.path / "manifest.json")
-        if self._manifest and seen == self._seen:
+        seen = _stamp(self.path / FILE)
+        if seen == self._seen:
             return
+        ours = self._manifest
         try:
-            stored = read_manifest(self.path)
-        except DamagedError:
-            stored = {}
-        ours = self._manifest.get("points", {})
-        self._manifest = {
-            "created": _now(),
-            **stored,
-            "format": FORMAT,
-            "name": self.path.name,
-            "environments": {**stored.get("environments", {}), self._key: self._environment},
-            "points": {**ours, **stored.get("points", {})},
-        }
-        self._seen = seen
+            theirs = read_manifest(self.path)
+        except (DamagedError, FileNotFoundError):
+            theirs = ours
+        for name in ("points", "stored", "settings", "sections", "code", "environments"):
+            setattr(theirs, name, {**getattr(ours, name), **getattr(theirs, name)})
+        theirs.name = self.path.name
+        self._manifest, self._seen = theirs, seen
 
     def _write(self) -> None:
         start = time.monotonic()
-        self._manifest["updated"] = _now()
-        path = self.path / "manifest.json"
-        write_atomic(path, (_text(self._manifest) + "\n").encode())
-        self._seen = _stamp(path)
+        _tidy(self._manifest)
+        self._manifest.updated = _now()
+        write_atomic(self.path / FILE, write(self._manifest.model_dump()))
+        self._seen = _stamp(self.path / FILE)
         self._due = time.monotonic() + INDEX_SHARE * (time.monotonic() - start)
 
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Read the manifest of the run in folder `path`; empty if there is none yet.
-
-    Raises
-    ------
-    DamagedError
-        If it is not a manifest.
-    """
-    file = path / "manifest.json"
-    try:
-        manifest = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise DamagedError(_damage(file, f"it is not JSON ({error})")) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise DamagedError(_damage(file, f"it is not a manifest of format {FORMAT}"))
-    return manifest
+    def _file(self, point: Point) -> Path:
+        return self.path / "points" / f"{point.hash}.npz"
 
 
-def read_point(path: Path, manifest: Mapping[str, Any], point: Point) -> Result:
-    """Read one stored result of the run in folder `path` and verify its checksum.
-
-    Raises
-    ------
-    DamagedError
-        If the file is missing or is not the one that the manifest names.
-    """
-    file = path / _file(point)
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise DamagedError(_damage(file, f"it cannot be read ({error.strerror})")) from error
-    if hashlib.sha256(data).hexdigest() != manifest["points"][point.hash]["sha256"]:
-        raise DamagedError(_damage(file, "its SHA-256 is not the one in manifest.json"))
-    return decode(data)
+def is_current(manifest: Manifest, point: Point) -> bool:
+    """Whether a point is stored, and the code that made it is the code there is now."""
+    stored = manifest.stored.get(point.hash)
+    return stored is not None and manifest.code[stored.code] == point.code
 
 
-def _damage(file: Path, problem: str) -> str:
-    root = file.parent.parent if file.parent.name == "points" else file.parent
-    return f"{file} is damaged: {problem}\n  fix: gradflow run {root / 'config.yaml'} repairs it"
+def changes(manifest: Manifest, points: Iterable[Point]) -> list[str]:
+    """Say what is not as it was when points were measured: code by name, files by their path."""
+    told: dict[str, None] = {}
+    before = _files(
+        manifest.sections[row[name]]
+        for row in manifest.settings.values()
+        for name in ("model", "inputs")
+    )
+    for point in points:
+        stored = manifest.stored.get(point.hash)
+        if stored is not None:
+            old = manifest.code[stored.code]
+            told |= dict.fromkeys(
+                f"the code of {name}"
+                for name in {**old, **point.code}
+                if old.get(name) != point.code.get(name)
+            )
+        else:
+            now = _files(point.settings[name] for name in ("model", "inputs"))
+            told |= dict.fromkeys(
+                path for path in now if path in before and not now[path] & before[path]
+            )
+    return list(told)
 
 
-def _file(point: Point) -> str:
-    return f"points/{point.hash}.npz"
+def _files(sections: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """The checksums of each file that some sections name."""
+    found: dict[str, set[str]] = {}
+    for section in sections:
+        if "sha256" in section:
+            found.setdefault(section["resolved"], set()).add(section["sha256"])
+    return found
 
 
-def _text(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, indent=1, sort_keys=True, default=str, ensure_ascii=False)
+def _tidy(manifest: Manifest) -> None:
+    """Leave out what nothing leads to."""
+    rows = {point.settings for point in manifest.points.values()}
+    manifest.settings = {key: row for key, row in manifest.settings.items() if key in rows}
+    parts = {part for row in manifest.settings.values() for part in row.values()}
+    manifest.sections = {key: part for key, part in manifest.sections.items() if key in parts}
+    stored = manifest.stored.values()
+    for name, used in (
+        ("code", {one.code for one in stored}),
+        ("environments", {one.environment for one in stored}),
+    ):
+        table = getattr(manifest, name)
+        setattr(manifest, name, {key: table[key] for key in table if key in used})
+
+
+def _origin(point: Point) -> dict[str, Any]:
+    return {"hash": point.hash, "code": dict(point.code)}
 
 
 def _stamp(file: Path) -> tuple[int, ...]:

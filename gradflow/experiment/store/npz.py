@@ -2,7 +2,8 @@
 
 An array lies in the file under its quantity's name (``h``, ``c``, ``s``, …), its coordinates
 under ``name/axis`` (``h/step``), so that ``numpy.load`` opens them without gradflow. What NumPy's
-format cannot say, the dims and the unit, stands in the member ``quantities.json``.
+format cannot say, the dims and the unit, stands in the member ``quantities.json``; which point it
+is, and what code measured it, in ``point.json``.
 """
 
 from __future__ import annotations
@@ -10,21 +11,23 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "origin"]
 
 HEADER = "quantities.json"
+ORIGIN = "point.json"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's earliest time: the clock must not change the bytes
 
 
-def encode(result: Result) -> bytes:
-    """Return the bytes of a result; equal results give equal bytes.
+def encode(result: Result, origin: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a result and of where it came from; equal ones give equal bytes.
 
     Raises
     ------
@@ -34,6 +37,7 @@ def encode(result: Result) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(HEADER, EPOCH), _header(result))
+        archive.writestr(zipfile.ZipInfo(ORIGIN, EPOCH), json.dumps(origin, sort_keys=True))
         for name, array in _arrays(result):
             member = io.BytesIO()
             np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
@@ -55,6 +59,23 @@ def decode(data: bytes) -> Result:
             )
             for key, entry in header.items()
         }
+
+
+def origin(data: bytes) -> Any:
+    """Return what `encode` was told of the origin; every member's own checksum is verified.
+
+    Raises
+    ------
+    ValueError
+        If these are not the bytes of a whole result.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if archive.testzip() is None:
+                return json.loads(archive.read(ORIGIN))
+    except (zipfile.BadZipFile, KeyError, OSError, EOFError, NotImplementedError) as error:
+        raise ValueError(f"not a whole result ({error})") from error
+    raise ValueError("not a whole result")
 
 
 def _header(result: Result) -> str:

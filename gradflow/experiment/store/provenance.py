@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import threadpoolctl
 
-from gradflow import core
 from gradflow._version import __version__
-from gradflow.core import ENGINE, cells
 
 __all__ = ["environment"]
 
@@ -23,8 +19,6 @@ def environment(where: Path = Path()) -> dict[str, Any]:
     """Describe this process; `where` is a folder whose git commit counts."""
     return {
         "gradflow": __version__,
-        "engine": ENGINE,
-        "code": _code(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": _blas(),
@@ -32,17 +26,6 @@ def environment(where: Path = Path()) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "commit": _commit(where),
     }
-
-
-def _code() -> str:
-    """Digest the source of the core and of every registered cell, wherever it comes from."""
-    modules = (sys.modules[cells.get(name).__module__] for name in cells.names())
-    found = (getattr(module, "__file__", None) for module in modules)
-    files = {*Path(core.__file__).parent.rglob("*.py"), *(Path(file) for file in found if file)}
-    digest = hashlib.sha256()
-    for file in sorted(files, key=lambda file: file.name):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _blas() -> list[str]:

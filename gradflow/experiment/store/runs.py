@@ -1,64 +1,111 @@
-"""Stored runs: found by name, read point by point, every file verified."""
+"""Stored runs: found by name, read from their folder alone, every file verified."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gradflow.core.quantity import Result
 from gradflow.errors import UserError
-from gradflow.experiment.config import Experiment, load_config
-from gradflow.experiment.measure.plan import Point, plan
-from gradflow.experiment.store.folder import DamagedError, read_manifest, read_point
+from gradflow.experiment.store.manifest import (
+    FILE,
+    DamagedError,
+    Manifest,
+    Stored,
+    damage,
+    read_manifest,
+)
+from gradflow.experiment.store.npz import decode
 
-__all__ = [
-    "RESULTS",
-    "DamagedError",
-    "Run",
-    "Summary",
-    "assemble",
-    "latest",
-    "list_runs",
-    "open_run",
-]
+__all__ = ["RESULTS", "Point", "Run", "Summary", "latest", "list_runs", "load", "open_run"]
 
 RESULTS = Path("results")
 """Where runs are kept unless told otherwise."""
 
 
 @dataclass(frozen=True)
+class Point:
+    """One point of a sweep, as plain data: what was measured, without what measures it.
+
+    Parameters
+    ----------
+    hash : str
+        16 hexadecimal digits that stand for everything that was asked for.
+    axes : mapping of str to value
+        What it is along every axis of the sweep, in order; cells by their label.
+    length, seed : int
+        Steps of the inputs, and the seed of weights and probe.
+    settings : mapping
+        Its resolved configuration, with the file's keys. A path is as it was written; beside it
+        stand what it led to (``resolved``) and the content's checksum (``sha256``).
+    net : mapping
+        What its network says of itself: ``cell`` (the label), ``kind``, ``features``, and of each
+        of its ``layers`` the cell, parts, gates, directions and which gates keep memory.
+    code : mapping
+        Digests of the code that makes its numbers, by what the code is.
+    """
+
+    hash: str
+    axes: Mapping[str, Any]
+    length: int
+    seed: int
+    settings: Mapping[str, Any] = field(repr=False)
+    net: Mapping[str, Any] = field(repr=False)
+    code: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def cell(self) -> str:
+        """The cell's label."""
+        return str(self.net["cell"])
+
+
+@dataclass(frozen=True)
 class Run:
-    """One stored run.
+    """The points of an experiment and where their results are: stored, or in memory.
 
     Parameters
     ----------
     name : str
-        The experiment's name, which is the folder's.
-    path : Path
-        The folder.
-    experiment : Experiment
-        What was run, as ``config.yaml`` resolves it.
+        The experiment's name.
     points : tuple of Point
-        The points that are stored, in the plan's order.
-    manifest : mapping
-        Provenance, and a file with its checksum for every point.
+        The points that have a result, in the order of the sweep.
+    load : callable
+        Gives the result of a point.
+    path : Path
+        The folder that holds the run.
     missing : tuple of Point
-        The points of the plan that are not stored: not reached yet, or failed.
+        The points without: not reached yet, or failed.
+    created, updated : str
+        ISO time.
+    environments : tuple of mapping
+        What the results were computed in.
     """
 
     name: str
-    path: Path
-    experiment: Experiment
     points: tuple[Point, ...]
-    manifest: Mapping[str, Any]
+    load: Callable[[Point], Result] = field(repr=False)
+    path: Path = Path()
     missing: tuple[Point, ...] = ()
+    created: str = ""
+    updated: str = ""
+    environments: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
     def result(self, point: Point) -> Result:
-        """Load what was measured at `point`, its checksum verified at every call."""
-        return read_point(self.path, self.manifest, point)
+        """Load what was measured at `point`, the checksum of its file verified at every call."""
+        return self.load(point)
+
+    def part(self, points: Iterable[Point]) -> Run:
+        """Return the run as if it had these points alone."""
+        return replace(self, points=tuple(points))
+
+    def recorded(self, name: str) -> bool:
+        """Whether any point was asked to record something beyond norms."""
+        return any(point.settings["record"].get(name) for point in self.points)
 
 
 @dataclass(frozen=True)
@@ -83,27 +130,23 @@ def open_run(run: str | Path, out: Path = RESULTS) -> Run:
     DamagedError
         If its manifest cannot be read.
     """
-    path = next((p for p in (Path(run), out / run) if (p / "config.yaml").is_file()), None)
+    path = next((p for p in (Path(run), out / run) if _is_run(p)), None)
     if path is None:
         names = [summary.name for summary in list_runs(out)]
         near = difflib.get_close_matches(str(run), names, n=1)
         known = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none yet'}"
         raise UserError(f"there is no run {str(run)!r} in {out}; {known}")
-    return assemble(path, load_config(path / "config.yaml"))
-
-
-def assemble(path: Path, experiment: Experiment) -> Run:
-    """Return the run of `experiment` that is kept in folder `path`."""
-    manifest = read_manifest(path)
-    stored = manifest.get("points", {})
-    points = plan(experiment)
+    manifest = _read(path)
+    points = _points(manifest)
     return Run(
-        name=experiment.name,
+        name=manifest.name,
         path=path,
-        experiment=experiment,
-        points=tuple(point for point in points if point.hash in stored),
-        manifest=manifest,
-        missing=tuple(point for point in points if point.hash not in stored),
+        points=tuple(point for point in points if point.hash in manifest.stored),
+        missing=tuple(point for point in points if point.hash not in manifest.stored),
+        load=lambda point: load(path, manifest.stored[point.hash], point),
+        created=manifest.created,
+        updated=manifest.updated,
+        environments=tuple(manifest.environments.values()),
     )
 
 
@@ -123,18 +166,74 @@ def latest(out: Path = RESULTS) -> Run:
 
 def list_runs(out: Path = RESULTS) -> tuple[Summary, ...]:
     """Return a line for each run of `out`, by name."""
-    return tuple(_summary(config.parent) for config in sorted(out.glob("*/config.yaml")))
+    return tuple(_summary(path) for path in sorted(out.glob("*")) if _is_run(path))
+
+
+def load(path: Path, stored: Stored, point: Point) -> Result:
+    """Read one stored result of the run in folder `path` and verify its checksum.
+
+    Raises
+    ------
+    DamagedError
+        If the file is missing or is not the one that the manifest names.
+    """
+    file = path / "points" / f"{point.hash}.npz"
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise damage(file, f"it cannot be read ({error.strerror})") from error
+    if hashlib.sha256(data).hexdigest() != stored.sha256:
+        raise damage(file, f"its SHA-256 is not the one in {FILE}")
+    return decode(data)
+
+
+def _points(manifest: Manifest) -> list[Point]:
+    """Lay the points of the plan out along the axes; equal settings are shared."""
+    settings = {
+        name: {key: manifest.sections[part] for key, part in row.items()}
+        for name, row in manifest.settings.items()
+    }
+    nets = {name: parts.pop("net") for name, parts in settings.items()}
+    whole = {name: {**parts.pop("rest"), **parts} for name, parts in settings.items()}
+    points: list[Point] = []
+    if not manifest.plan:
+        return points
+    for key, place in zip(manifest.plan, itertools.product(*manifest.axes.values()), strict=True):
+        known, stored = manifest.points[key], manifest.stored.get(key)
+        points.append(
+            Point(
+                hash=key,
+                axes=dict(zip(manifest.axes, place, strict=True)),
+                length=known.length,
+                seed=known.seed,
+                settings=whole[known.settings],
+                net=nets[known.settings],
+                code=manifest.code[stored.code] if stored else {},
+            )
+        )
+    return points
+
+
+def _is_run(path: Path) -> bool:
+    return any((path / name).is_file() for name in (FILE, "config.yaml"))
+
+
+def _read(path: Path) -> Manifest:
+    try:
+        return read_manifest(path)
+    except FileNotFoundError:
+        raise damage(path / FILE, "it is missing") from None
 
 
 def _age(summary: Summary) -> tuple[str, int]:
-    return summary.updated, (summary.path / "manifest.json").stat().st_mtime_ns
+    return summary.updated, (summary.path / FILE).stat().st_mtime_ns
 
 
 def _summary(path: Path) -> Summary:
     try:
-        manifest = read_manifest(path)
+        manifest = _read(path)
     except DamagedError:
         return Summary(path.name, path, 0, 0.0, "", damaged=True)
-    points = manifest.get("points", {}).values()
-    seconds = sum(point["seconds"] or 0.0 for point in points)
-    return Summary(path.name, path, len(points), seconds, manifest.get("updated", ""))
+    stored = manifest.stored.values()
+    seconds = sum(one.seconds or 0.0 for one in stored)
+    return Summary(path.name, path, len(stored), seconds, manifest.updated)

@@ -19,7 +19,8 @@ from gradflow.core.quantity import Result
 from gradflow.errors import GradflowError, NumericalError
 from gradflow.experiment.measure.duration import split
 from gradflow.experiment.measure.measurement import measure
-from gradflow.experiment.measure.plan import Bundle, Point
+from gradflow.experiment.measure.plan import Bundle, PlannedPoint
+from gradflow.experiment.store.runs import Point
 from gradflow.experiment.workers.heap import hold_memory
 
 __all__ = ["Executor", "Failure", "Measure", "OnDone", "Outcome", "Serial", "attempt", "lost"]
@@ -44,7 +45,7 @@ class Outcome:
     """What became of a bundle: results of some of its points, failures of the others."""
 
     bundle: Bundle
-    results: tuple[tuple[Point, Result], ...] = ()
+    results: tuple[tuple[PlannedPoint, Result], ...] = ()
     failures: tuple[Failure, ...] = ()
     seconds: float = 0.0
 
@@ -81,7 +82,9 @@ def attempt(bundle: Bundle, measure: Measure) -> Outcome:
     return Outcome(bundle, tuple(results), tuple(failures), time.perf_counter() - start)
 
 
-def _attempt(bundle: Bundle, measure: Measure) -> tuple[list[tuple[Point, Result]], list[Failure]]:
+def _attempt(
+    bundle: Bundle, measure: Measure
+) -> tuple[list[tuple[PlannedPoint, Result]], list[Failure]]:
     points = bundle.points
     try:
         return list(zip(points, measure(bundle), strict=True)), []
@@ -98,13 +101,15 @@ def _attempt(bundle: Bundle, measure: Measure) -> tuple[list[tuple[Point, Result
 
 def lost(bundle: Bundle, reason: str) -> Outcome:
     """Return the outcome of a bundle whose worker could not finish it."""
-    return Outcome(bundle, failures=tuple(Failure(point, reason) for point in bundle.points))
+    return Outcome(
+        bundle, failures=tuple(Failure(planned.point, reason) for planned in bundle.points)
+    )
 
 
-def _failure(point: Point, error: Exception) -> Failure:
+def _failure(planned: PlannedPoint, error: Exception) -> Failure:
     explained = isinstance(error, GradflowError)
     return Failure(
-        point=point,
+        point=planned.point,
         reason=str(error) if explained else f"{type(error).__name__}: {error}",
         exit_code=getattr(error, "exit_code", GradflowError.exit_code),
         traceback="".join(traceback.format_exception(error)),

@@ -16,7 +16,8 @@ import numpy as np
 
 from gradflow.core.quantity import SERIES, Quantity
 from gradflow.core.typing import Array
-from gradflow.report.read.records import COLUMNS, Run, length_of, original_step
+from gradflow.experiment.store.runs import Run
+from gradflow.report.read.records import COLUMNS, original_step
 
 __all__ = ["MORE", "NAMES", "Block", "blocks", "columns", "plain", "swept"]
 
@@ -89,16 +90,14 @@ def blocks(run: Run) -> Iterator[Block]:
     axes = swept(run)
     for point in run.points:
         result = run.result(point)
-        length = length_of(point, result)
-        config = point.config
         front = (
             *(plain(point.axes.get(axis)) for axis in axes),
-            config.model.cell_label,
-            length,
-            config.seed,
+            point.cell,
+            point.length,
+            point.seed,
         )
         for quantity in result.values():
-            yield from _rows(front, quantity, length)
+            yield from _rows(front, quantity, point.length)
 
 
 def _rows(front: tuple[Any, ...], quantity: Quantity, length: int) -> Iterator[Block]:
@@ -131,7 +130,7 @@ def _rows(front: tuple[Any, ...], quantity: Quantity, length: int) -> Iterator[B
 
 def _holds_more(run: Run) -> bool:
     """Whether there is more than norms along time; the first point of each cell tells."""
-    firsts = {point.config.model.cell_label: point for point in reversed(run.points)}
+    firsts = {point.cell: point for point in reversed(run.points)}
     return any(
         quantity.dims != SERIES or quantity.unit != "log10"
         for point in firsts.values()

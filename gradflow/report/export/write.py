@@ -14,8 +14,8 @@ import numpy as np
 from gradflow.errors import UserError
 from gradflow.experiment.config.text.nodes import visible
 from gradflow.experiment.store.files import whole
+from gradflow.experiment.store.runs import Run
 from gradflow.report.export.tidy import Block, blocks, columns, plain, swept
-from gradflow.report.read.records import Run
 
 __all__ = ["TO", "export"]
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gradflow.errors import UserError
+from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.output import FORMATS, target
 from gradflow.report.format import one_of
-from gradflow.report.read.records import Run, default_state, groups
+from gradflow.report.read.records import default_state, groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,18 +12,11 @@ import numpy as np
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
+from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.sites import Site
 from gradflow.report.read.bands import Band, band, finite_range
 from gradflow.report.read.rates import slopes
-from gradflow.report.read.records import (
-    Group,
-    Run,
-    groups,
-    judged,
-    length_of,
-    original_step,
-    states,
-)
+from gradflow.report.read.records import Group, groups, judged, original_step, states
 from gradflow.report.read.rows import longest
 
 __all__ = [
@@ -101,10 +94,8 @@ def norm_curves(
     for group in groups(run):
         names: dict[str, None] = {}
         results: list[Result] = []
-        length = 0
         for point in group.points:
             result = run.result(point)
-            length = length_of(point, result)
             own = {name: judged(result, name) for name in states(result)}
             if not alone:
                 own = {name: result[name] for name in own} | {q.name: q for q in own.values()}
@@ -112,11 +103,13 @@ def norm_curves(
             names.update(dict.fromkeys(own))
             results.append(own)
         for name in names:
-            each = [_split_norms(result[name], length) for result in results if name in result]
+            each = [
+                _split_norms(result[name], group.length) for result in results if name in result
+            ]
             for place in dict.fromkeys(place for one in each for place in one):
                 parts = [one[place] for one in each if place in one]
                 lag, step, _, _ = parts[0]
-                site = (group.cell, length, group.axes, place, len(parts), len(parts[0][2]))
+                site = (group.cell, group.length, group.axes, place, len(parts), len(parts[0][2]))
                 fits = np.array([fit for *_, fit in parts if fit is not None])
                 trace = condense(lag, step, [values for _, _, values, _ in parts])
                 found.setdefault(name, []).append(Curve(*site, trace, fits))
@@ -156,13 +149,11 @@ def pools(run: Run, wanted: Callable[[str], bool]) -> Iterator[tuple[Group, int,
     """Read the longest sequences of each point: the length, and a part of every seed's result."""
     for group in longest(run):
         found: list[Result] = []
-        length = 0
         for point in group.points:
             result = run.result(point)
-            length = length_of(point, result)
             found.append({name: result[name] for name in result if wanted(name)})
         if any(found):
-            yield group, length, found
+            yield group, group.length, found
 
 
 def traces(run: Run, wanted: Collection[str]) -> list[Traces]:

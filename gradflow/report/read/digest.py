@@ -15,9 +15,9 @@ import numpy as np
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
+from gradflow.experiment.store.runs import Run
 from gradflow.report.format import cell_name, setting
 from gradflow.report.read.bands import quantile
-from gradflow.report.read.records import Run
 from gradflow.report.read.rows import longest
 
 __all__ = ["Digest", "Line", "digest"]

@@ -22,16 +22,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from gradflow.core.quantity import Quantity, Result
-from gradflow.core.theory import Prediction
+from gradflow.core.quantity import Prediction, Quantity, Result
+from gradflow.experiment.store.runs import Run
 from gradflow.report.format import number, power
 from gradflow.report.read.predictions import predictions
 from gradflow.report.read.rates import Summary
-from gradflow.report.read.records import Group, Run
+from gradflow.report.read.records import Group
 from gradflow.report.read.rows import Row, rows_with_results
 
 __all__ = ["Explanation", "explain", "sentence"]
@@ -191,6 +190,5 @@ def _near(predicted: float, measured: float) -> bool:
 
 def _several(group: Group) -> bool:
     """Whether there are losses at several steps."""
-    loss: Any = getattr(group.points[0].config, "loss", None)
-    at = getattr(loss, "at", "last")
+    at = group.points[0].settings["loss"]["at"]
     return at == "all" or (not isinstance(at, str) and len(at) > 1)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradflow.core.quantity import Result
-from gradflow.core.theory import Prediction
+from gradflow.core.quantity import Prediction, Result
 from gradflow.errors import UserError
+from gradflow.experiment.store.runs import Run
 from gradflow.report.read.rates import summarise
-from gradflow.report.read.records import Run, default_state, length_of
+from gradflow.report.read.records import default_state
 from gradflow.report.read.rows import Row, longest
 
 __all__ = ["RATES", "Comparison", "predicted_and_measured", "predictions"]
@@ -66,9 +66,8 @@ def predicted_and_measured(run: Run, state: str | None = None) -> list[Compariso
         said = predictions(results)
         if not said or state not in results[0]:
             continue
-        length = length_of(group.points[0], results[0])
         (summary,) = summarise(results, state)  # predictions are of one layer in one direction
-        row = Row(group.cell, length, group.axes, summary)
+        row = Row(group.cell, group.length, group.axes, summary)
         found += [Comparison(row, one) for one in said]
     if not found:
         raise UserError(

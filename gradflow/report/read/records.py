@@ -1,32 +1,26 @@
-"""What the report side reads: the points of a run, grouped, and their norms as curves over lag.
-
-A run is anything shaped like `Run`: one from the store, or results held in memory.
-"""
+"""What the report side reads: the points of a run, grouped, and their norms as curves over lag."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from gradflow.core.quantity import SERIES, Quantity, Result
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
+from gradflow.experiment.store.runs import Point, Run
 from gradflow.report.format import setting
 
 __all__ = [
     "Curves",
     "Group",
-    "Point",
-    "Run",
     "curves",
     "default_state",
     "groups",
     "judged",
-    "length_of",
     "original_step",
     "other_axes",
     "states",
@@ -34,51 +28,6 @@ __all__ = [
 
 COLUMNS = ("model.cell", "length", "seed")
 """Axes that every table and export has a column for, swept or not."""
-
-
-class _Model(Protocol):
-    @property
-    def cell_label(self) -> str: ...
-
-
-class _Config(Protocol):
-    @property
-    def model(self) -> _Model: ...
-    @property
-    def length(self) -> int | None: ...
-    @property
-    def seed(self) -> int: ...
-
-
-class Point(Protocol):
-    """A point of a sweep: its resolved configuration and the values of the swept axes."""
-
-    @property
-    def config(self) -> _Config:
-        """Cell, length, seed."""
-
-    @property
-    def axes(self) -> Mapping[str, Any]:
-        """Dotted path → value, for every swept axis."""
-
-
-class Run(Protocol):
-    """The points of an experiment, in the order of its plan, and where their results are."""
-
-    @property
-    def name(self) -> str:
-        """The experiment's name."""
-
-    @property
-    def path(self) -> Path:
-        """The directory that holds the run."""
-
-    @property
-    def points(self) -> Sequence[Point]:
-        """Points that have a result, in plan order."""
-
-    def result(self, point: Any) -> Result:
-        """Load what was recorded at a point."""
 
 
 @dataclass(frozen=True)
@@ -160,13 +109,6 @@ def default_state(run: Run, state: str | None = None) -> str:
     )
 
 
-def length_of(point: Point, result: Result) -> int:
-    """Return T: the configured length or, of a file read to its end, the last step recorded."""
-    if point.config.length is not None:
-        return point.config.length
-    return max(int(result[name].coords["step"].max()) for name in states(result))
-
-
 def original_step(step: Array, direction: str, length: int) -> Array:
     """Turn a direction's own time into that of the inputs: backward, j is T + 1 − j."""
     return length + 1 - step if direction == "backward" else step
@@ -180,8 +122,8 @@ class Group:
     ----------
     cell : str
         The cell's label.
-    length : int or None
-        None where a file is read to its end.
+    length : int
+        Steps of the inputs.
     axes : mapping
         The other swept axes, leaving out the cell's options: its label shows them.
     points : tuple
@@ -189,7 +131,7 @@ class Group:
     """
 
     cell: str
-    length: int | None
+    length: int
     axes: Mapping[str, Any]
     points: tuple[Point, ...]
 
@@ -199,10 +141,10 @@ def groups(run: Run) -> list[Group]:
     found: dict[tuple[object, ...], list[Point]] = {}
     for point in run.points:
         swept = tuple((path, setting(value)) for path, value in other_axes(point).items())
-        key = (point.config.model.cell_label, point.config.length, *swept)
+        key = (point.cell, point.length, *swept)
         found.setdefault(key, []).append(point)
     return [
-        Group(one.config.model.cell_label, one.config.length, other_axes(one), tuple(points))
+        Group(one.cell, one.length, other_axes(one), tuple(points))
         for points in found.values()
         for one in points[:1]
     ]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gradflow.core.quantity import Result
+from gradflow.experiment.store.runs import Run
 from gradflow.report.format import axis_names, cell_name, setting
 from gradflow.report.read.rates import Summary, summarise
-from gradflow.report.read.records import Group, Run, default_state, groups, length_of
+from gradflow.report.read.records import Group, default_state, groups
 
 __all__ = ["Row", "longest", "row_names", "rows", "rows_with_results"]
 
@@ -42,9 +42,8 @@ def rows_with_results(
         results = [run.result(point) for point in group.points]
         if state not in results[0]:
             continue
-        length = length_of(group.points[0], results[0])
         for one in summarise(results, state):
-            yield group, Row(group.cell, length, group.axes, one), results
+            yield group, Row(group.cell, group.length, group.axes, one), results
 
 
 def longest(run: Run) -> list[Group]:
@@ -52,13 +51,9 @@ def longest(run: Run) -> list[Group]:
     best: dict[tuple[str, ...], Group] = {}
     for group in groups(run):
         key = (group.cell, *map(setting, group.axes.values()))
-        if key not in best or _reach(group) >= _reach(best[key]):
+        if key not in best or group.length >= best[key].length:
             best[key] = group
     return list(best.values())
-
-
-def _reach(group: Group) -> float:
-    return math.inf if group.length is None else group.length
 
 
 def row_names(rows: Sequence[Row]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gradflow.core.theory import Prediction
+from gradflow.core.quantity import Prediction
 from gradflow.report.format import as_data, axis_names, cell_name, number, plus_minus, setting
 from gradflow.report.read.explain import Explanation
 from gradflow.report.read.predictions import Comparison

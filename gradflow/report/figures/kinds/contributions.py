@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.axes import decades_over_steps, draw_trace, limits
 from gradflow.report.figures.data import Part, Traces, extent, none_recorded, pools, traces
 from gradflow.report.figures.layout import Panel, common_ranges, facets
@@ -17,7 +18,6 @@ from gradflow.report.figures.page import Setup, figure
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import COLOURS, GATES, by_gate, gate_keys
 from gradflow.report.read.bands import Band, band
-from gradflow.report.read.records import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

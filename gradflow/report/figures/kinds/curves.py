@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gradflow.errors import UserError
+from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.axes import X, decade_axis, draw_trace, limits, whole_axis
 from gradflow.report.figures.data import Curve, norm_curves
 from gradflow.report.figures.layout import Panel, common_ranges, facets
@@ -16,7 +17,7 @@ from gradflow.report.figures.page import Setup, figure
 from gradflow.report.figures.sites import statistics
 from gradflow.report.figures.style import Hue, hue, norm_label
 from gradflow.report.read.bands import finite_range
-from gradflow.report.read.records import Run, default_state
+from gradflow.report.read.records import default_state
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

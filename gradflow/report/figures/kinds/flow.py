@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gradflow.core.typing import Array
+from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.axes import NOTHING, decades_bar, diverging, edges, whole_ticks
 from gradflow.report.figures.data import none_recorded, pools
 from gradflow.report.figures.layout import Panel, facets
 from gradflow.report.figures.page import COLUMN, PAGE, Setup, figure
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.read.bands import finite_range, quantile
-from gradflow.report.read.records import Run, original_step
+from gradflow.report.read.records import original_step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

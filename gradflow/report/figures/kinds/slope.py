@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.data import Curve, norm_curves
 from gradflow.report.figures.layout import facets
 from gradflow.report.figures.margins import LINE, ruler
@@ -17,7 +18,7 @@ from gradflow.report.figures.sites import at_greatest_length
 from gradflow.report.figures.style import GREY, Hue, by_cell, hue, literal
 from gradflow.report.format import wrap
 from gradflow.report.read.bands import band, finite_range
-from gradflow.report.read.records import Run, default_state
+from gradflow.report.read.records import default_state
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gradflow.core.typing import Array
+from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.axes import decades_over_steps, limits
 from gradflow.report.figures.data import none_recorded, pools
 from gradflow.report.figures.layout import Panel, facets
@@ -19,7 +20,6 @@ from gradflow.report.figures.page import Setup, figure
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import GREY, hue
 from gradflow.report.read.bands import finite_range, quantile
-from gradflow.report.read.records import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

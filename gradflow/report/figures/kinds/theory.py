@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradflow.core.theory import Prediction
+from gradflow.core.quantity import Prediction
+from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.axes import decades_over_steps, draw_trace, limits
 from gradflow.report.figures.data import Trace, none_recorded, pools, traces
 from gradflow.report.figures.layout import Panel, common_ranges, facets
@@ -20,7 +21,7 @@ from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import COLOURS, DASHES, norm_label
 from gradflow.report.read.bands import finite_range
 from gradflow.report.read.predictions import RATES, predictions
-from gradflow.report.read.records import Run, default_state
+from gradflow.report.read.records import default_state
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,6 +13,7 @@ from matplotlib.ticker import NullLocator
 
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
+from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.axes import decade_axis, decades_over_steps, draw_trace, limits
 from gradflow.report.figures.data import Trace, condense, none_recorded, pools, split
 from gradflow.report.figures.layout import Panel, common_ranges, facets
@@ -20,7 +21,6 @@ from gradflow.report.figures.page import Setup, figure
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import DASHES, hue, norm_label, ramp
 from gradflow.report.read.bands import Band, band, finite_range
-from gradflow.report.read.records import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,178 @@
+"""The manifest: what a run's folder holds, in one file that needs no other to be understood.
+
+``manifest.json`` keeps every point's resolved configuration, its place along the axes of the sweep
+and what can be said of its network, beside the checksum of its file. Equal sections stand there
+once, under the digest of their text. Its last line is the checksum of all lines above.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from gradflow.errors import GradflowError
+
+__all__ = [
+    "FILE", "FORMAT", "SECTIONS", "DamagedError", "Known", "Manifest", "Stored", "brief", "damage",
+    "read_manifest", "write",
+]  # fmt: skip
+
+FILE = "manifest.json"
+FORMAT: Literal[2] = 2
+SEAL = b',\n "sha256": '
+
+SECTIONS = ("model", "net", "inputs", "init", "loss", "record", "rest")
+"""What a point's settings name at least: the file's sections, what the network says of itself, and
+the values that stand in no section."""
+
+Hash: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+"""A point's hash, which is also the name of its file."""
+
+
+class DamagedError(GradflowError):
+    """A stored file is not what was written."""
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Known(_Closed):
+    """A point: the digest of its settings, and what differs among points of equal settings."""
+
+    settings: str
+    length: int
+    seed: int
+
+
+class Stored(_Closed):
+    """A point's file: what it was computed by and in, the seconds it took, its checksum."""
+
+    code: str
+    environment: str
+    seconds: float | None
+    sha256: str
+
+
+class Manifest(_Closed):
+    """Everything that a run's folder says of its points.
+
+    `axes` and `plan` are the experiment's as it was run last: the labels along each axis, and the
+    points' hashes in the order of their product, the last axis fastest. `points` and `stored` also
+    hold what earlier forms of the experiment asked for. `settings` names sections by their digest.
+    """
+
+    format: Literal[2] = FORMAT
+    name: str
+    created: str
+    updated: str
+    axes: dict[str, list[Any]] = {}
+    plan: list[Hash] = []
+    points: dict[Hash, Known] = {}
+    stored: dict[Hash, Stored] = {}
+    settings: dict[str, dict[str, str]] = {}
+    sections: dict[str, dict[str, Any]] = {}
+    code: dict[str, dict[str, str]] = {}
+    environments: dict[str, dict[str, Any]] = {}
+
+
+def brief(value: Mapping[str, Any]) -> str:
+    """Return 12 hexadecimal digits that stand for plain data."""
+    text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def damage(file: Path, problem: str) -> DamagedError:
+    """Return the error for a file of a run that is not what was written."""
+    root = file.parent.parent if file.parent.name == "points" else file.parent
+    fix = f"gradflow run {root / 'config.yaml'} repairs it"
+    return DamagedError(f"{file} is damaged: {problem}\n  fix: {fix}")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and verify the manifest of the run in `folder`.
+
+    Raises
+    ------
+    DamagedError
+        If it cannot be read, or is not what was written; FileNotFoundError if there is none.
+    """
+    file = folder / FILE
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise damage(file, f"it cannot be read ({error.strerror})") from error
+    body, _, seal = data.rpartition(SEAL)
+    try:
+        content = json.loads(body + b"}" if body else data)
+    except (ValueError, RecursionError) as error:
+        raise damage(file, f"it is not JSON ({error})") from error
+    version = content.get("format") if isinstance(content, dict) else None
+    if version != FORMAT:
+        raise damage(file, f"it is not a manifest of format {FORMAT}")
+    if seal.strip(b'"}\n ').decode("ascii", "replace") != hashlib.sha256(body).hexdigest():
+        raise damage(file, "its SHA-256 is not the one in its last line")
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise damage(file, f"{place}: {first['msg']}") from error
+    lost = _lost(manifest)
+    if lost:
+        raise damage(file, lost)
+    return manifest
+
+
+def _lost(manifest: Manifest) -> str:
+    """Say which name of the manifest leads nowhere; empty where all lead somewhere."""
+    size = math.prod(map(len, manifest.axes.values()))
+    if len(manifest.plan) not in (0, size):
+        return f"plan: {len(manifest.plan)} points, but the axes have {size}"
+    stored = manifest.stored.values()
+    for name, row in manifest.settings.items():
+        if not row.keys() >= set(SECTIONS):
+            return f"settings: {name} has not all of {', '.join(SECTIONS)}"
+    for table, names in (
+        ("points", {*manifest.plan, *manifest.stored}),
+        ("settings", {point.settings for point in manifest.points.values()}),
+        ("sections", {part for row in manifest.settings.values() for part in row.values()}),
+        ("code", {one.code for one in stored}),
+        ("environments", {one.environment for one in stored}),
+    ):
+        for name in sorted(names - getattr(manifest, table).keys()):
+            return f"{table}: {name} is missing"
+    nets = {row["net"] for row in manifest.settings.values()}
+    if not all(isinstance(manifest.sections[net].get("cell"), str) for net in nets):
+        return "sections: a network has no label"
+    return ""
+
+
+def write(content: Mapping[str, Any]) -> bytes:
+    """Return the file's bytes: a line for each entry of a table, sorted, and the checksum."""
+    parts = []
+    for key, value in content.items():
+        text = _line(value)
+        if isinstance(value, dict) and value:
+            entries = (f"  {_line(name)}: {_line(value[name])}" for name in _sorted(key, value))
+            text = "{\n" + ",\n".join(entries) + "\n }"
+        parts.append(f' "{key}": {text}')
+    body = ("{\n" + ",\n".join(parts)).encode()
+    return body + SEAL + f'"{hashlib.sha256(body).hexdigest()}"\n}}\n'.encode()
+
+
+def _sorted(key: str, table: Mapping[str, Any]) -> list[str]:
+    """The names in a table; the axes keep their order, which is that of the plan."""
+    return list(table) if key == "axes" else sorted(table)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradflow.core import cells
-from gradflow.core.cells import CEC, RNN, Cell
+from gradflow.core.cells import CEC, RNN, Carrousel, Cell, MemoryGate
 from gradflow.testing import check_cell, conformance, variants
 from tests.own import Keeping, Traced
 
@@ -55,7 +55,7 @@ class Wrong(RNN):
 
 
 def failing(cell: Cell) -> str:
-    return "\n".join(f"{c.name}: {c.note}" for c in conformance(cell) if not c.passed)
+    return "\n".join(f"{c.name}: {c.reason}" for c in conformance(cell) if not c.passed)
 
 
 def test_a_cell_that_mutates_is_caught():
@@ -115,3 +115,74 @@ def test_registering_twice_or_an_unfinished_class_is_refused():
     with pytest.raises(ValueError, match="does not define"):
         cells.register(Unfinished)
     assert cells.register(RNN) is RNN
+
+
+# What a cell declares
+
+
+def test_a_memory_gate_of_the_wrong_sign_or_none_is_caught():
+    class Turned(Keeping):
+        memory_gates = (MemoryGate("z", -1),)
+
+    said = "raising z makes the carrousel keep more, and it is declared {} (write memory_gates)"
+    assert said.format("less") in failing(Turned(2))
+
+    class Silent(Keeping):
+        memory_gates = ()
+
+    assert said.format("as much") in failing(Silent(2))
+
+    class Elsewhere(RNN):
+        memory_gates = (MemoryGate("g", 1),)
+
+    assert "there is no carrousel that says how much" in failing(Elsewhere(2))
+
+
+def test_a_gate_that_reads_otherwise_is_told_to_write_its_summands():
+    class Renamed(RNN):
+        """Its W is called Wf."""
+
+        def parameters(self, inputs):
+            return {"Wf" if n == "W" else n: q for n, q in super().parameters(inputs).items()}
+
+        def step(self, p, state, u):
+            return super().step({**p, "W": p["Wf"]}, state, u)
+
+        def step_vjp(self, p, local, dstate):
+            return super().step_vjp({**p, "W": p["Wf"]}, local, dstate)
+
+    said = failing(Renamed(2))
+    assert "it has to define `summands`: the default knows nothing of Wf" in said
+    assert "∂/∂s" not in said
+
+
+def test_summands_of_other_blocks_are_caught():
+    class Short(Keeping):
+        def summands(self, p, cache, da, before, after, x):
+            out = super().summands(p, cache, da, before, after, x)
+            return {name: each[:1] for name, each in out.items()}
+
+    assert "those of U are of ('z',), not of its blocks ('z', 'g') (write summands)" in failing(
+        Short(2)
+    )
+
+
+def test_a_carrousel_that_is_not_the_steps_is_caught():
+    class Leaking(Keeping):
+        def carrousel(self, local):
+            return Carrousel(0.9 * local[0], None)
+
+    assert "(write carrousel, through_gates)" in failing(Leaking(2))
+
+
+def test_gates_beyond_0_and_1_and_parts_without_a_name_are_caught():
+    class Wide(Keeping):
+        def open_gates(self, cache):
+            return {"z": 2 * cache[0]}
+
+    assert "z is not between 0 and 1 (write open_gates)" in failing(Wide(2))
+
+    class Numbered(Traced):
+        parts = ("h", "m1")
+
+    assert "the part 'm1' needs a name of letters" in failing(Numbered(2))

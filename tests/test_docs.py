@@ -57,10 +57,16 @@ def install(where: Path, source: str, points: dict[str, str]) -> str:
     return str(where)
 
 
+def own_cells() -> str:
+    """The cells of docs/own-cells.md."""
+    *cells, _ = blocks(OWN_CELLS, "python")
+    return "\n".join(cells)
+
+
 @pytest.fixture(scope="module")
 def leaky(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The package of docs/own-cells.md."""
-    source, _ = blocks(OWN_CELLS, "python")
+    source = own_cells()
     (project,) = map(tomllib.loads, blocks(OWN_CELLS, "toml"))
     points = project["project"]["entry-points"]["gradflow.cells"]
     return install(tmp_path_factory.mktemp("site"), source, points)
@@ -97,8 +103,29 @@ def test_every_command_that_is_named_exists() -> None:
 
 
 def test_the_cell_of_the_docs_conforms(leaky: str, tmp_path: Path) -> None:
-    source, check = blocks(OWN_CELLS, "python")
-    python("-c", f"{source}\n{check}", where=tmp_path)
+    python("-c", "\n".join(blocks(OWN_CELLS, "python")), where=tmp_path)
+
+
+def test_what_the_docs_leave_out_is_named_by_the_suite(tmp_path: Path) -> None:
+    source, mgu, _ = blocks(OWN_CELLS, "python")
+    (said,) = blocks(OWN_CELLS, "text")
+    without = re.sub(r"    def through_gates.*?\n\n", "", mgu, flags=re.DOTALL)
+    assert without != mgu
+    call = f"{source}\n{without}\nfrom gradflow import check_cell"
+    call += "\ntry: check_cell(MGU)\nexcept AssertionError as error: print(error)"
+    assert python("-c", call, where=tmp_path) == said
+
+
+def test_a_cell_of_the_docs_is_advised_on_and_explained(leaky: str, tmp_path: Path) -> None:
+    """A gate called f that lets go: chrono opens it less, advice turns its bias down."""
+    (tmp_path / "own.yaml").write_text(
+        "model: {cell: mgu, hidden: 8}\ninputs: {kind: noise}\nlength: 40\n"
+        "record: {gates: true, paths: true}\n"
+    )
+    run = python("-c", TERMINAL, "run", "own.yaml", where=tmp_path, PYTHONPATH=leaky)
+    assert "mean leak (1 − f)" in " ".join(run.split())
+    advice = python("-c", TERMINAL, "advise", "own.yaml", where=tmp_path, PYTHONPATH=leaky)
+    assert re.search(r"update bias .*init\.bias\.f=-", advice)
 
 
 def test_the_cell_of_the_docs_in_a_config_and_in_workers(leaky: str, tmp_path: Path) -> None:
@@ -127,7 +154,7 @@ def test_the_cell_of_the_docs_is_verified(leaky: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["mypackage.cells:Leaky", "mypackage.elsewhere:Leaky"])
 def test_a_wrong_cell_of_ones_own_fails(target: str, tmp_path: Path) -> None:
-    source, _ = blocks(OWN_CELLS, "python")
+    source = own_cells()
     wrong = source.replace("self.leak * ds + pull", "0.999 * self.leak * ds + pull")
     assert wrong != source
     path = install(tmp_path / "site", wrong, {"leaky": target})

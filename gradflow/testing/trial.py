@@ -13,7 +13,7 @@ from gradflow.core.network.stack import Network
 from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from gradflow.core.typing import Array, Params
 
-__all__ = ["Trial"]
+__all__ = ["Trial", "claim", "relative", "worst"]
 
 STEP = 1e-200
 INPUTS, NETS, COLUMNS = 2, 2, 4
@@ -45,32 +45,32 @@ class Trial:
         local = [a.copy() for a in self.local]
         dstate = [a.copy() for a in self.dstate]
         self.cell.step_vjp(self.p, self.local, self.dstate)
-        _claim(
+        claim(
             all(_same(a, b) for a, b in zip(first, again, strict=True)),
             "step gives another result the second time",
         )
-        _claim(
+        claim(
             all(_same(a, b) for a, b in zip(before, given, strict=True)),
             "step changes its arguments",
         )
-        _claim(
+        claim(
             all(_same(a, b) for a, b in zip(local, self.local, strict=True)),
             "step_vjp changes its local derivatives",
         )
-        _claim(
+        claim(
             all(_same(a, b) for a, b in zip(dstate, self.dstate, strict=True)),
             "step_vjp changes its cotangent",
         )
-        _claim(
+        claim(
             [a.shape for a in first] == [a.shape for a in self.state],
             "the next state is shaped unlike the state",
         )
         rows = len(self.cell.gates) * self.cell.hidden
-        _claim(
+        claim(
             self.u.shape == (NETS, rows, COLUMNS),
             f"the drive is shaped {self.u.shape}, not {(NETS, rows, COLUMNS)}",
         )
-        _claim(
+        claim(
             len(self.back[2]) == len(self.cell.parts) - 1,
             "totals must hold every part after the first",
         )
@@ -84,7 +84,7 @@ class Trial:
         state, da, totals = self.cell.step_vjp(p, self.cell.linearise(p, cache), self.dstate)
         wanted = [*self.cell.step(self.p, self.state, self.u)[0], *self.back[0], self.back[1]]
         found = [*after, *state, da, *totals]
-        return _worst(*map(_error, found, [*wanted, *self.back[2]]))
+        return worst(*map(relative, found, [*wanted, *self.back[2]]))
 
     def _complex_step(self, state: State, u: Array) -> Array:
         after, _ = self.cell.step(self.p, state, u)
@@ -102,7 +102,7 @@ class Trial:
                 part = state[k].copy()
                 part[:, j] += 1j * STEP
                 rows.append(self._complex_step((*state[:k], part, *state[k + 1 :]), self.u))
-            error = _worst(error, _error(got, np.stack(rows, axis=1)))
+            error = worst(error, relative(got, np.stack(rows, axis=1)))
         return error
 
     def drive_vjp(self) -> float:
@@ -113,7 +113,7 @@ class Trial:
             u = self.u.astype(complex)
             u[:, j] += 1j * STEP
             rows.append(self._complex_step(state, u))
-        return _error(self.back[1], np.stack(rows, axis=1))
+        return relative(self.back[1], np.stack(rows, axis=1))
 
     def input_vjp(self) -> float:
         """Every component of the input, under the drive's cotangent."""
@@ -123,7 +123,7 @@ class Trial:
             x = self.x.astype(complex)
             x[:, j] += 1j * STEP
             rows.append((self.cell.drive(self.p, x).imag * da).sum(axis=1) / STEP)
-        return _error(self.cell.drive_vjp(self.p, da), np.stack(rows, axis=1))
+        return relative(self.cell.drive_vjp(self.p, da), np.stack(rows, axis=1))
 
     def blockwise(self) -> float:
         """Bit for bit: the derivative is elementwise."""
@@ -131,7 +131,7 @@ class Trial:
         both = self.cell.linearise(self.p, stacked)
         alone = [self.cell.linearise(self.p, tuple(k * a for a in self.cache)) for k in (1, 2)]
         for k in (0, 1):
-            _claim(
+            claim(
                 all(_same(a[k], b) for a, b in zip(both, alone[k], strict=True)),
                 "a block is linearised unlike its steps",
             )
@@ -147,7 +147,7 @@ class Trial:
         state, da, totals = self.cell.step_vjp(self.p, self.local, laid)
         alone = [*self.back[0], self.back[1], *self.back[2]]
         together = zip([*state, da, *totals], alone, strict=True)
-        return _worst(*(_error(got, factors * one) for got, one in together))
+        return worst(*(relative(got, factors * one) for got, one in together))
 
     def nets(self) -> float:
         """The second net alone."""
@@ -155,7 +155,7 @@ class Trial:
         state = tuple(a[1:] for a in self.state)
         after, _ = self.cell.step(p, state, self.u[1:])
         both, _ = self.cell.step(self.p, self.state, self.u)
-        return _worst(*(_error(a, b[1:]) for a, b in zip(after, both, strict=True)))
+        return worst(*(relative(a, b[1:]) for a, b in zip(after, both, strict=True)))
 
     def single(self) -> float:
         """Types, and agreement to float32's precision."""
@@ -165,10 +165,10 @@ class Trial:
         dstate = tuple(a.astype(np.float32) for a in self.dstate)
         back = self.cell.step_vjp(p, self.cell.linearise(p, cache), dstate)
         got = [*back[0], back[1], *back[2]]
-        _claim(all(a.dtype == np.float32 for a in (*after, *got)), "float32 does not stay float32")
+        claim(all(a.dtype == np.float32 for a in (*after, *got)), "float32 does not stay float32")
         want = [*self.back[0], self.back[1], *self.back[2]]
-        error = _worst(*(_error(a, b) for a, b in zip(got, want, strict=True)))
-        _claim(error < 1e-4, f"float32 differs from float64 by {error:.1e}")
+        error = worst(*(relative(a, b) for a, b in zip(got, want, strict=True)))
+        claim(error < 1e-4, f"float32 differs from float64 by {error:.1e}")
         return 0.0
 
     def through_time(self) -> float:
@@ -186,7 +186,7 @@ class Trial:
             log10 = float(norms.series["s"].values[0][0, 0, 0, 0, k])
             norm = float(np.linalg.norm(want))
             gap = 10**log10 - norm
-            error = _worst(error, abs(gap) / norm if norm else abs(gap))
+            error = worst(error, abs(gap) / norm if norm else abs(gap))
         return error
 
     def parameters(self) -> float:
@@ -207,7 +207,7 @@ class Trial:
                 tape, _ = unroll(self.cell, tried, x, zero, Keep.STATES)
                 want[at] = tape.outputs().sum().imag / STEP
             total = seen.sums[0, 0, name]
-            error = _worst(error, _error(total.plain, want))
+            error = worst(error, relative(total.plain, want))
         return error
 
 
@@ -221,19 +221,20 @@ def _sum_after(cell: Cell, p: Params, x: Array, state: State) -> Array:
     return derivative
 
 
-def _error(got: Array, want: Array) -> float:
+def relative(got: Array, want: Array) -> float:
     """‖got − want‖ / ‖want‖ over features, the largest of any column."""
     gap = np.linalg.norm(got - want, axis=-2)
     norm = np.linalg.norm(want, axis=-2)
     return float(np.max(np.where(norm > 0, gap / np.where(norm > 0, norm, 1), gap)))
 
 
-def _worst(*errors: float) -> float:
+def worst(*errors: float) -> float:
     """The largest; NaN if any is, which Python's max may pass over."""
     return float(np.max(errors))
 
 
-def _claim(holds: bool, otherwise: str) -> None:
+def claim(holds: bool, otherwise: str) -> None:
+    """Raise AssertionError unless something holds."""
     if not holds:
         raise AssertionError(otherwise)
 

@@ -16,22 +16,31 @@ published
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradflow.core import cells
+from gradflow.core.analyses.rtrl import rtrl
 from gradflow.core.cells import Cell
 from gradflow.core.cells.variants import variants
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network
+from gradflow.core.record import Gradients, Norms, Timeline
+from gradflow.core.scaled import Scaled
+from gradflow.core.typing import Array
 from gradflow.errors import UserError
-from gradflow.testing import conformance
-from gradflow.testing.check import Check, failed, measured
 from gradflow.testing.closed_forms import closed_forms
-from gradflow.testing.engines import rtrl_error
+from gradflow.testing.conformance import Check, conformance, failed, measured
 from gradflow.testing.published import SINGLE, published
 
-__all__ = ["METHODS", "Evidence", "Trust", "known", "trust"]
+__all__ = ["METHODS", "Evidence", "Trust", "known", "rtrl_error", "trust"]
+
+INPUTS, STEPS, LAYERS, COLUMNS = 2, 12, 2, 2
 
 
 @dataclass(frozen=True)
@@ -146,3 +155,46 @@ def trust(kind: str) -> Iterator[Trust]:
 
 def _unmade(kind: str, error: Exception) -> Check:
     return failed(kind, "making the cell", error)
+
+
+def rtrl_error(cell: Cell) -> float:
+    """Largest relative difference of a norm or a parameter's gradient, on a stack of the cell."""
+    rng = np.random.default_rng(0)
+    net = Network.of(cell, INPUTS, LAYERS)
+    weights = tuple(
+        (
+            {
+                name: rng.standard_normal((1, *spec.shape)) / math.sqrt(spec.cols)
+                for name, spec in net.parameters(layer).items()
+            },
+        )
+        for layer in range(LAYERS)
+    )
+    x = rng.standard_normal((STEPS, 1, INPUTS, COLUMNS))
+    loss = Loss("probe", "all", rng.standard_normal((1, net.outputs, COLUMNS)))
+    states = (*net.parts, "s", "x")
+    timeline = Timeline(net, loss, [STEPS], 1, COLUMNS)
+    gradients, norms = Gradients(net), Norms(timeline, states)
+    backpropagate(net, weights, x, loss, [STEPS], [gradients, norms], Schedule(5))
+    forward = rtrl(net, weights, x, loss, STEPS, states=states)
+    series = forward.quantities(0, STEPS)
+    errors = [
+        _norms(quantity.values, series[name].values)
+        for name, quantity in norms.quantities(0, STEPS).items()
+    ]
+    errors += [_vectors(gradients.sums[at], wanted) for at, wanted in forward.gradients.items()]
+    return float(np.max(errors))
+
+
+def _norms(got: Array, want: Array) -> float:
+    """Of log10 norms, where two exact zeros are the same."""
+    same = got == want
+    gap = np.subtract(got, want, where=~same, out=np.zeros_like(got))
+    return float(np.abs(np.expm1(gap * math.log(10))).max())
+
+
+def _vectors(got: Scaled, want: Scaled) -> float:
+    a, b = got.plain, want.plain
+    size = float(np.linalg.norm(b))
+    gap = float(np.linalg.norm(a - b))
+    return gap / size if size else gap

@@ -169,7 +169,8 @@ class Cell(ABC):
         """Write each parameter's gradient at one step as products of rank one.
 
         The default is right where every gate has the pre-activation U x_t + W h_{t−1} + b. Like
-        `linearise` it serves one step and a block of steps.
+        `linearise` it serves one step and a block of steps. There is a summand for each row block
+        of each parameter, in their order.
 
         Parameters
         ----------
@@ -179,7 +180,18 @@ class Cell(ABC):
             The states s_{t−1} and s_t.
         x : array
             The input x_t.
+
+        Raises
+        ------
+        ValueError
+            If it is left to the default, which knows nothing of some parameter.
         """
+        others = sorted(p.keys() - {"U", "W", "b"})
+        if others and type(self).summands is Cell.summands:
+            raise ValueError(
+                f"{self.label}: its gates do not read U x + W h + b alone, so it has to define "
+                f"`summands`: the default knows nothing of {', '.join(others)}"
+            )
         each = dict(zip(self.gates, blocks(da, len(self.gates)), strict=True))
         out = {"U": [Summand(gate, "outer", d, x) for gate, d in each.items()]}
         if "W" in p:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gradflow.report.format import as_data
 from gradflow.report.tables.layout import Cell, Column, Sheet, labels, numbers
-from gradflow.testing.check import TOLERANCE, Check
+from gradflow.testing.conformance import TOLERANCE, Check
 from gradflow.testing.published import SINGLE
 from gradflow.testing.trust import METHODS, Evidence, Trust
 

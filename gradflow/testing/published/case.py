@@ -1,9 +1,10 @@
-"""A published case in our conventions, and how far the engine is from it."""
+"""A published case in the layout of its source, and in our conventions beside the engine's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from gradflow.core.engine.tape import Keep
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.typing import Array
 
-__all__ = ["SINGLE", "Published"]
+__all__ = ["SINGLE", "SMALL_X", "Keras", "Onnx", "Published", "both", "numbers"]
 
 SINGLE = 1e-6
 """Relative error that numbers in single precision may have after a few steps."""
@@ -66,3 +67,71 @@ def _distance(got: Array, want: Array) -> float:
     gap = np.linalg.norm(np.where(known, got - want, 0), axis=1)
     size = np.linalg.norm(np.where(known, want, 0), axis=1)
     return float(np.max(gap / np.where(size > 0, size, 1)))
+
+
+@dataclass(frozen=True)
+class Onnx:
+    """One case of ONNX Runtime's: an operator's attributes, its inputs, and what it must give.
+
+    x is (steps, batch, inputs), W and R (directions, gates · hidden, ·), B (directions,
+    2 · gates · hidden: input biases, then recurrent ones), P (directions, 3 · hidden); gates are
+    i,o,f,c and z,r,h, peepholes i,o,f; Y (steps, directions, batch, hidden).
+    """
+
+    test: str
+    op: str
+    hidden: int
+    x: Array
+    W: Array
+    R: Array
+    Y: Array
+    B: Array | None = None
+    P: Array | None = None
+    h0: Array | None = None
+    c0: Array | None = None
+    Y_c: Array | None = None
+    direction: str = "forward"
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def directions(self) -> int:
+        """How many directions the arrays hold."""
+        return 2 if self.direction == "bidirectional" else 1
+
+
+@dataclass(frozen=True)
+class Keras:
+    """One case of Keras's: constant weights, and the last output.
+
+    x is (batch, steps, inputs); every kernel is one constant, every recurrent kernel another.
+    """
+
+    test: str
+    kind: str
+    units: int
+    x: Array
+    last: Array
+    kernel: float = 0.01
+    recurrent: float = 0.02
+    bias: float | None = 0.03
+    unit_forget_bias: bool = True
+    reset_after: bool = True
+    go_backwards: bool = False
+    bidirectional: bool = False
+    initial: tuple[Array, ...] = ()
+    repeat: int = 1
+    c: Array | None = None
+
+
+def numbers(*values: float) -> Array:
+    """Values as an array."""
+    return np.array(values, dtype=float)
+
+
+def both(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """The same weights for both directions, as the source duplicates them."""
+    return {k: v if k == "x" else np.concatenate([v, v]) for k, v in arrays.items()}
+
+
+SMALL_X = numbers(-0.455351, -0.276391, -0.185934, -0.269585).reshape(2, 1, 2)
+"""One sequence of two steps that ONNX Runtime's LSTM and GRU cases share."""

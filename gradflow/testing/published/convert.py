@@ -16,8 +16,7 @@ from gradflow.core.cells import GRU, LSTM, RNN, Cell
 from gradflow.core.engine.forward import States
 from gradflow.core.network.stack import Layer, Network
 from gradflow.core.typing import Array
-from gradflow.testing.published.case import Published
-from gradflow.testing.published.forms import Keras, Onnx
+from gradflow.testing.published.case import Keras, Onnx, Published
 from gradflow.testing.published.keras_cases import LINEAR_STACK
 
 __all__ = ["from_keras", "from_onnx", "linear_stack"]

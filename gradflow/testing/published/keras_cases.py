@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.core.typing import Array
-from gradflow.testing.published.forms import Keras, numbers
+from gradflow.testing.published.case import Keras, numbers
 
 
 def _count(*shape: int) -> Array:

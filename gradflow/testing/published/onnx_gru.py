@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.core.typing import Array
-from gradflow.testing.published.forms import SMALL_X, Onnx, both, numbers
+from gradflow.testing.published.case import SMALL_X, Onnx, both, numbers
 
 _GRU_ROWS = {
     "x": numbers(1, 2, 10, 11).reshape(2, 2, 1),

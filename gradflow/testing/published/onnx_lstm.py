@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.core.typing import Array
-from gradflow.testing.published.forms import SMALL_X, Onnx, both, numbers
+from gradflow.testing.published.case import SMALL_X, Onnx, both, numbers
 
 _ROWS: dict[str, Any] = {  # SimpleWeightsNoBiasTwoRows: two sequences of two steps
     "x": numbers(1, 2, 10, 11).reshape(2, 2, 1),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradflow.testing.published.forms import Onnx, numbers
+from gradflow.testing.published.case import Onnx, numbers
 
 _RNN_X = numbers(
     0.54881352, 0.71518934, 0.60276335, 0.54488319, 0.42365479, 0.64589411,

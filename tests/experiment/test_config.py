@@ -30,7 +30,8 @@ from gradflow.experiment.config.inputs import input_kinds, input_model
 from gradflow.experiment.config.starter import STARTER
 from gradflow.experiment.config.text.yaml import MAX_BYTES
 from gradflow.experiment.data.sources import TASKS
-from gradflow.experiment.measure.plan import plan
+from gradflow.experiment.measure.measurement import measure
+from gradflow.experiment.measure.plan import bundle, plan
 from gradflow.report.export.write import export
 from tests.own import Traced, registered
 
@@ -327,6 +328,20 @@ def test_one_line_is_enough_for_weights(file: Path) -> None:
     assert (point.config.model.cell.kind, point.config.model.hidden) == ("lstm", 4)
     file.write_text(dump(experiment))
     assert [p.hash for p in plan(load_config(file))] == [point.hash]
+
+
+def test_stacks_of_unlike_layers_run_and_what_was_taken_for_granted_is_said(file: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"c.0.weight_ih": (16, 3), "c.0.weight_hh": (16, 4)}
+    shapes |= {"c.1.weight_ih": (6, 4), "c.1.weight_hh": (6, 2)}
+    np.savez(file.parent / "w.npz", **{name: rng.standard_normal(s) for name, s in shapes.items()})
+    file.write_text("model: {weights: w.npz}\ninputs: {kind: noise, features: 3}\nlength: 5\n")
+    experiment = load_config(file)
+    assert experiment.notes == ("w.npz: c.1 is taken to read c.0",)
+    (point,) = plan(experiment)
+    assert point.config.model.cell_label == "lstm → gru(reset=after, no bias)"
+    (result,) = measure(*bundle([point]))
+    assert np.isfinite(result["h"].values).all()
 
 
 def test_an_option_at_its_default_contradicts_the_file(file: Path) -> None:

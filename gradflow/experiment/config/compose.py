@@ -114,6 +114,7 @@ class Composer:
         model, inputs, init, loss = (
             self.section(name, choice) for name in ("model", "inputs", "init", "loss")
         )
+        self.notes |= dict.fromkeys(model.notes)
         for name in ("record", "method", "dtype", "memory", "seed"):
             self.section(name, choice)
         asked = self.section("length", choice)

@@ -72,6 +72,7 @@ class ModelConfig(Section):
 
     _reads: int | None = PrivateAttr(None)
     _stack: tuple[Any, ...] = PrivateAttr(())
+    _notes: tuple[str, ...] = PrivateAttr(())
 
     def __hash__(self) -> int:
         values = [getattr(self, name) for name in type(self).model_fields if name != "names"]
@@ -82,6 +83,11 @@ class ModelConfig(Section):
         """The number of features that imported weights read."""
         return self._reads
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was taken for granted of imported weights."""
+        return self._notes
+
     def known(self, net: Imported) -> ModelConfig:
         """Return the section as imported weights complete it; the lowest layer stands for all."""
         sizes = {
@@ -91,7 +97,7 @@ class ModelConfig(Section):
         }
         cell = CellConfig.model_validate({"kind": net.kind, **net.options})
         whole = self.model_copy(update={"cell": cell, **sizes})
-        whole._reads, whole._stack = net.inputs, net.stack
+        whole._reads, whole._stack, whole._notes = net.inputs, net.stack, net.notes
         return whole
 
     @property

@@ -10,7 +10,7 @@ what that version of Keras takes by default, and may be asked for otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -230,17 +230,23 @@ def _activations(kind: str, said: Mapping[str, Any], path: Path, version: str) -
     return {name: value for name, value in options.items() if value != plain[name]}
 
 
-def _rows(singles: Iterable[FoundNet], there: Mapping[str, Described]) -> list[FoundNet]:
+def _rows(singles: Sequence[FoundNet], there: Mapping[str, Described]) -> list[FoundNet]:
     """Put layers on those whose sequences they read, as the configuration says."""
+    by = {net.prefix: net for net in singles}
+    above: dict[str, FoundNet] = {}
+    for net in singles:
+        sources = there[net.prefix].sources if net.prefix in there else ()
+        below = by.get(sources[0]) if len(sources) == 1 else None
+        if below and there[below.prefix].sequences and feeds(below, net):
+            above.setdefault(below.prefix, net)
+    fed = {net.prefix for net in above.values()}
     rows: list[list[FoundNet]] = []
     for net in singles:
-        below = there[net.prefix].sources if net.prefix in there else ()
-        for row in rows:
-            if below == (row[-1].prefix,) and there[below[0]].sequences and feeds(row[-1], net):
-                row.append(net)
-                break
-        else:
-            rows.append([net])
+        if net.prefix not in fed:
+            row = [net]
+            while row[-1].prefix in above:
+                row.append(above[row[-1].prefix])
+            rows.append(row)
     return [stack(row, taken=False) if len(row) > 1 else row[0] for row in rows]
 
 

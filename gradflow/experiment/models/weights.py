@@ -37,12 +37,15 @@ class Imported:
         Options of the lowest cell: those asked for, and those that the file decides.
     weights : tuple of tuples of Params
         By layer and direction; arrays ``(1, rows, cols)`` in float64.
+    notes : tuple of str
+        What was taken for granted.
     """
 
     inputs: int
     stack: tuple[Layer, ...]
     options: Mapping[str, Any]
     weights: tuple[tuple[Params, ...], ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def cell(self) -> Cell:
@@ -137,6 +140,7 @@ def read(
             tuple(Layer(cell, layer.directions == 2) for layer, cell in found),
             whole,
             tuple(layer.read(cell) for layer, cell in found),
+            tuple(f"{path.name}: {flat(note, 200)}" for note in net.notes),
         )
 
 

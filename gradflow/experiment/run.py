@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -215,8 +215,9 @@ def preview(
     points = plan(experiment)
     stored = set() if fresh else _stored(out / experiment.name, points)
     todo = work(pieces(bundle(points)), stored, shard)
-    speed = pace(todo)
-    planned = tuple(_planned(piece, speed) for piece in todo)
+    sized = [_sized(piece) for piece in todo]
+    speed = pace([one.bundle for one in sized if not one.problem])
+    planned = tuple(replace(one, seconds=speed * one.seconds) for one in sized)
     return Preview(experiment.name, len(points), len(stored), planned)
 
 
@@ -229,11 +230,11 @@ def _stored(folder: Path, points: Sequence[PlannedPoint]) -> set[str]:
     return {one.hash for one in points if is_current(manifest, one.point)}
 
 
-def _planned(piece: Bundle, speed: float) -> Planned:
+def _sized(piece: Bundle) -> Planned:
     try:
-        return Planned(piece, speed * seconds(piece), footprint(piece)[1].peak)
+        return Planned(piece, seconds(piece), footprint(piece)[1].peak)
     except UserError as error:
-        return Planned(piece, speed * seconds(piece), 0, str(error))
+        return Planned(piece, seconds(piece), 0, str(error))
 
 
 class _Track:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+
 import pytest
 
 import gradflow
@@ -54,3 +57,32 @@ def test_a_preview_scales_predictions_by_the_pace(monkeypatch, tmp_path):
     for one in planned:
         assert one.seconds == pytest.approx(3 * seconds(one.bundle))
     assert list(tmp_path.iterdir()) == []
+
+
+HOSTILE = [
+    {},
+    {"loss": {"kind": "probe", "at": "all"}},
+    {"loss": {"kind": "probe", "at": [5, 90_000_000]}},
+    {"record": {"flow_map": True}},
+    {"record": {"spectrum": True, "gates": True, "contributions": True, "paths": True}},
+    {"record": {"truncation": {"k1": 1, "k2": [4]}}},
+    {"record": {"every": "log"}},
+    {"method": "rtrl"},
+    {"inputs": {"kind": "adding"}},
+    {"length": 10**9},
+    {"model": {"cell": "gru", "bidirectional": True}},
+]
+
+
+@pytest.mark.parametrize("more", HOSTILE, ids=str)
+def test_a_length_beyond_all_memory_is_counted_not_made(more, tmp_path):
+    plain = {"model": {"cell": "lstm", "hidden": 8}, "inputs": {"kind": "noise"}}
+    made = gradflow.configure(**{**plain, "length": 10**8, **more})
+    tracemalloc.start()
+    began = time.process_time()
+    (one,) = preview(made, out=tmp_path).bundles
+    took, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "the memory budget is 2,147,483,648\n" in one.problem
+    assert took < 1
+    assert peak < 100_000_000

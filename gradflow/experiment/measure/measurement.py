@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -145,8 +146,12 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
     )
     results = ENCODED * 8 * sum(one.numbers(scope) for one in asked)
     schedule = work.schedule(config.memory - results)
-    needed = _with(work.footprint(schedule), scope, asked, results, schedule)
-    if config.method == "rtrl":
+    needed = work.footprint(schedule)
+    if results + needed.fixed > config.memory:
+        needed = replace(needed, fixed=results + needed.fixed)  # beyond help: nothing is counted
+    elif config.method != "rtrl":
+        needed = _with(needed, scope, asked, results, schedule)
+    else:
         from gradflow.core.analyses.rtrl import bytes_needed
 
         longest = scope.count(max(bundle.lengths))

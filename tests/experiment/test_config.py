@@ -263,10 +263,9 @@ def test_sizes_follow_from_the_weights(file: Path) -> None:
 def test_other_weights_are_another_point(file: Path) -> None:
     save_weights(file.parent / "w.npz")
     file.write_text(WEIGHED.format("lstm"))
-    experiment = load_config(file)
-    (before,) = plan(experiment)
+    (before,) = plan(load_config(file))
     save_weights(file.parent / "w.npz", hidden=5)
-    (after,) = plan(experiment)
+    (after,) = plan(load_config(file))
     assert before.hash != after.hash
 
 

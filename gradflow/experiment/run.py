@@ -140,7 +140,10 @@ def run(
     folder = Folder(out / experiment.name, environment)
     changed = folder.configure(dump(experiment), axes, points)
     stored = set() if fresh else folder.sound(points)
-    todo = work(pieces(bundle(planned)), stored, shard)
+    todo = tuple(
+        replace(one, scratch=str(folder.path / "unfinished")) if one.learns else one
+        for one in work(pieces(bundle(planned)), stored, shard)
+    )
     folder.drop(point.hash for piece in todo for point in piece.points)
     failures: list[Failure] = []
     track = _Track(todo, on_progress)
@@ -149,6 +152,7 @@ def run(
         if outcome.results:
             results = [(one.point, result) for one, result in outcome.results]
             folder.put(results, outcome.seconds, replace=fresh)
+            forget(outcome.bundle)
         failures.extend(outcome.failures)
         track.add(outcome)
         if failures and fail_fast:

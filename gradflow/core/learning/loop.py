@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -111,6 +111,7 @@ class Trainer:
         rules: Rules,
     ) -> None:
         self.net, self.objective, self.feed, self.rules = net, objective, feed, rules
+        self._whole = replace(feed)
         self.layout = Layout(net, objective.head)
         self.theta = theta.copy()
         nets = len(theta)
@@ -270,6 +271,19 @@ class Trainer:
         if self._record is not None:
             self._record.keep(rows)
         self._take(self._theta[rows])
+
+    def trouble(self, net: int) -> str:
+        """Say where the numbers of a net that diverged left the range: cell, layer and step."""
+        feed = replace(self._whole, seeds=[self._whole.seeds[net]])
+        weights, _ = self.layout.views(self.theta[net : net + 1])
+        forward = unrolled(self.net, weights, feed(self.stopped[net][0]).x)
+        for layer, tapes in enumerate(forward.tapes):
+            for way, tape in enumerate(tapes):
+                for step, state in enumerate(tape.states):
+                    if not all(np.isfinite(part).all() for part in state):
+                        return f"the state of {self.net.name(layer, way)} overflows at step {step}"
+        steps = len(forward.tapes[0][0].states) - 1
+        return f"the gradient of {self.net.name(0, 0)} overflows on its way back from step {steps}"
 
     def snapshot(self) -> dict[str, Array]:
         """All that it takes to go on bit for bit, between two windows."""

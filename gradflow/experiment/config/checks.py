@@ -14,6 +14,7 @@ from gradflow.experiment.config.text.complaints import Spot, complain, missing
 from gradflow.experiment.config.text.mistakes import Mistake, got, inside, nearest, quote
 from gradflow.experiment.config.text.nodes import Path
 from gradflow.experiment.config.text.words import bare, choices, describe
+from gradflow.experiment.config.training import TrainConfig
 
 __all__ = ["check", "check_field", "check_model", "keys", "kind_of_inputs", "unknown"]
 
@@ -39,6 +40,8 @@ def check(name: str, value: Any) -> Any:
         return check_model(_kind_of_inputs(value), value)
     if name == "record":
         return check_model(record_model(), value)
+    if name == "train" and value is not None:
+        return check_model(TrainConfig, value)
     field = Experiment.model_fields[name]
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
         return check_model(field.annotation, value)

@@ -117,6 +117,7 @@ class Composer:
         self.notes |= dict.fromkeys(model.notes)
         for name in ("record", "method", "dtype", "memory", "seed"):
             self.section(name, choice)
+        train = self.section("train", choice)
         asked = self.section("length", choice)
         names = ("inputs", "length")
         if isinstance(inputs, FileInputs):
@@ -129,6 +130,10 @@ class Composer:
         if not (model.weights is not None and self._some_drawn):
             self._once(("model", "init"), choice, lambda: fit.check_init(init, model))
         self._once(("model", *names), choice, lambda: fit.check_features(model, inputs))
+        if train is not None:
+            asks = ("model", *names, "loss", "method", "train")
+            method = self.section("method", choice)
+            self._once(asks, choice, lambda: fit.check_train(train, loss, inputs, length, method))
         return {"inputs": inputs, "length": length}
 
     @property

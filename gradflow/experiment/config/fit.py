@@ -11,6 +11,7 @@ from gradflow.experiment.config.inputs import FileInputs, Inputs
 from gradflow.experiment.config.models import InitConfig, LossConfig, ModelConfig
 from gradflow.experiment.config.text.mistakes import Mistake, got
 from gradflow.experiment.config.text.words import choices
+from gradflow.experiment.config.training import TrainConfig
 
 if TYPE_CHECKING:
     from gradflow.experiment.models.weights import Imported
@@ -22,6 +23,7 @@ __all__ = [
     "check_length",
     "check_loss",
     "check_path",
+    "check_train",
     "read_file",
     "weights",
 ]
@@ -200,6 +202,64 @@ def check_loss(loss: LossConfig, inputs: Inputs, length: int) -> None:
             f"steps from 1 to {length}",
             "write last for the last step, whatever the length",
             ("loss", "at"),
+        )
+
+
+def check_train(
+    train: TrainConfig, loss: LossConfig, inputs: Inputs, length: int, method: str
+) -> None:
+    """Raise a `Mistake` where the inputs cannot be learnt as asked."""
+    kind, task, given = train.loss or loss.kind, inputs.task, inputs.task.target_kind
+    if kind not in ("mse", "half_squares", "cross_entropy"):
+        fix = "write train.loss: mse, or loss: {kind: mse}"
+        raise Mistake(
+            f"{kind} has no value to be learnt",
+            "mse, half_squares or cross_entropy, in train.loss or loss.kind",
+            fix if given == "values" else fix.replace("mse", "cross_entropy"),
+            ("train", "loss") if train.loss else ("loss", "kind"),
+        )
+    if given == "none" or (kind == "cross_entropy" and given != "classes"):
+        raise Mistake(
+            f"{kind} learns from targets, and {inputs.kind} has {HAS[given]}",
+            f"inputs with targets: {choices(_kinds_with('values'))}",
+            "",
+            ("inputs", "kind"),
+        )
+    if train.until == "task" and task.criterion is None and "until" in train.model_fields_set:
+        raise Mistake(
+            f"no criterion was published for {inputs.kind}",
+            "never, or a criterion of your own",
+            "write until: never, or until: {within: 0.1, window: 1000}",
+            ("train", "until"),
+        )
+    if train.lengths is not None and not task.shortest <= train.lengths[0] <= length:
+        raise Mistake(
+            f"{train.lengths[0]} steps are no length of {inputs.kind}",
+            f"lengths from {task.shortest} to the length {length}",
+            "",
+            ("train", "lengths"),
+        )
+    if train.lengths is not None and train.lengths[1] > length:
+        raise Mistake(
+            f"sequences of {train.lengths[1]} steps are longer than the length {length}",
+            f"at most {length}",
+            f"write length: {train.lengths[1]}",
+            ("train", "lengths"),
+        )
+    plain = not (train.head.bias or train.head.shortcut) and train.head.activation == "identity"
+    if loss.kind in ("mse", "cross_entropy") and not plain:
+        raise Mistake(
+            f"the loss {loss.kind} is measured through V alone, and the head has more",
+            "head: {bias: false}, or a loss that is measured apart from what is learnt",
+            f"write loss: {{kind: probe}} and train.loss: {loss.kind}",
+            ("train", "head"),
+        )
+    if method != "bptt":
+        raise Mistake(
+            f"nets that learn are measured by bptt, not by {method}",
+            "method: bptt; what they learn by is train.gradient",
+            "remove method",
+            ("method",),
         )
 
 

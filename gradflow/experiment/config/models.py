@@ -22,6 +22,7 @@ from gradflow.experiment.config.fields import At, Chrono, Every, ForgetBias, Mem
 from gradflow.experiment.config.inputs import Inputs
 from gradflow.experiment.config.text.mistakes import Mistake, nearest, quote
 from gradflow.experiment.config.text.words import choices
+from gradflow.experiment.config.training import TrainConfig
 
 if TYPE_CHECKING:
     from gradflow.core.cells import Cell
@@ -45,7 +46,7 @@ __all__ = [
 
 ORDER = (
     "name", "model", "inputs", "init", "loss", "sweep", "length", "seed", "dtype", "memory",
-    "method", "record", "check",
+    "method", "train", "record", "check",
 )  # fmt: skip
 """The keys of a file in the order in which they are written and named."""
 
@@ -299,6 +300,7 @@ class Settings(Section):
         "bptt",
         description="exact, back or forward in time; carrousel: the truncated gradient of 1997",
     )
+    train: TrainConfig | None = Field(None, description="how nets learn first; null: they do not")
 
 
 class PointConfig(Settings):

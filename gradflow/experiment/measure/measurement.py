@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
 from gradflow.core.record import Norms
-from gradflow.errors import UserError
+from gradflow.errors import NumericalError, UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.measure.defined import recorded
 from gradflow.experiment.measure.last import last_alone, last_forward_in_time, passes
@@ -28,7 +30,7 @@ ENCODED = 2
 """How often a recorded number is held: filled in, and copied into its results."""
 
 
-def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
+def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result | NumericalError]:
     """Measure the points of a bundle, which share everything but seed and length.
 
     Parameters
@@ -40,8 +42,9 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
 
     Returns
     -------
-    list of Result
-        One for each point, in the bundle's order.
+    list of Result or NumericalError
+        One for each point, in the bundle's order; an error for a net that diverged while it
+        learned.
 
     Raises
     ------
@@ -54,10 +57,18 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
     seeds, lengths = bundle.seeds, bundle.lengths
     schedule, _ = footprint(bundle)
     setting = prepare(config, seeds, max(lengths), input_noise)
-    record, net, loss = config.record, setting.net, setting.loss
+    record, net = config.record, setting.net
     if config.method == "rtrl":
-        return _forward_in_time(bundle, setting)
+        return list(_forward_in_time(bundle, setting))
     scope = _scope(bundle, net, setting.x.shape[-1])
+    taught: list[Result] = [{} for _ in seeds]
+    failures: dict[int, NumericalError] = {}
+    if config.train is not None:
+        from gradflow.experiment.measure.training import train
+
+        done = train(config, seeds, max(lengths), setting, scope, _scratch(bundle))
+        setting, taught, failures = done.setting, done.results, done.failures
+    loss = setting.loss
     asked = recorded(record, net)
     looking = [observer for one in asked if (observer := one.observer(scope)) is not None]
     observers: list[Recorder] = [Norms(scope, scope.states), *looking]
@@ -67,10 +78,13 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
         length: [one.analyse(each, setting, schedule) for one in asked]
         for length, each in zip(lengths, scope.each(), strict=True)
     }
-    results: list[Result] = []
+    results: list[Result | NumericalError] = []
     for point in bundle.points:
         seed, length = seeds.index(point.config.seed), point.config.length
-        result: Result = {}
+        if seed in failures:
+            results.append(failures[seed])
+            continue
+        result = dict(taught[seed])
         for observer in observers:
             result |= observer.quantities(seed, length)
         result |= alone[length][seed] if alone else {}
@@ -78,6 +92,14 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result]:
             result |= found[seed] if found else {}
         results.append(result)
     return results
+
+
+def _scratch(bundle: Bundle) -> Path | None:
+    """Where the state of nets that learn is kept until they have."""
+    if not bundle.scratch:
+        return None
+    name = hashlib.sha256("".join(point.hash for point in bundle.points).encode()).hexdigest()[:16]
+    return Path(bundle.scratch) / f"{name}.npz"
 
 
 def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:

@@ -85,9 +85,17 @@ class Bundle:
     ----------
     points : tuple of PlannedPoint
         In the order of the plan.
+    scratch : str
+        The folder that keeps what is half done; none: it is begun again.
     """
 
     points: tuple[PlannedPoint, ...]
+    scratch: str = ""
+
+    @property
+    def learns(self) -> bool:
+        """Whether its nets learn before they are measured."""
+        return self.points[0].config.train is not None
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -172,7 +180,13 @@ def bundle(points: Iterable[PlannedPoint]) -> tuple[Bundle, ...]:
 
 
 def _lengths_share(config: PointConfig) -> bool:
-    return config.inputs.task.prefix and not config.model.bidirectional
+    streams = config.inputs.task.prefix and not config.model.bidirectional
+    return streams and config.train is None
+
+
+def _sections(config: PointConfig) -> tuple[str, ...]:
+    """The sections that determine the numbers; nets that do not learn have none of how."""
+    return SECTIONS if config.train is None else (*SECTIONS, "train")
 
 
 class _Sections:
@@ -187,14 +201,15 @@ class _Sections:
 
     def texts(self, config: PointConfig) -> list[str]:
         """Return the text of each section that determines the numbers, files by their content."""
-        return [self._text(getattr(config, name)) for name in SECTIONS]
+        return [self._text(getattr(config, name)) for name in _sections(config)]
 
     def told(self, config: PointConfig) -> Told:
         """Return what is kept of a configuration."""
         rest = {name: getattr(config, name) for name in REST}
-        key = (*(id(getattr(config, name)) for name in SECTIONS), *rest.values())
+        names = _sections(config)
+        key = (*(id(getattr(config, name)) for name in names), *rest.values())
         if key not in self._told:
-            plain = {name: self._section(getattr(config, name)) for name in SECTIONS}
+            plain = {name: self._section(getattr(config, name)) for name in names}
             net = self._net(config)
             self._told[key] = Told(plain | rest, net, code(config))
         return self._told[key]

@@ -25,8 +25,8 @@ from gradflow.experiment.workers.heap import hold_memory
 
 __all__ = ["Executor", "Failure", "Measure", "OnDone", "Outcome", "Serial", "attempt", "lost"]
 
-Measure: TypeAlias = Callable[[Bundle], list[Result]]
-"""Computes a bundle's results, one for each point in order."""
+Measure: TypeAlias = Callable[[Bundle], Sequence[Result | NumericalError]]
+"""Computes a bundle's results, one for each point in order, or what became of the net."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ def _attempt(
 ) -> tuple[list[tuple[PlannedPoint, Result]], list[Failure]]:
     points = bundle.points
     try:
-        return list(zip(points, measure(bundle), strict=True)), []
+        found = list(zip(points, measure(bundle), strict=True))
+        failed = [_failure(p, one) for p, one in found if isinstance(one, NumericalError)]
+        return [(p, one) for p, one in found if not isinstance(one, NumericalError)], failed
     except Exception as error:
         if len(points) == 1:
             return [], [_failure(points[0], error)]

@@ -1,0 +1,355 @@
+"""Nets that learn before they are measured: from the section ``train`` to parameters and curves."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from gradflow.core.engine.bptt import backpropagate
+from gradflow.core.engine.schedule import Schedule
+from gradflow.core.inputs import Batch, Task
+from gradflow.core.learning.feed import Draw, Feed, question
+from gradflow.core.learning.head import Head
+from gradflow.core.learning.layout import Layout
+from gradflow.core.learning.loop import Trainer, Window
+from gradflow.core.learning.objective import Objective
+from gradflow.core.learning.symptoms import stall
+from gradflow.core.network.stack import Network
+from gradflow.core.quantity import Quantity, Result
+from gradflow.core.random import stream
+from gradflow.core.record import Norms
+from gradflow.core.typing import Array
+from gradflow.errors import NumericalError
+from gradflow.experiment.config import PointConfig
+from gradflow.experiment.data import sources
+from gradflow.experiment.recordings import Scope, Setting
+from gradflow.experiment.store.files import write_atomic
+
+__all__ = ["Trained", "train"]
+
+PAUSE = 10.0
+"""Seconds between two copies of a training's state on disk, at least."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Nets that have learnt.
+
+    Parameters
+    ----------
+    setting : Setting
+        With their weights, and their readout where the loss that is measured has one.
+    results : list of Result
+        What was seen while they learned, one for each net.
+    failures : dict of int to NumericalError
+        Nets that diverged.
+    """
+
+    setting: Setting
+    results: list[Result]
+    failures: dict[int, NumericalError]
+
+
+def train(
+    config: PointConfig,
+    seeds: Sequence[int],
+    length: int,
+    setting: Setting,
+    scope: Scope,
+    scratch: Path | None = None,
+) -> Trained:
+    """Let the nets of all seeds learn side by side.
+
+    Parameters
+    ----------
+    config : PointConfig
+        The configuration, its own seed left aside.
+    seeds : sequence of int
+        One net for each.
+    length : int
+        Steps of the inputs.
+    setting : Setting
+        The nets as they were drawn, and the inputs that they are measured on, which none learns
+        from.
+    scope : Scope
+        What is recorded of them.
+    scratch : Path, optional
+        Where the state is kept between windows; what is there goes on, bit for bit as if it had
+        never stopped.
+    """
+    rules, task = config.train, config.inputs.task
+    assert rules is not None
+    batch = sources.load(config.inputs, length, config.inputs.seed)
+    objective = Objective(rules.loss or config.loss.kind, _head(config, batch))  # type: ignore[arg-type]  # checked when the file was read
+    layout = Layout(setting.net, objective.head)
+    theta = layout.row(setting.weights, _drawn(config, layout, seeds)).astype(float)
+    feed = Feed(_draw(config, task, length, batch), length, seeds, rules.batch, _pool(config, task))
+    trainer = Trainer(setting.net, objective, theta, feed, rules.rules(task))
+    trivial = _trivial(objective, task, batch, length)
+    seen = _Seen(layout, setting, scope, rules.watch.sequences, rules.batch, trivial)
+    for window in _kept(trainer, scratch):
+        seen.add(window)
+    failures = {
+        net: _diverged(trainer, net, end)
+        for net, (end, why) in trainer.stopped.items()
+        if why == "diverged"
+    }
+    return Trained(
+        taught(setting, layout, trainer.theta),
+        [seen.result(net, trainer.stopped[net]) for net in range(len(seeds))],
+        failures,
+    )
+
+
+def _kept(trainer: Trainer, scratch: Path | None) -> Iterator[Window]:
+    """The windows of a training, those first that were seen before it was stopped."""
+    names = [field.name for field in fields(Window)]
+    windows: list[Window] = []
+    if scratch is not None and scratch.exists():
+        with np.load(scratch) as kept:
+            trainer.resume({key: kept[key] for key in kept if not key.startswith("window.")})
+            columns = [kept[f"window.{name}"] for name in names]
+        windows = [Window(int(row[0]), *row[1:]) for row in zip(*columns, strict=True)]
+        yield from windows
+    due = time.monotonic() + PAUSE
+    for window in trainer.windows():
+        windows.append(window)
+        if scratch is not None and time.monotonic() >= due:
+            rows = {f"window.{n}": np.array([getattr(one, n) for one in windows]) for n in names}
+            buffer = io.BytesIO()
+            np.savez(buffer, **trainer.snapshot(), **rows)
+            scratch.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(scratch, buffer.getvalue())
+            due = time.monotonic() + PAUSE
+        yield window
+
+
+def _head(config: PointConfig, batch: Batch) -> Head:
+    assert config.train is not None
+    head = config.train.head
+    return Head(batch.outputs, head.bias, head.shortcut, head.activation)
+
+
+def _drawn(config: PointConfig, layout: Layout, seeds: Sequence[int]) -> dict[str, Array]:
+    """The head's parameters of each net; biases are 0."""
+    assert config.train is not None
+    init, gain = config.train.head.init, config.train.head.gain
+    found = {}
+    for (layer, _, name), (rows, cols) in layout.shapes.items():
+        if layer != -1:
+            continue
+        each = []
+        for seed in seeds:
+            rng = stream(seed, "head", name)
+            if name == "b":
+                each.append(np.zeros((rows, cols)))
+            elif init == "interval":
+                each.append(gain * rng.uniform(-1, 1, (rows, cols)))
+            else:
+                each.append(gain * rng.standard_normal((rows, cols)) / np.sqrt(cols))
+        found[name] = np.stack(each)
+    return found
+
+
+def _pool(config: PointConfig, task: Task) -> int | None:
+    """Sequences that are read again and again: what a file holds has an end."""
+    assert config.train is not None
+    return config.inputs.sequences if task.longest is not None else config.train.pool
+
+
+def _draw(config: PointConfig, task: Task, length: int, batch: Batch) -> Draw:
+    """Fresh sequences of the task, with lengths of their own if asked for."""
+    assert config.train is not None
+    lengths, at = config.train.lengths, config.loss.at
+
+    def draw(count: int, rng: np.random.Generator) -> Batch:
+        if task.longest is not None:
+            return _asked(batch, at)
+        if lengths is None:
+            return _asked(task.draw(length, count, rng), at)
+        chosen = rng.integers(lengths[0], lengths[1] + 1, size=count).tolist()
+        each = [_asked(task.draw(steps, 1, rng), at) for steps in chosen]
+        return _padded(each, length)
+
+    return draw
+
+
+def _asked(batch: Batch, at: object) -> Batch:
+    """A batch whose targets are those at the steps that are learnt."""
+    if at == "all" or batch.targets is None:
+        return batch
+    targets = batch.targets
+    nothing = -1 if batch.target_kind == "classes" else np.nan
+    known = targets >= 0 if batch.target_kind == "classes" else ~np.isnan(targets)
+    if isinstance(at, tuple):
+        keep = np.isin(np.arange(1, len(targets) + 1), at).reshape(-1, *[1] * (targets.ndim - 1))
+    else:  # the last target of each sequence
+        later = np.cumsum(known[::-1], axis=0)[::-1]
+        keep = known & (later == 1)
+    return replace(batch, targets=np.where(keep, targets, nothing))
+
+
+def _padded(batches: list[Batch], length: int) -> Batch:
+    """Sequences side by side, silence without targets after the end of each."""
+
+    def joined(name: str, nothing: float) -> Array:
+        each = []
+        for batch in batches:
+            a: Array = getattr(batch, name)
+            space = np.full((length - len(a), *a.shape[1:]), nothing, a.dtype)
+            each.append(np.concatenate([a, space]))
+        return np.concatenate(each, axis=-1)
+
+    nothing = -1 if batches[0].target_kind == "classes" else np.nan
+    allowed = None if batches[0].allowed is None else joined("allowed", False)
+    x, targets = joined("x", 0.0), joined("targets", nothing)
+    return replace(batches[0], x=x, targets=targets, prefix=False, allowed=allowed)
+
+
+def _trivial(objective: Objective, task: Task, batch: Batch, length: int) -> float:
+    """The loss of a net that remembers nothing: the task's, or that of the best constant answer."""
+    asked = question([batch])
+    known = ~np.isnan(asked.targets)
+    steps = known.any(axis=-2).sum() / asked.x.shape[-1]
+    base = task.baseline(length)
+    if objective.loss == "cross_entropy":
+        if base is not None:
+            return float(base * steps)
+        share = np.nanmean(asked.targets, axis=(0, 1, 3))
+        share = share[share > 0]
+        return float(-(share * np.log(share)).sum() * steps)
+    if base is not None and batch.target_kind == "values":
+        return float(base * steps * (1 if objective.loss == "mse" else batch.outputs / 2))
+    spread = np.nanvar(asked.targets, axis=(0, 1, 3)).sum()
+    return float(spread * steps * (0.5 if objective.loss == "half_squares" else 1 / batch.outputs))
+
+
+class _Seen:
+    """What is recorded while nets learn, window by window."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        setting: Setting,
+        scope: Scope,
+        sequences: int,
+        batch: int,
+        trivial: float,
+    ) -> None:
+        self.layout, self.batch, self.trivial = layout, batch, trivial
+        columns = min(sequences, setting.x.shape[-1])
+        self.scope = replace(scope, columns=columns)
+        self.setting = _few(setting, columns)
+        self.windows: list[Window] = []
+        self.norms: list[list[Result]] = []
+        self.radii: list[Array] = []
+
+    def add(self, window: Window) -> None:
+        """Look at the nets as they are at the end of a window."""
+        self.windows.append(window)
+        norms = Norms(self.scope, self.scope.states)
+        at = taught(self.setting, self.layout, window.theta)
+        backpropagate(at.net, at.weights, at.x, at.loss, self.scope.lengths, [norms], Schedule(64))
+        nets, length = len(window.theta), self.scope.lengths[0]
+        self.norms.append([norms.quantities(net, length) for net in range(nets)])
+        self.radii.append(_radii(at.weights[0][0].get("W"), at.net))
+
+    def result(self, net: int, stopped: tuple[int, str]) -> Result:
+        """All of it for one net, until it stopped."""
+        end, why = stopped
+        kept = [k for k, one in enumerate(self.windows) if not np.isnan(one.loss[net])]
+        windows = [self.windows[k] for k in kept]
+        updates = np.array([min(one.update, end) for one in windows])
+        found: Result = {}
+
+        def put(name: str, values: Array, unit: str = "1", **coords: Array) -> None:
+            dims = (*coords, "update")
+            found[name] = Quantity(name, dims, values, {**coords, "update": updates}, unit)
+
+        def over(name: str) -> Array:
+            return np.array([getattr(one, name)[net] for one in windows])
+
+        for name in ("loss", "error", "wrong"):
+            put(name, over(name))
+        put("gain", stall(over("loss"), self.trivial))
+        with np.errstate(divide="ignore"):
+            put("gradient", np.log10(over("gradient")), "log10")
+            put("update", np.log10(over("delta")), "log10")
+            sizes = np.array([np.linalg.norm(one.theta[net]) for one in windows])
+            put("parameters", np.log10(sizes), "log10")
+        kinds = np.array(list(self.layout.kinds))
+        put("turns", over("turns").T, kind=kinds)
+        put("cosine_of_updates", over("cosines").T, kind=kinds)
+        if self.radii and self.radii[0].size:
+            radii = np.array([self.radii[k][net] for k in kept]).T
+            put("radius", radii, gate=np.array(_square(self.setting.net)))
+        for name in self.norms[0][net] if kept else ():
+            found |= _along(f"{name}.learning", [self.norms[k][net][name] for k in kept], updates)
+        read = float(end * self.batch)
+        values = np.array([read, read if why == "learnt" else np.nan, self.trivial])
+        labels = np.array(["read", "learnt", "trivial"])
+        found["training"] = Quantity("training", ("figure",), values, {"figure": labels}, "1")
+        return found
+
+
+def _along(name: str, each: list[Quantity], updates: Array) -> Result:
+    """The mean over sequences of log10 norms at each step, by update."""
+    first = each[0]
+    axis = first.dims.index("sequence")
+    values = np.stack([one.values.mean(axis=axis) for one in each])
+    dims = ("update", *(dim for dim in first.dims if dim != "sequence"))
+    coords = {key: value for key, value in first.coords.items() if key in (*dims, "lag")}
+    return {name: Quantity(name, dims, values, {**coords, "update": updates}, first.unit)}
+
+
+def _few(setting: Setting, columns: int) -> Setting:
+    """The first sequences alone."""
+    loss = setting.loss
+    targets = None if loss.targets is None else loss.targets[..., :columns]
+    readout = loss.readout
+    if readout is not None and loss.kind == "probe":
+        readout = readout[..., :columns]
+    few = replace(loss, targets=targets, readout=readout)
+    return replace(setting, x=setting.x[..., :columns], loss=few)
+
+
+def _square(net: Network) -> tuple[str, ...]:
+    """The gates of the bottom layer whose recurrent weights are square."""
+    spec = net.parameters(0).get("W")
+    return spec.blocks if spec is not None and spec.rows == spec.cols else ()
+
+
+def _radii(W: Array | None, net: Network) -> Array:
+    """The spectral radius of each gate's recurrent weights, ``(nets, gates)``."""
+    gates = _square(net)
+    if W is None or not gates:
+        return np.zeros((1, 0))
+    square = W.reshape(len(W), len(gates), -1, W.shape[-1])
+    square = np.where(np.isfinite(square), square, 0)
+    radii: Array = np.abs(np.linalg.eigvals(square)).max(axis=-1)
+    return radii
+
+
+def taught(setting: Setting, layout: Layout, theta: Array) -> Setting:
+    """The setting with what was learnt: weights, and V where the loss that is measured has it."""
+    weights, head = layout.views(theta)
+    kind = setting.x.dtype
+    cast = tuple(
+        tuple({name: a.astype(kind) for name, a in p.items()} for p in layer) for layer in weights
+    )
+    loss = setting.loss
+    if loss.kind in ("mse", "cross_entropy"):
+        loss = replace(loss, readout=head["V"].astype(kind))
+    return replace(setting, weights=cast, loss=loss)
+
+
+def _diverged(trainer: Trainer, net: int, update: int) -> NumericalError:
+    """Say where a net's numbers left the range."""
+    return NumericalError(
+        f"{trainer.trouble(net)} at update {update + 1}: a smaller rate or clip.norm keeps it finite"
+    )

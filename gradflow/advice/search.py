@@ -89,8 +89,11 @@ def seeded(config: PointConfig, seeds: Sequence[int]) -> Bundle:
 def trial(config: PointConfig, value: float, seeds: Sequence[int]) -> Trial:
     """Measure a configuration, with a knob at a value."""
     try:
-        results = tuple(measure(seeded(config, seeds)))
+        found = measure(seeded(config, seeds))
     except NumericalError:
+        return Trial(value, math.inf, ())
+    results = tuple(one for one in found if not isinstance(one, NumericalError))
+    if len(results) < len(found):
         return Trial(value, math.inf, ())
     lowest = summarise(results, "s")[0]
     return Trial(value, lowest.decades, results, lowest.agree)

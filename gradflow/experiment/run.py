@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -14,7 +14,7 @@ from gradflow.errors import UserError
 from gradflow.experiment.config import Experiment, dump
 from gradflow.experiment.config.axes import labels
 from gradflow.experiment.measure.duration import pace, pieces, seconds, share
-from gradflow.experiment.measure.measurement import footprint
+from gradflow.experiment.measure.measurement import footprint, scratch
 from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
 from gradflow.experiment.store.folder import Folder, is_current
 from gradflow.experiment.store.manifest import DamagedError, read_manifest
@@ -145,6 +145,8 @@ def run(
         for one in work(pieces(bundle(planned)), stored, shard)
     )
     folder.drop(point.hash for piece in todo for point in piece.points)
+    if fresh:
+        _forget(todo)
     failures: list[Failure] = []
     track = _Track(todo, on_progress)
 
@@ -152,7 +154,7 @@ def run(
         if outcome.results:
             results = [(one.point, result) for one, result in outcome.results]
             folder.put(results, outcome.seconds, replace=fresh)
-            forget(outcome.bundle)
+            _forget([outcome.bundle])
         failures.extend(outcome.failures)
         track.add(outcome)
         if failures and fail_fast:
@@ -171,6 +173,15 @@ def run(
         seconds=time.perf_counter() - start,
         changed=tuple(changed),
     )
+
+
+def _forget(bundles: Iterable[Bundle]) -> None:
+    """Let go of what nets that learn keep between two windows."""
+    for path in map(scratch, bundles):
+        if path is not None and path.exists():
+            path.unlink()
+            with contextlib.suppress(OSError):  # others may still learn there
+                path.parent.rmdir()
 
 
 def work(

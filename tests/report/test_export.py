@@ -104,14 +104,14 @@ def test_what_is_not_a_norm_along_time_has_columns_of_its_own(tmp_path, capsys):
     rows = read(capsys.readouterr().out)
     assert list(rows[0]) == [*NAMES, *MORE]
     told = [tuple(row[n] for n in ("state", "step", "lag", "log10_norm", *MORE)) for row in rows]
-    assert told[0] == ("h", "0", "1", "-1.0", "", "", "", "", "", "")
-    assert told[2] == ("gate_mean", "0", "1", "", "f", "", "", "", "", "0.25")
-    assert told[4] == ("gate_mean", "0", "1", "", "i", "", "", "", "", "0.25")
-    assert told[6] == ("flow.h", "0", "", "-2.0", "", "1", "", "", "", "")
-    assert told[9] == ("lyapunov", "", "", "", "", "", "1", "", "", "0.0")
-    assert told[11] == ("singular", "1", "0", "-3.0", "", "", "0", "", "", "")
-    assert told[12] == ("cost", "", "", "", "", "", "", "", "tape", "5.0")
-    assert told[13] == ("bias", "", "", "", "", "", "", "8", "", "0.5")
+    assert told[0] == ("h", "0", "1", "-1.0", "", "", "", "", "", "", "")
+    assert told[2] == ("gate_mean", "0", "1", "", "f", "", "", "", "", "", "0.25")
+    assert told[4] == ("gate_mean", "0", "1", "", "i", "", "", "", "", "", "0.25")
+    assert told[6] == ("flow.h", "0", "", "-2.0", "", "1", "", "", "", "", "")
+    assert told[9] == ("lyapunov", "", "", "", "", "", "1", "", "", "", "0.0")
+    assert told[11] == ("singular", "1", "0", "-3.0", "", "", "0", "", "", "", "")
+    assert told[12] == ("cost", "", "", "", "", "", "", "", "", "tape", "5.0")
+    assert told[13] == ("bias", "", "", "", "", "", "", "8", "", "", "0.5")
     assert export(run, "parquet", tmp_path / "rows.parquet") == len(rows)
     table = pq.read_table(tmp_path / "rows.parquet")
     assert table.column("gate").to_pylist()[2:4] == ["f", "f"]

@@ -142,8 +142,9 @@ class Trainer:
             if end <= self.update:
                 continue
             self._open()
-            while self.update < end and len(self.active):
-                self._step()
+            with np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore"):
+                while self.update < end and len(self.active):
+                    self._step()
             if end == self.rules.watch[-1]:
                 self._stop(np.ones(len(self.active), bool), "updates")
             yield self._close()
@@ -175,8 +176,7 @@ class Trainer:
     def _step(self) -> None:
         """Make one update of every net that still learns."""
         question = self.feed(self.update)
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            answer, gradient = self._learn(question)
+        answer, gradient = self._learn(question)
         sane = np.isfinite(np.concatenate([answer.loss, gradient], axis=1)).all(axis=1)
         if not sane.all():  # the others make this update without them
             self._stop(~sane, "diverged")

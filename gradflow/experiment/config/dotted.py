@@ -12,6 +12,7 @@ from gradflow.experiment.config.checks import check, check_field, keys, kind_of_
 from gradflow.experiment.config.inputs import input_kinds, input_model
 from gradflow.experiment.config.models import Experiment, record_model
 from gradflow.experiment.config.text.mistakes import Mistake, nearest
+from gradflow.experiment.config.training import TrainConfig
 
 __all__ = ["Check", "checker", "sections", "writable"]
 
@@ -19,6 +20,13 @@ Check: TypeAlias = Callable[[Any], Any]
 """Takes a plain value; returns it validated, or raises a `Mistake`."""
 
 SOME = ["length", "model.cell", "model.hidden", "init.recurrent_gain", "inputs.scale"]
+PARTS: dict[str, type[BaseModel]] = {
+    name: field.annotation
+    for name, field in TrainConfig.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+}
+"""The sections inside the section ``train``."""
+
 FIXED = ("name", "sweep", "record", "check")
 
 
@@ -30,7 +38,7 @@ def sections() -> dict[str, list[type[BaseModel]]]:
     for name, field in Experiment.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             found[name] = [record_model() if name == "record" else field.annotation]
-    return found
+    return found | {"train": [TrainConfig]}
 
 
 def writable() -> list[str]:
@@ -41,7 +49,7 @@ def writable() -> list[str]:
     for name in top:
         names = [key for model in inside.get(name, []) for key in keys(model)]
         paths += [f"{name}.{key}" for key in dict.fromkeys(names)]
-    return paths
+    return paths + [f"train.{name}.{key}" for name, part in PARTS.items() for key in keys(part)]
 
 
 def checker(key: str) -> Check:
@@ -68,6 +76,8 @@ def checker(key: str) -> Check:
     if key not in known:
         near = unknown(key, known)
         raise _lost(key, f"there is nothing at '{key}'", known, near.fix)
+    if first == "train" and len(rest) == 2:
+        return lambda value: check_field(PARTS[rest[0]], rest[1], value)
     if not rest:
         return lambda value: check(first, value)
     if path == ("inputs", "kind"):

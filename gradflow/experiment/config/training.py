@@ -59,6 +59,12 @@ class Window(Section):
         return self
 
 
+def _section(model: type[Section], value: Any) -> Any:
+    from gradflow.experiment.config.checks import check_model  # which knows this section
+
+    return check_model(model, value)
+
+
 def _gradient(value: Any) -> Any:
     if value in ("exact", "carrousel") or isinstance(value, Window):
         return value
@@ -66,7 +72,7 @@ def _gradient(value: Any) -> Any:
         for name in ("k1", "k2"):
             if not is_step(value.get(name)):
                 raise Mistake(f"{got(value.get(name))} where a number of steps belongs", GRADIENT)
-        return Window.model_validate(value)
+        return _section(Window, value)
     raise Mistake(f"{got(value)} is no gradient to learn by", GRADIENT, "write exact")
 
 
@@ -84,6 +90,8 @@ class OptimiserConfig(Section):
 
     @model_validator(mode="after")
     def _has(self) -> OptimiserConfig:
+        if not self._given():
+            return self
         from dataclasses import fields
 
         from gradflow.core.learning.optimisers import OPTIMISERS
@@ -149,7 +157,7 @@ def _until(value: Any) -> Any:
     if value in ("task", "never") or isinstance(value, UntilConfig):
         return value
     if isinstance(value, dict):
-        return UntilConfig.model_validate(value)
+        return _section(UntilConfig, value)
     expected = "task (its published criterion), never, or {within: …, window: …}"
     raise Mistake(f"{got(value)} is no criterion", expected, "write never")
 

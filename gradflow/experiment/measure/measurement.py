@@ -24,7 +24,7 @@ from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.measure.setting import network, prepare
 from gradflow.experiment.recordings import Recorder, Recording, Scope, Setting
 
-__all__ = ["footprint", "measure"]
+__all__ = ["footprint", "measure", "scratch"]
 
 ENCODED = 2
 """How often a recorded number is held: filled in, and copied into its results."""
@@ -66,7 +66,7 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result | Numeri
     if config.train is not None:
         from gradflow.experiment.measure.training import train
 
-        done = train(config, seeds, max(lengths), setting, scope, _scratch(bundle))
+        done = train(config, seeds, max(lengths), setting, scope, scratch(bundle))
         setting, taught, failures = done.setting, done.results, done.failures
     loss = setting.loss
     asked = recorded(record, net)
@@ -94,12 +94,13 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result | Numeri
     return results
 
 
-def _scratch(bundle: Bundle) -> Path | None:
+def scratch(bundle: Bundle) -> Path | None:
     """Where the state of nets that learn is kept until they have."""
     if not bundle.scratch:
         return None
-    name = hashlib.sha256("".join(point.hash for point in bundle.points).encode()).hexdigest()[:16]
-    return Path(bundle.scratch) / f"{name}.npz"
+    codes = [dict(point.told.code) if point.told else {} for point in bundle.points]
+    what = repr([codes, *(point.hash for point in bundle.points)])
+    return Path(bundle.scratch) / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.npz"
 
 
 def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:

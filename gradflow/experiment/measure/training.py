@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -99,11 +99,15 @@ def train(
         for net, (end, why) in trainer.stopped.items()
         if why == "diverged"
     }
-    return Trained(
-        taught(setting, layout, trainer.theta),
-        [seen.result(net, trainer.stopped[net]) for net in range(len(seeds))],
-        failures,
-    )
+    ends = [{} if n in failures else seen.result(n, trainer.stopped[n]) for n in range(len(seeds))]
+    return Trained(taught(setting, layout, _without(trainer.theta, failures)), ends, failures)
+
+
+def _without(theta: Array, nets: Iterable[int]) -> Array:
+    """Parameters of 0 for nets that cannot be measured, so that the others can."""
+    calm = theta.copy()
+    calm[list(nets)] = 0
+    return calm
 
 
 def _kept(trainer: Trainer, scratch: Path | None) -> Iterator[Window]:
@@ -122,7 +126,7 @@ def _kept(trainer: Trainer, scratch: Path | None) -> Iterator[Window]:
         if scratch is not None and time.monotonic() >= due:
             rows = {f"window.{n}": np.array([getattr(one, n) for one in windows]) for n in names}
             buffer = io.BytesIO()
-            np.savez(buffer, **trainer.snapshot(), **rows)
+            np.savez(buffer, **{**trainer.snapshot(), **rows})  # type: ignore[arg-type]  # arrays
             scratch.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(scratch, buffer.getvalue())
             due = time.monotonic() + PAUSE
@@ -252,12 +256,29 @@ class _Seen:
     def add(self, window: Window) -> None:
         """Look at the nets as they are at the end of a window."""
         self.windows.append(window)
-        norms = Norms(self.scope, self.scope.states)
-        at = taught(self.setting, self.layout, window.theta)
-        backpropagate(at.net, at.weights, at.x, at.loss, self.scope.lengths, [norms], Schedule(64))
         nets, length = len(window.theta), self.scope.lengths[0]
+        try:
+            at, norms = self.look(window.theta)
+        except NumericalError:  # some are about to diverge
+            lost = [net for net in range(nets) if not self.holds(window.theta, net)]
+            at, norms = self.look(_without(window.theta, lost))
         self.norms.append([norms.quantities(net, length) for net in range(nets)])
         self.radii.append(_radii(at.weights[0][0].get("W"), at.net))
+
+    def look(self, theta: Array) -> tuple[Setting, Norms]:
+        """Measure the norms of nets with these parameters."""
+        norms = Norms(self.scope, self.scope.states)
+        at = taught(self.setting, self.layout, theta)
+        backpropagate(at.net, at.weights, at.x, at.loss, self.scope.lengths, [norms], Schedule(64))
+        return at, norms
+
+    def holds(self, theta: Array, net: int) -> bool:
+        """Whether a net can be measured."""
+        try:
+            self.look(_without(theta, [other for other in range(len(theta)) if other != net]))
+        except NumericalError:
+            return False
+        return True
 
     def result(self, net: int, stopped: tuple[int, str]) -> Result:
         """All of it for one net, until it stopped."""
@@ -277,7 +298,7 @@ class _Seen:
         for name in ("loss", "error", "wrong"):
             put(name, over(name))
         put("gain", stall(over("loss"), self.trivial))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             put("gradient", np.log10(over("gradient")), "log10")
             put("update", np.log10(over("delta")), "log10")
             sizes = np.array([np.linalg.norm(one.theta[net]) for one in windows])
@@ -350,6 +371,5 @@ def taught(setting: Setting, layout: Layout, theta: Array) -> Setting:
 
 def _diverged(trainer: Trainer, net: int, update: int) -> NumericalError:
     """Say where a net's numbers left the range."""
-    return NumericalError(
-        f"{trainer.trouble(net)} at update {update + 1}: a smaller rate or clip.norm keeps it finite"
-    )
+    where = f"{trainer.trouble(net)} at update {update + 1}"
+    return NumericalError(f"{where}: a smaller rate, or clip.norm, keeps it finite")

@@ -1,6 +1,6 @@
 """The rows of a run: one number each, with everything that tells it from the others.
 
-A run that holds more than norms (paths, contributions, gates, flow maps, spectra, …) has six more
+A run that holds more than norms (paths, contributions, gates, flow maps, spectra, …) has seven more
 columns: `MORE`. ``state`` is then the quantity's name, and what is not a logarithm stands under
 ``value``.
 """
@@ -35,8 +35,11 @@ NAMES = (
 )
 """Columns after those of the other swept axes."""
 
-MORE = ("gate", "loss_step", "vector", "k2", "label", "value")
+MORE = ("gate", "loss_step", "vector", "k2", "update", "label", "value")
 """Columns after those, where a run holds more than norms along time."""
+
+LABELS = ("prediction", "count", "kind", "figure")
+"""Axes whose names go into the column ``label``."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Block:
     log10 : bool
         Whether these are logarithms of norms.
     more : tuple
-        Gate, loss step, vector, k2 and label, None where there is none.
+        Gate, loss step, vector, k2, update and label, None where there is none.
     """
 
     constant: tuple[Any, ...]
@@ -118,13 +121,14 @@ def _rows(front: tuple[Any, ...], quantity: Quantity, length: int) -> Iterator[B
                 lags = np.atleast_2d(coords["lag"])
                 lag = lags[place[dims.index("direction")] if way is not None else 0]
         where = (at.get("sequence"), at.get("layer"), way, quantity.name)
+        label = next((at[name] for name in LABELS if name in at), None)
         yield Block(
             constant=(*front, *where),
             step=step,
             lag=lag,
             numbers=np.atleast_1d(values[place]),
             log10=quantity.unit == "log10",
-            more=(*(at.get(name) for name in MORE[:4]), at.get("prediction") or at.get("count")),
+            more=(*(at.get(name) for name in MORE[:5]), label),
         )
 
 

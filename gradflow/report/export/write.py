@@ -93,7 +93,7 @@ def _parquet(run: Run, path: Path) -> int:
     kinds += [text, *[pa.int64()] * 4, text, text]
     front = len(kinds)
     kinds += [pa.int64(), pa.int64(), pa.float64()]
-    kinds += [text, pa.int64(), pa.int64(), pa.int64(), text, pa.float64()]
+    kinds += [text, *[pa.int64()] * 4, text, pa.float64()]
     kinds = kinds[: len(names)]
     schema = pa.schema(list(zip(names, kinds, strict=True)))
     count = 0

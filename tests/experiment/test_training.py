@@ -1,0 +1,176 @@
+"""Nets that learn: from the experiment file to stored results, stopped, resumed, gone wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradflow.errors import ConfigError
+from gradflow.experiment.config import Experiment, parse
+from gradflow.experiment.config.training import watched
+from gradflow.experiment.measure import training
+from gradflow.experiment.run import run
+from gradflow.experiment.workers.pool import Pool
+
+
+def learning(name: str = "learning", **changes: Any) -> Experiment:
+    train = {
+        "loss": "mse",
+        "optimiser": {"kind": "adam", "rate": 0.02},
+        "clip": {"norm": 1.0},
+        "head": {"bias": True},
+        "batch": 2,
+        "updates": 60,
+        "watch": {"every": 20},
+    }
+    data: dict[str, Any] = {
+        "name": name,
+        "model": {"cell": "lstm", "hidden": 4},
+        "inputs": {"kind": "adding", "sequences": 3},
+        "train": train | changes.pop("train", {}),
+        "length": 6,
+        "sweep": {"seed": 3},
+    }
+    return parse(data | changes)
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.glob("*/points/*.npz")}
+
+
+def test_what_was_seen_is_stored(tmp_path: Path) -> None:
+    done = run(learning(), out=tmp_path)
+    assert (done.computed, done.failures) == (3, ())
+    result = done.run.result(done.run.points[1])
+    assert list(result["loss"].coords["update"]) == [20, 40, 60]
+    assert result["turns"].dims == ("kind", "update")
+    assert list(result["turns"].coords["kind"]) == ["U", "W", "b", "V"]
+    assert result["h.learning"].dims == ("update", "layer", "direction", "step")
+    assert list(result["radius"].coords["gate"]) == ["o", "f", "i", "g"]
+    read, learnt, trivial = result["training"].values
+    assert (read, trivial) == (120, pytest.approx(1 / 6))
+    assert np.isnan(learnt)
+    np.testing.assert_allclose(result["gain"].values, 1 - 6 * result["loss"].values)
+    # What is measured afterwards is measured on what was learnt: the last window's curve.
+    last = result["h.learning"].values[-1, 0, 0]
+    np.testing.assert_allclose(result["h"].values[0, 0].mean(axis=0), last, rtol=1e-12)
+    assert not (tmp_path / "learning" / "unfinished").exists()
+
+
+def test_a_run_that_is_stopped_goes_on_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(learning(), out=tmp_path / "whole")
+    monkeypatch.setattr(training, "PAUSE", 0.0)
+    seen = 0
+    add = training._Seen.add
+
+    def stopping(self: Any, window: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 2:
+            raise KeyboardInterrupt
+        add(self, window)
+
+    monkeypatch.setattr(training._Seen, "add", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run(learning(), out=tmp_path / "stopped")
+    assert len(list((tmp_path / "stopped" / "learning" / "unfinished").iterdir())) == 1
+    updates: list[int] = []
+    step = training.Trainer._step
+    monkeypatch.setattr(training._Seen, "add", add)
+    monkeypatch.setattr(
+        training.Trainer, "_step", lambda self: (updates.append(self.update), step(self))[1]
+    )
+    run(learning(), out=tmp_path / "stopped")
+    assert min(updates) >= 20
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+    assert not (tmp_path / "stopped" / "learning" / "unfinished").exists()
+
+
+def test_workers_change_nothing(tmp_path: Path) -> None:
+    run(learning(), out=tmp_path / "one")
+    run(learning(), out=tmp_path / "two", executor=Pool(2))
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_a_net_that_diverges_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    wild = {"optimiser": {"kind": "sgd", "rate": 3.0}, "clip": {}, "updates": 200}
+    changes = {"model": {"cell": {"kind": "rnn", "activation": "relu"}, "hidden": 4}}
+    done = run(learning(train=wild, sweep={"seed": 8}, **changes), out=tmp_path)
+    assert 0 < len(done.failures) < 8
+    assert done.computed == 8 - len(done.failures)
+    for failure in done.failures:
+        assert failure.numerical
+        assert failure.exit_code == 3
+        for word in ("rnn(activation=relu) (layer 0)", "step", "at update"):
+            assert word in failure.reason
+
+
+def test_lengths_of_their_own_and_the_tasks_criterion(tmp_path: Path) -> None:
+    train = {"lengths": [26, 30], "until": "task", "updates": 20}
+    inputs = {"kind": "adding", "form": "hochreiter"}
+    done = run(learning(train=train, inputs=inputs, length=30), out=tmp_path)
+    assert done.computed == 3
+
+
+@pytest.mark.parametrize("gradient", ["carrousel", {"k1": 2, "k2": 4}], ids=str)
+def test_gradients_that_are_cut_learn_something_else(tmp_path: Path, gradient: Any) -> None:
+    exact = run(learning(), out=tmp_path)
+    other = run(learning("other", train={"gradient": gradient}), out=tmp_path)
+    losses = [done.run.result(done.run.points[0])["loss"].values for done in (exact, other)]
+    assert not np.allclose(*losses)
+
+
+def test_classes_of_a_real_string_are_learnt_from_a_pool(tmp_path: Path) -> None:
+    train = {"loss": "cross_entropy", "pool": 5, "lengths": None}
+    done = run(
+        learning(
+            train=train,
+            inputs={"kind": "reber", "strings": "single"},
+            length=20,
+            loss={"at": "all"},
+        ),
+        out=tmp_path,
+    )
+    assert done.computed == 3
+
+
+@pytest.mark.parametrize(
+    ("train", "changes", "words"),
+    [
+        ({"loss": None}, {}, "probe has no value to be learnt"),
+        ({"optimiser": {"kind": "sgd", "beta1": 0.9}}, {}, "'beta1' is an option of adam"),
+        ({"until": "task"}, {}, "no criterion was published for adding"),
+        ({"until": {"within": -1}}, {}, "within"),
+        ({"lengths": [3, 9]}, {}, "longer than the length 6"),
+        ({"lengths": [1, 6]}, {}, "are no length of adding"),
+        ({"gradient": "exakt"}, {}, "no gradient to learn by"),
+        ({"gradient": {"k1": 4, "k2": 2}}, {}, "k2 = 2 is less than k1 = 4"),
+        ({"rate": 0.1}, {}, "unknown key 'rate'"),
+        ({}, {"inputs": {"kind": "noise"}}, "noise has no targets"),
+        ({}, {"method": "rtrl"}, "measured by bptt"),
+        ({}, {"loss": {"kind": "mse"}}, "the head has more"),
+    ],
+)
+def test_mistakes(train: dict[str, Any], changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        learning(train=train, **changes)
+
+
+def test_an_axis_may_vary_how_nets_learn(tmp_path: Path) -> None:
+    sweep = {"train.optimiser.rate": [0.01, 0.02], "train.batch": [1, 2]}
+    done = run(learning(sweep=sweep), out=tmp_path)
+    assert done.computed == 4
+    assert len(files(tmp_path)) == 4
+
+
+def test_windows_close_about_evenly_on_a_log_scale() -> None:
+    assert watched(25, 10) == (10, 20, 25)
+    found = watched(20_000, "log")
+    assert found[-1] == 20_000
+    assert len(found) == 68
+    assert list(found) == sorted(set(found))

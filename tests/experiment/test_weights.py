@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 from gradflow.core import cells
 from gradflow.errors import UserError
+from gradflow.experiment.models import weights
+from gradflow.experiment.models.files import Contents, opened
+from gradflow.experiment.models.found import FoundLayer, FoundNet
 from gradflow.experiment.models.weights import read
 
 STEPS, COLUMNS = 7, 3
@@ -239,10 +243,20 @@ def test_numbers_that_are_not_finite_are_placed(tmp_path):
     assert message(tmp_path, state).startswith("rnn.weight_hh_l0 is nan at index (3, 2)")
 
 
-def test_projections_are_refused(tmp_path):
+def test_projections_are_found(tmp_path):
     sizes = {"weight_ih_l0": (20, 4), "weight_hh_l0": (20, 3), "weight_hr_l0": (3, 5)}
-    text = message(tmp_path, {name: np.ones(shape) for name, shape in sizes.items()})
-    assert text.startswith("holds a cell that cannot be measured: gradflow's lstm has no project")
+    path = save(tmp_path, {name: np.ones(shape) for name, shape in sizes.items()})
+    with opened(path) as contents:
+        (layer,) = contents.nets[0].layers
+    assert (layer.hidden, layer.outputs, layer.options["projection"]) == (5, 3, 3)
+
+
+def test_options_that_no_cell_has_are_named(tmp_path, monkeypatch):
+    found = FoundLayer("rnn", 2, 3, 1, {"echo": 5}, (), lambda cell: ())
+    contents = Contents((FoundNet("", (found,)),), (FoundNet("", (found,)),), (), {}, "")
+    monkeypatch.setattr(weights, "opened", lambda *_: nullcontext(contents))
+    with pytest.raises(UserError, match="cannot be measured: gradflow's rnn has no echo: 5"):
+        read(tmp_path / "any.pt")
 
 
 def test_several_networks(tmp_path):

@@ -15,6 +15,8 @@ from gradflow.experiment.models import keras, onnx, pytorch
 from gradflow.experiment.models.archives import npz
 from gradflow.experiment.models.checkpoint import checkpoint
 from gradflow.experiment.models.found import FoundNet, Near, joined
+from gradflow.experiment.models.graph import graphs
+from gradflow.experiment.models.graph import tensors as graph_tensors
 from gradflow.experiment.models.hdf5 import hdf5
 from gradflow.experiment.models.safetensors import safetensors
 from gradflow.experiment.models.tensors import Tensors, flat
@@ -92,9 +94,9 @@ def _keras(file: IO[bytes], path: Path, names: Names) -> Contents:
 
 def _onnx(file: IO[bytes], path: Path, names: Names) -> Contents:
     _needs("onnx", "onnx", path, names)
-    whole = onnx.graphs(file, path)
+    whole = graphs(file, path)
     singles, found = onnx.nets(whole, path)
-    tensors = onnx.tensors(whole, path)
+    tensors = graph_tensors(whole, path)
     if not singles:  # an exporter may have taken the nodes apart, and kept the names
         return _named(tensors, path, {}, {})
     shapes = {name: tensor.shape for name, tensor in tensors.items()}

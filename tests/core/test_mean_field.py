@@ -11,7 +11,7 @@ import pytest
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
 from gradflow.core.network.initialise import Chrono, Init
 from gradflow.core.theory import at_rest, population_rate, rnn_chi, rnn_driven
-from gradflow.core.theory.weights import gains
+from gradflow.core.theory.population import gains
 from tests.core.nets import first_of, kicked, measured, noise, weights_of
 
 LN10 = math.log(10)

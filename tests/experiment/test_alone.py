@@ -16,6 +16,7 @@ import gradflow
 from gradflow.experiment.config import load_config, parse
 from gradflow.experiment.data import delimited, once
 from gradflow.experiment.measure.plan import plan
+from gradflow.experiment.models import files
 from gradflow.experiment.run import run
 from gradflow.experiment.store.manifest import read_manifest
 from gradflow.experiment.store.runs import open_run
@@ -78,6 +79,8 @@ def test_a_run_is_read_with_its_data_and_weights_gone(tmp_path: Path) -> None:
         "sweep: {length: [5, 9]}\n"
     )
     run(load_config(source / "mine.yaml"), out=tmp_path / "results")
+    stored = (tmp_path / "results" / "mine" / "config.yaml").read_text()
+    assert f"# {str(source / 'd.csv')!r} was written 'd.csv'" in stored
     before = everything(tmp_path / "results" / "mine", tmp_path / "before")
     shutil.rmtree(source)
     shutil.copytree(tmp_path / "results" / "mine", tmp_path / "elsewhere" / "mine")
@@ -166,6 +169,41 @@ def test_edited_data_are_measured_again_and_named(tmp_path: Path) -> None:
     assert (again.computed, again.changed) == (1, (str(tmp_path / "d.csv"),))
     assert once_more().changed == ()
     assert len(open_run("experiment", tmp_path / "results").points) == 1
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_weights_are_read_once_and_edited_ones_are_measured_again(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "w.npz"
+    rows = {"lstm": 12, "gru": 9}[kind]
+    opened: list[Path] = []
+
+    def count(path: Path, names: Any = None) -> Any:
+        opened.append(path)
+        return files.opened(path, names)
+
+    def write(value: float) -> None:
+        shapes = {"weight_ih_l0": (rows, 1), "weight_hh_l0": (rows, 3)}
+        if kind == "gru":
+            shapes |= {"bias_ih_l0": (rows,), "bias_hh_l0": (rows,)}
+        np.savez(file, **{name: np.full(shape, value) for name, shape in shapes.items()})
+
+    def once_more() -> Any:
+        model = {"cell": kind, "weights": str(file)}
+        sweep = {"length": [5, 9], "loss.at": ["last", "all"], "dtype": ["float64", "float32"]}
+        experiment = parse({"model": model, "inputs": {"kind": "noise"}, "sweep": sweep})
+        return run(experiment, out=tmp_path / "results")
+
+    monkeypatch.setattr("gradflow.experiment.models.weights.opened", count)
+    write(0.1)
+    assert once_more().computed == 8
+    assert len(opened) == 1
+    assert once_more().computed == 0
+    write(0.2)
+    again = once_more()
+    assert (again.computed, again.changed) == (8, (str(file),))
+    assert len(opened) == 2
 
 
 def own(folder: Path, factor: float) -> None:

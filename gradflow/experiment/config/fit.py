@@ -160,7 +160,7 @@ def weights(model: ModelConfig, written: Any) -> ModelConfig:
                 f"remove {name}: it follows from the file",
                 (name,),
             )
-    return model.known(net)
+    return model.known(net, options)
 
 
 def check_features(model: ModelConfig, inputs: Inputs) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
@@ -74,6 +76,7 @@ class ModelConfig(Section):
     _reads: int | None = PrivateAttr(None)
     _stack: tuple[Any, ...] = PrivateAttr(())
     _notes: tuple[str, ...] = PrivateAttr(())
+    _asked: dict[str, Any] | None = PrivateAttr(None)
 
     def __hash__(self) -> int:
         values = [getattr(self, name) for name in type(self).model_fields if name != "names"]
@@ -89,8 +92,16 @@ class ModelConfig(Section):
         """What was taken for granted of imported weights."""
         return self._notes
 
-    def known(self, net: Imported) -> ModelConfig:
-        """Return the section as imported weights complete it; the lowest layer stands for all."""
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The cell's options before imported weights completed them."""
+        return self.cell.options if self._asked is None else self._asked
+
+    def known(self, net: Imported, asked: dict[str, Any]) -> ModelConfig:
+        """Return the section as weights imported for the options `asked` complete it.
+
+        The lowest layer stands for all.
+        """
         sizes = {
             "hidden": net.cell.hidden,
             "layers": net.layers,
@@ -99,6 +110,7 @@ class ModelConfig(Section):
         cell = CellConfig.model_validate({"kind": net.kind, **net.options})
         whole = self.model_copy(update={"cell": cell, **sizes})
         whole._reads, whole._stack, whole._notes = net.inputs, net.stack, net.notes
+        whole._asked = asked
         return whole
 
     @property
@@ -309,6 +321,21 @@ class PointConfig(Settings):
     length: int = Field(ge=1)
 
 
+@dataclass(eq=False)
+class Beside:
+    """What an experiment carries that makes it no other one: see `Experiment`."""
+
+    written: dict[str, str] = dataclass_field(default_factory=dict)
+    made: dict[str, Any] = dataclass_field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Beside)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Leave behind what can be made again."""
+        return Beside, (self.written,)
+
+
 class Experiment(Settings):
     """A whole experiment file; `sweep` holds the normal form of each axis' values."""
 
@@ -317,8 +344,7 @@ class Experiment(Settings):
     check: CheckConfig = CheckConfig()
 
     _notes: tuple[str, ...] = PrivateAttr(())
-    _written: dict[str, str] = PrivateAttr(default_factory=dict)
-    _made: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _beside: Beside = PrivateAttr(default_factory=Beside)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -328,15 +354,15 @@ class Experiment(Settings):
     @property
     def written(self) -> dict[str, str]:
         """Paths as the user wrote them, by what they led to."""
-        return self._written
+        return self._beside.written
 
     @property
     def made(self) -> dict[str, Any]:
         """What was made of the experiment and need not be made twice, such as its points."""
-        return self._made
+        return self._beside.made
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, which makes its own points."""
         copy = super().model_copy(update=update, deep=deep)
-        copy._made = {}
+        copy._beside = Beside(self.written)
         return copy

@@ -37,8 +37,14 @@ def settings(experiment: Experiment, *, resolved: bool = True) -> dict[str, Any]
 def dump(experiment: Experiment) -> str:
     """Write an experiment as YAML that gives the same points wherever it is read.
 
-    Defaults are written out, paths are absolute.
+    Defaults are written out, paths are absolute; how they were written stands below as a comment.
     """
+    written = experiment.written.items()
+    notes = [f"# {path!r} was written {text!r}\n" for path, text in written if path != text]
+    return "".join([_yaml(experiment), *notes])
+
+
+def _yaml(experiment: Experiment) -> str:
     return yaml.dump(
         _lists(settings(experiment)),
         Dumper=_Dumper,

@@ -63,7 +63,7 @@ def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DTy
     model = config.model
     if model.weights is not None:
         imported = weights.read(
-            model.weights, kind=model.cell.kind, options=model.cell.options, names=model.names
+            model.weights, kind=model.cell.kind, options=model.asked, names=model.names
         )
         return tuple(
             tuple(

@@ -12,6 +12,7 @@ from gradflow.core.cells import Cell
 from gradflow.core.network.stack import Layer
 from gradflow.core.typing import Params
 from gradflow.errors import UserError
+from gradflow.experiment.data.once import once
 from gradflow.experiment.data.reading import mistake
 from gradflow.experiment.models.files import Contents, opened
 from gradflow.experiment.models.found import FoundLayer, FoundNet, feeds, stack
@@ -119,6 +120,17 @@ def read(
         or another cell than asked for.
     """
     path, prefix = apart(source)
+    return _read(path, prefix, kind, dict(options or {}), dict(names or {}))
+
+
+@once
+def _read(
+    path: Path,
+    prefix: str,
+    kind: str | None,
+    options: dict[str, Any],
+    names: dict[str, str],
+) -> Imported:
     with opened(path, names) as contents:
         net = choose(contents, path, prefix)
         first = net.layers[0]
@@ -128,10 +140,9 @@ def read(
                 f"holds the weights of a cell of kind {first.kind}, not {kind}",
                 fix=f"set `model.cell` to {first.kind}",
             )
-        wanted = dict(options or {})
-        whole = _options(path, first, wanted)
+        whole = _options(path, first, options)
         cells = [
-            _cell(path, layer, _options(path, layer, wanted) if layer.kind == first.kind else {})
+            _cell(path, layer, _options(path, layer, options) if layer.kind == first.kind else {})
             for layer in net.layers
         ]
         found = list(zip(net.layers, cells, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,13 @@ import pytest
 from gradflow.core import cells
 from gradflow.core.analyses.frame import Frame
 from gradflow.core.analyses.graded import graded, log2_singular_values
-from gradflow.core.analyses.spectrum import condition, lyapunov, participation, spectrum
+from gradflow.core.analyses.spectrum import (
+    bytes_needed,
+    condition,
+    lyapunov,
+    participation,
+    spectrum,
+)
 from gradflow.core.cells import Cell
 from gradflow.core.engine.forward import forward
 from gradflow.core.network.initialise import Init, draw
@@ -227,3 +234,23 @@ def test_a_part_of_a_frame_has_no_product_and_infinity_no_direction() -> None:
         _ = frame.product
     with pytest.raises(NumericalError, match="derivative of step 8 of rnn is not finite"):
         frame.advance([(np.full((1, 1, 2, 1), np.inf),)], 7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hidden", "sequences", "steps", "layers"),
+    [("lstm", 8, 4, 200, 1), ("rnn", 24, 4, 200, 1), ("gru", 6, 16, 100, 2)],
+)
+def test_memory_is_as_predicted(
+    kind: str, hidden: int, sequences: int, steps: int, layers: int
+) -> None:
+    net = Network.of(cells.get(kind)(hidden), 2, layers)
+    rng = np.random.default_rng(0)
+    weights = variants.draw(net.layers[0].cell, rng, inputs=2, layers=layers)
+    x, kept = rng.standard_normal((steps, 1, 2, sequences)), [0, 10, 50, 90]
+    spectrum(net, weights, x[:20])  # what the first call leaves is not its own
+    tracemalloc.start()
+    spectrum(net, weights, x, kept)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    planned = bytes_needed(net, 1, sequences, steps, len(kept), x.dtype)
+    assert planned == pytest.approx(peak, rel=0.2)

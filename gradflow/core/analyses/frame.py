@@ -166,7 +166,7 @@ def _ordered_qr(a: Array, growth: Array) -> tuple[Array, Array, Array, Array]:
         left = np.where(left > np.take_along_axis(floor, order, -1)[..., None, :], left, 0)
         sizes = logarithm(left) + np.take_along_axis(growth, order, axis=-1)[..., None, :]
         sizes = np.where(upper, np.maximum(sizes, NOTHING), 2 * NOTHING)
-        own = np.diagonal(sizes, axis1=-2, axis2=-1)
+        own = np.diagonal(sizes, axis1=-2, axis2=-1).copy()  # a view would hold all of them
         behind = sizes.max(axis=-1) > own + _SLACK
         if not behind.any():
             return order, q, r * (own > NOTHING)[..., None], own

@@ -30,11 +30,23 @@ import numpy as np
 
 from gradflow.core.analyses.frame import Frame, travel, width
 from gradflow.core.analyses.graded import log2_singular_values
+from gradflow.core.engine.schedule import Schedule, Work
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.scaled import LOG10_2, NOTHING, Scaled, stacked
-from gradflow.core.typing import Array
+from gradflow.core.typing import Array, DType
 
-__all__ = ["Exponents", "Spectrum", "condition", "lyapunov", "participation", "spectrum"]
+__all__ = [
+    "Exponents",
+    "Spectrum",
+    "bytes_needed",
+    "condition",
+    "lyapunov",
+    "participation",
+    "spectrum",
+]
+
+_TOGETHER = 1 << 20
+"""Bytes of matrices whose singular values are sought side by side."""
 
 
 @dataclass(frozen=True)
@@ -117,16 +129,47 @@ def spectrum(
         raise ValueError(f"steps must lie in 0..{T}, not {list(steps)}")
     frame = Frame(net, *width(weights, x))
     found: dict[int, Scaled] = {}
-    growth: list[Array] = []
+    growth = np.empty((T + 1, *frame.growth.shape))
 
     def keep(step: int) -> None:
-        growth.append(frame.growth)
+        growth[T - step] = frame.growth
         if step in wanted:
             found[step] = frame.product
 
     travel(net, weights, x, frame, keep)
-    logs = log2_singular_values(stacked([found[k] for k in wanted])) * LOG10_2
-    return Spectrum(np.array(wanted), np.moveaxis(logs, 0, 2), _exponents(growth, settle, batches))
+    together = _together(frame.product.values.nbytes)
+    logs = np.concatenate(
+        [
+            log2_singular_values(stacked([found.pop(k) for k in wanted[i : i + together]]))
+            for i in range(0, len(wanted), together)
+        ]
+    )
+    logs = np.moveaxis(logs, 0, 2) * LOG10_2
+    return Spectrum(np.array(wanted), logs, _exponents(growth, settle, batches))
+
+
+def bytes_needed(
+    net: Network, nets: int, columns: int, length: int, kept: int, dtype: DType
+) -> int:
+    """Predict the bytes that `spectrum` takes at its peak for a number of kept steps.
+
+    Growth is kept at every step, a product of triangles at each kept one; the frame goes through
+    a block of √T steps, whose tapes it needs, and some copies of itself; singular values are sought
+    in copies of a few products.
+    """
+    D, each = net.joint, 8 * nets * columns
+    matrix = each * (D * D + D)
+    growth = each * (length + 1) * D
+    block = math.isqrt(length - 1) + 1
+    pass_ = Work(net, nets, columns, (length,), 0, dtype).footprint(Schedule(block, keep=False))
+    step = 12 * matrix + pass_.tapes + pass_.block
+    values = 7 * min(kept, _together(matrix)) * matrix
+    return growth + kept * matrix + max(step, values)
+
+
+def _together(matrix: int) -> int:
+    """How many steps' matrices go side by side."""
+    return max(1, _TOGETHER // matrix)
 
 
 def lyapunov(
@@ -162,8 +205,13 @@ def lyapunov(
         If a state or a single step's derivative overflows.
     """
     frame = Frame(net, *width(weights, x), vectors)
-    growth: list[Array] = []
-    travel(net, weights, x, frame, lambda step: growth.append(frame.growth))
+    T = len(x)
+    growth = np.empty((T + 1, *frame.growth.shape))
+
+    def keep(step: int) -> None:
+        growth[T - step] = frame.growth
+
+    travel(net, weights, x, frame, keep)
     return _exponents(growth, settle, batches)
 
 
@@ -184,20 +232,20 @@ def participation(log10_singular: Array) -> Array:
     return share
 
 
-def _exponents(growth: Sequence[Array], settle: int | None, batches: int) -> Exponents:
+def _exponents(growth: Array, settle: int | None, batches: int) -> Exponents:
     """Mean growth per step and its error, from log2 of the growth since T at steps T, …, 0."""
     T = len(growth) - 1
     skip = T // 10 if settle is None else settle
     if not 0 <= 2 * skip < T:
         raise ValueError(f"leaving out {skip} steps at either end leaves none of {T}")
-    total = np.stack(growth[skip : T - skip + 1]) * LOG10_2
+    total = growth[skip : T - skip + 1]
     gone = growth[-1] == NOTHING
     borders = np.linspace(0, len(total) - 1, min(batches, len(total) - 1) + 1).round().astype(int)
-    blocks = np.diff(total[borders], axis=0) / np.diff(borders)[:, None, None, None]
+    blocks = np.diff(total[borders], axis=0) * LOG10_2 / np.diff(borders)[:, None, None, None]
     error = np.full(gone.shape, np.inf)
     if len(blocks) > 1:
         error = blocks.std(axis=0, ddof=1) / math.sqrt(len(blocks))
-    mean = np.where(gone, -np.inf, (total[-1] - total[0]) / (len(total) - 1))
+    mean = np.where(gone, -np.inf, (total[-1] - total[0]) * LOG10_2 / (len(total) - 1))
     order = np.argsort(-mean, axis=-1, kind="stable")
     error = np.where(gone, 0, error)
     return Exponents(*(np.take_along_axis(a, order, axis=-1) for a in (mean, error)))

@@ -48,12 +48,12 @@ class SpectrumRecording(Recording):
         return scope.nets * scope.columns * (steps * (D + 2) + 2 * D * len(scope.lengths))
 
     def alone(self, scope: Scope, schedule: Schedule) -> int:
-        """The growth at every step, and for each kept step a product of D × D and its SVD."""
+        """See `bytes_needed` of the analysis."""
+        from gradflow.core.analyses.spectrum import bytes_needed
+
         (length,) = scope.lengths
-        D, each = scope.net.joint, scope.nets * scope.columns
-        growth = 2 * (length + 1) * D
-        products = (4 * len(_spectra(length)) + 8) * (D * D + D)
-        return 8 * each * (growth + products)
+        kept = len(_spectra(length))
+        return bytes_needed(scope.net, scope.nets, scope.columns, length, kept, scope.dtype)
 
     def analyse(self, scope: Scope, setting: Setting, schedule: Schedule) -> Sequence[Result]:
         """Take a frame of D directions back."""

@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from gradflow.core.cells import Cell, Summand
-from gradflow.core.engine.scan import Keep, Tape, pull_carrousel, pull_plain, unroll
+from gradflow.core.engine.scan import pull_carrousel, pull_plain, unroll
+from gradflow.core.engine.tape import Keep, Tape, together
 from gradflow.core.network.stack import Network, Weights, reads
 from gradflow.core.typing import Array, Params
 
@@ -126,19 +127,14 @@ def pull(
 
 def _parameters(cell: Cell, p: Params, tape: Tape, da: Array, steps: slice) -> dict[str, Array]:
     """Sum left ⊗ right over the steps of a sweep, for each parameter."""
-    before = _stacked(tape.states[:-1][steps])
-    after = _stacked(tape.states[1:][steps])
-    caches = _stacked(tape.caches[steps])
+    before, after = together(tape.states[:-1], steps), together(tape.states[1:], steps)
+    caches = together(tape.caches, steps)
     found = {}
     for name, summands in cell.summands(p, caches, da, before, after, tape.x[steps]).items():
         each = _joined(summands, da) or summands
         blocks = [_sum(summand) for summand in each]
         found[name] = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-2)
     return found
-
-
-def _stacked(each: list[tuple[Array, ...]]) -> tuple[Array, ...]:
-    return tuple(np.array(arrays) for arrays in zip(*each, strict=True))
 
 
 def _joined(summands: list[Summand], da: Array) -> list[Summand] | None:

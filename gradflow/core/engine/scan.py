@@ -16,7 +16,7 @@ from gradflow.core.cells import Cell, Drive, State
 from gradflow.core.cells.base import carrousel_of
 from gradflow.core.cells.carrousel_only import blind
 from gradflow.core.engine.squares import SMALL, Passed, in_range, square_norms
-from gradflow.core.engine.tape import Keep, Swept, Taken, Tape
+from gradflow.core.engine.tape import Keep, Stacked, Swept, Taken, Tape, together
 from gradflow.core.scaled import Scaled, stacked
 from gradflow.core.typing import Array, Params
 
@@ -64,23 +64,26 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[T
         processor's cache, those of small arrays in one call for the block.
     """
     tape = Tape(x, [state])
-    local, states, caches = (each in keep for each in (Keep.LOCAL, Keep.STATES, Keep.CACHES))
-    waiting: list[tuple[Array, ...]] = []
+    local, states, caches = (one in keep for one in (Keep.LOCAL, Keep.STATES, Keep.CACHES))
+    small, kept, slopes = False, list[tuple[Array, ...]](), list[tuple[Array, ...]]()
     p = cell.ready(p, x.shape[-1])
     with np.errstate(over="ignore", invalid="ignore"):
         for u in drives(cell, p, x, state):
             state, cache = cell.step(p, state, u)
             if states:
                 tape.states.append(state)
+            small = bool(cache) and cache[0].size < SMALL
+            if caches or (local and small):
+                kept.append(cache)
+            if local and not small:
+                slopes.append(cell.linearise(p, cache))
+        tape.local, tape.caches = slopes, kept if caches else ()
+        if small and kept:
+            block = together(kept, slice(None))
+            if local:
+                tape.local = Stacked(cell.linearise(p, block))
             if caches:
-                tape.caches.append(cache)
-            if local and cache and cache[0].size < SMALL:
-                waiting.append(cache)
-            elif local:
-                tape.local.append(cell.linearise(p, cache))
-        if waiting:
-            stacked = tuple(np.array(arrays) for arrays in zip(*waiting, strict=True))
-            tape.local = list(zip(*cell.linearise(p, stacked), strict=True))
+                tape.caches = Stacked(block)
     return tape, state
 
 
@@ -176,12 +179,12 @@ def _sweep(
     dstate = adjoint.parts
     inject = None if joining is None else joining.at(adjoint.exponent).values
     first, last = steps
-    cotangents = Keep.COTANGENTS in keep
+    local, cotangents = tape.local[first:last], Keep.COTANGENTS in keep
     for t in range(last - 1, first - 1, -1):
         if inject is not None:
             dstate = (dstate[0] + inject[t - first], *dstate[1:])
         dstates.add(dstate)
-        dstate, da, total = cell.step_vjp(p, tape.local[t], dstate)
+        dstate, da, total = cell.step_vjp(p, local[t - first], dstate)
         if cotangents:
             das.append(da)
         if total:
@@ -297,14 +300,15 @@ def pull_joint(
     visit : callable
         Is given the adjoints of S_{t−1} after each step, latest first, and returns what goes on.
     """
-    for t in range(len(layers[0][2].local) - 1, -1, -1):
+    local = [tape.local[:] for _, _, tape in layers]
+    for t in range(len(local[0]) - 1, -1, -1):
         before: list[State] = []
         dh: Array | None = None
         for layer in range(len(layers) - 1, -1, -1):
-            (cell, p, tape), state = layers[layer], adjoints[layer]
+            (cell, p, _), state = layers[layer], adjoints[layer]
             if dh is not None:
                 state = (state[0] + dh, *state[1:])
-            dstate, da, _ = cell.step_vjp(p, tape.local[t], state)
+            dstate, da, _ = cell.step_vjp(p, local[layer][t], state)
             before.append(dstate)
             dh = cell.drive_vjp(p, da) if layer else None
         adjoints = visit(before[::-1])

@@ -28,6 +28,9 @@ _ADJOINTS = 16 << 20
 _OBJECTS = 1500
 """Bytes of Python objects that a span leaves behind in each layer and direction."""
 
+_OBJECT = 180
+"""Bytes of an array that stands alone, its numbers left aside, and of its place in a list."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -132,12 +135,15 @@ class Work:
         step = self._bytes(sum(_left(cell, self.keep) for cell in cells))
         above = [layer.outputs for layer in net.layers[:-1]]
         step += self._bytes(sum(above))
+        parts = sum(len(cell.parts) for cell in cells)
+        step += _OBJECT * parts * (Keep.STATES in self.keep)
         state = self._bytes(sum(sum(cell.sizes) for cell in cells))
         stay = Keep.COTANGENTS in self.keep or len(net.layers) > 1
         back = max(3 * sum(cell.sizes) + 2 * stay * _drive(cell) for cell in cells)
         width = steps if net.bidirectional else block
         between = sum(above) + net.bidirectional * net.outputs
         column = block * self._bytes(back) + 2 * width * self._bytes(between)
+        column += 2 * width * _OBJECT * net.bidirectional  # what each direction sends down
         drive = self._bytes(max(map(_drive, cells)))
         driven = 2 * min(max(drive, DRIVEN), block * drive)
         # The caches of a block of small arrays, linearised at once.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Flag, auto
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from gradflow.core.engine.squares import joint_squares
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
-__all__ = ["Keep", "Swept", "Taken", "Tape"]
+__all__ = ["Keep", "Stacked", "Swept", "Taken", "Tape", "together"]
 
 
 class Keep(Flag):
@@ -31,6 +32,39 @@ class Keep(Flag):
     """∂L/∂u on the way back, for weights, inputs and layers below."""
 
 
+class Stacked(Sequence[tuple[Array, ...]]):
+    """Tuples of arrays, one for each step, held together: small ones cost less than their objects.
+
+    Parameters
+    ----------
+    arrays : tuple of array
+        Those of all steps, time first.
+    """
+
+    def __init__(self, arrays: tuple[Array, ...]) -> None:
+        self.arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    @overload
+    def __getitem__(self, where: int) -> tuple[Array, ...]: ...
+    @overload
+    def __getitem__(self, where: slice) -> list[tuple[Array, ...]]: ...
+    def __getitem__(self, where: int | slice) -> Any:
+        """Views of one step, or of several."""
+        if isinstance(where, slice):
+            return list(zip(*(a[where] for a in self.arrays), strict=True))
+        return tuple([a[where] for a in self.arrays])
+
+
+def together(each: Sequence[tuple[Array, ...]], steps: slice) -> tuple[Array, ...]:
+    """Arrays of some steps with time first, views where they are held so."""
+    if isinstance(each, Stacked):
+        return tuple(a[steps] for a in each.arrays)
+    return tuple(np.array(arrays) for arrays in zip(*each[steps], strict=True))
+
+
 @dataclass
 class Tape:
     """What a block of steps leaves behind for the way back.
@@ -41,14 +75,14 @@ class Tape:
         The block's inputs, ``(steps, nets, inputs, columns)``.
     states : list of State
         The state before the block and, where kept, after each step.
-    local, caches : list
+    local, caches : sequence
         The local derivatives and the cache of each step, where kept.
     """
 
     x: Array
     states: list[State]
-    local: list[tuple[Array, ...]] = field(default_factory=list)
-    caches: list[tuple[Array, ...]] = field(default_factory=list)
+    local: Sequence[tuple[Array, ...]] = ()
+    caches: Sequence[tuple[Array, ...]] = ()
 
     def outputs(self) -> Array:
         """h after each step, ``(steps, nets, hidden, columns)``."""

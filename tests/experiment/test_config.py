@@ -539,3 +539,11 @@ def test_experiments_cross_process_boundaries() -> None:
 def test_importing_the_models_does_not_import_numpy() -> None:
     code = "import sys, gradflow.experiment.config; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_option_of_every_kind_of_inputs_may_be_an_axis() -> None:
+    for kind in TASKS.names():
+        for name, one in options(TASKS.get(kind)).items():
+            good = {**GOOD, "inputs": {"kind": kind}, "length": 200}
+            made = parse({**good, "sweep": {f"inputs.{name}": [one.default]}})
+            assert made.sweep == {f"inputs.{name}": (one.default,)}

@@ -175,7 +175,7 @@ VALUES = [
           inputs="{kind: §noize}"),
     wrong("kind of a number", "inputs.kind", "3 is no kind", "noise, adding", "kind: noise",
           inputs="{kind: §3}"),
-    wrong("option of another kind", "inputs.symbols", "an option of copy only", "features, scale",
+    wrong("option of another kind", "inputs.symbols", "an option of copy and", "features, scale",
           "another kind", inputs="{kind: noise, §symbols: 3}"),
     wrong("kind of loss", "loss.kind", "'mae'", "probe, sum, mse", "", loss="{kind: §mae}"),
     wrong("loss in words", "loss.at", "'lst'", "last, all", "did you mean last?",

@@ -62,6 +62,9 @@ class Task(ABC):
     prefix: ClassVar[bool] = False
     """Whether it is a stream: its first k steps are what a draw of length k gives."""
 
+    seeded: ClassVar[bool] = True
+    """Whether another seed gives other data."""
+
     most: ClassVar[int] = 1_000_000
     """Sequences at most."""
 

@@ -32,13 +32,16 @@ FIXED = ("name", "sweep", "record", "check")
 
 def sections() -> dict[str, list[type[BaseModel]]]:
     """The top-level sections, each with the models that it may be."""
-    found: dict[str, list[type[BaseModel]]] = {
-        "inputs": [input_model(kind) for kind in input_kinds()]
-    }
+    found: dict[str, list[type[BaseModel]]] = {}
     for name, field in Experiment.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found[name] = [record_model() if name == "record" else field.annotation]
-    return found | {"train": [TrainConfig]}
+            found[name] = [field.annotation]
+    made: dict[str, list[type[BaseModel]]] = {
+        "inputs": [input_model(kind) for kind in input_kinds()],
+        "record": [record_model()],
+        "train": [TrainConfig],
+    }
+    return found | made
 
 
 def writable() -> list[str]:

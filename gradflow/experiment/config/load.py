@@ -13,6 +13,7 @@ from gradflow.experiment.config.axes import PATHS, normal, read_axes
 from gradflow.experiment.config.checks import check, keys, unknown
 from gradflow.experiment.config.compose import FIELDS, Composer, put
 from gradflow.experiment.config.dotted import sections
+from gradflow.experiment.config.effect import check_effects
 from gradflow.experiment.config.models import ORDER, CheckConfig, Experiment
 from gradflow.experiment.config.text import yaml
 from gradflow.experiment.config.text.mistakes import Mistake, got, inside, nearest
@@ -119,6 +120,7 @@ def resolve(tree: Node, name: str) -> Experiment:
         values[field] = composer.base_section(field)
     for choice in composer.choices(seeds=False):
         composer.check(choice)
+    check_effects(composer)
     values["sweep"] = {axis.key: tuple(normal(axis, v) for v in axis.values) for axis in axes}
     experiment = Experiment.model_construct(**values)
     experiment._notes = tuple(composer.notes)

@@ -70,6 +70,7 @@ class Digits(Task):
     """
 
     kind = "digits"
+    seeded = False
     target_kind = "values"
     prefix = True
     features = 1
@@ -106,6 +107,7 @@ class File(Task):
     """
 
     kind = "file"
+    seeded = False
     prefix = True
 
     path: str

@@ -1,0 +1,143 @@
+"""Keys without effect: what is written, or swept, and changes nothing that is measured.
+
+Whether a key of ``init`` matters to a cell is seen by drawing a small one's weights with it and
+with another value in its place; so nothing here knows any cell, gate or key by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TypeAlias, get_args
+
+from gradflow.experiment.config.cells import CellConfig
+from gradflow.experiment.config.compose import Choice, Composer
+from gradflow.experiment.config.fields import Chrono
+from gradflow.experiment.config.inputs import Inputs
+from gradflow.experiment.config.models import InitConfig, LossConfig, ModelConfig
+from gradflow.experiment.config.text.words import choices
+
+__all__ = ["check_effects", "matters"]
+
+Key: TypeAlias = tuple[str, ...]
+SEEDS: tuple[Key, ...] = (("seed",), ("inputs", "seed"))
+
+
+def matters(cell: CellConfig, init: InitConfig, key: Key) -> bool:
+    """Whether a key of ``init`` changes any weight or bias of a cell.
+
+    Parameters
+    ----------
+    cell : CellConfig
+        The cell.
+    init : InitConfig
+        The whole section: a bias that is given by gate leaves the forget bias none to set.
+    key : tuple of str
+        The way to the key within the section, such as ``("bias", "f")``.
+    """
+    plain = {name: 1.0 for name in type(init).model_fields if name.endswith("_gain")}
+    return _matters(cell, init.model_copy(update=plain).model_dump_json(), key)
+
+
+@cache
+def _matters(cell: CellConfig, init: str, key: Key) -> bool:
+    from gradflow.core.network.initialise import draw
+
+    given = InitConfig.model_validate_json(init, strict=False)
+    small = cell.build(2)
+    drawn = []
+    for one in (given, _changed(given, key)):
+        try:
+            drawn.append(draw(small, 3, one.build(), 0, 0, "forward"))
+        except ValueError:  # a scheme that means nothing there: another check says so
+            return True
+    before, after = drawn
+    return any((before[name] != after[name]).any() for name in before)
+
+
+def _changed(init: InitConfig, key: Key) -> InitConfig:
+    """The section with another value at a key."""
+    name = key[0]
+    value = getattr(init, name)
+    if name == "bias":
+        return init.model_copy(update={name: {**value, key[1]: value.get(key[1], 0.0) + 1.0}})
+    if isinstance(value, Chrono):
+        return init.model_copy(update={name: Chrono(chrono=value.chrono + 1)})
+    if value is None or isinstance(value, float):
+        return init.model_copy(update={name: (value or 0.0) + 1.0})
+    words = get_args(type(init).model_fields[name].annotation)
+    return init.model_copy(update={name: next(w for w in words if w not in (value, "glorot"))})
+
+
+def check_effects(composer: Composer) -> None:
+    """Refuse axes that change nothing at all; note what changes nothing at some points.
+
+    Raises
+    ------
+    ConfigError
+        At an axis along which all rows would be the same.
+    """
+    written = dict.fromkeys(_written(composer))
+    swept = {axis.path: axis for axis in composer.axes if len(axis.values) > 1}
+    useful: dict[Key, set[str]] = {key: set() for key in written}
+    useless: dict[Key, dict[str, list[str]]] = {key: {} for key in written}
+    seen: set[tuple[int, ...]] = set()
+    for choice in composer.choices(seeds=False) if written else ():
+        sections = [composer.section(name, choice) for name in ("model", "init", "inputs", "loss")]
+        if (forms := tuple(map(id, sections))) in seen:
+            continue
+        seen.add(forms)
+        for key in written:
+            what, why = _without(key, *sections)
+            if why:
+                useless[key].setdefault(what, []).append(why)
+            else:
+                useful[key].add(what)
+    for key, found in useless.items():
+        path, axis = ".".join(key), swept.get(key)
+        if axis is not None and useful[key]:  # one value that matters stands apart from one other
+            found = {w: why for w, why in found.items() if len(why) > 1 or w not in useful[key]}
+        if not found or (axis is None and useful[key]):
+            continue
+        text = f"{path} has no effect on {choices(found, 'and')}: {next(iter(found.values()))[0]}"
+        if axis is None:
+            composer.notes[f"warning: {text}"] = None
+        elif useful[key]:
+            composer.notes[f"warning: {text}; there, rows along it are the same"] = None
+        else:
+            raise axis.place.error(
+                f"{text}, so all its rows would be the same",
+                key=f"sweep.{axis.key}",
+                expected="an axis along which something changes",
+                fix=f"remove {path} from the sweep",
+            )
+
+
+def _without(
+    key: Key, model: ModelConfig, init: InitConfig, inputs: Inputs, loss: LossConfig
+) -> tuple[str, str]:
+    """On what a key has an effect at a point, and why it has none; empty if it has."""
+    imported = model.weights is not None and f"its weights come from {model.weights}"
+    if key == ("inputs", "seed"):
+        return inputs.kind, "" if inputs.task.seeded else "it is the same for every seed"
+    if key == ("seed",):
+        return model.cell_label, (imported or "") if loss.kind == "sum" else ""
+    if imported or init.like is not None or matters(model.cell, init, key[1:]):
+        return model.cell_label, imported or ""
+    return model.cell_label, "none of its weights and biases is drawn by it"
+
+
+def _written(composer: Composer) -> Iterator[Key]:
+    """Keys that draw something and that the file sweeps, or sets to other than their defaults."""
+    for axis in composer.axes:
+        if axis.path in SEEDS or (axis.path[0] == "init" and axis.path != ("init", "bias")):
+            yield axis.path
+    first: Choice = (0,) * len(composer.axes)
+    init, inputs = composer.section("init", first), composer.section("inputs", first)
+    for name in sorted(init.model_fields_set - {"like"}):
+        if name == "bias":
+            yield from (("init", "bias", gate) for gate in init.bias)
+        elif getattr(init, name) != type(init).model_fields[name].default:
+            yield "init", name
+    if inputs.seed != type(inputs).model_fields["seed"].default:
+        yield "inputs", "seed"

@@ -99,7 +99,7 @@ def run(experiment: Experiment, *, out: str | Path | None = None, jobs: int = 1)
     planned = plan(experiment)
     results: dict[str, Result] = {}
 
-    def on_done(outcome: Outcome) -> None:
+    def on_done(outcome: Outcome[Result]) -> None:
         _raise_first(outcome.failures)
         results.update((point.hash, result) for point, result in outcome.results)
 

@@ -2,7 +2,8 @@
 
 Wanted is a far end within one decade of the loss end (`gradflow.report.read.rates.STEADY`) for the
 cell, length and loss of an experiment; the median over seeds and sequences, at the lowest layer.
-Each knob of the cell is turned alone (`gradflow.advice.knobs`, `gradflow.advice.search`).
+Each knob of the cell is turned alone (`gradflow.advice.knobs`) on the experiment's seeds, and its
+best value judged on as many fresh ones (`gradflow.advice.search`).
 It is a measurement, not a model: it holds for this length, these inputs and this loss.
 """
 
@@ -11,14 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gradflow.advice.knobs import knobs
-from gradflow.advice.search import Found, Trial, seeded, trial, turn
-from gradflow.core.quantity import Quantity, Result
+from gradflow.advice.search import Found, Trial, search, trial
 from gradflow.errors import GradflowError, UserError
 from gradflow.experiment.config import Experiment, PointConfig
 from gradflow.experiment.config.models import RecordConfig
-from gradflow.experiment.measure.plan import Bundle, plan
+from gradflow.experiment.measure.plan import Bundle, PlannedPoint, plan
 from gradflow.experiment.workers.choice import Workers
 from gradflow.experiment.workers.executor import Outcome, Serial
 
@@ -26,6 +27,7 @@ __all__ = ["SEEDS", "Advice", "Found", "Trial", "advise"]
 
 SEEDS = 5
 """Independent weights over which every trial is taken, unless the experiment sweeps seeds."""
+
 
 OnCell = Callable[[int, int], None]
 """Is told how many cells are done, of how many."""
@@ -39,17 +41,19 @@ class Advice:
     ----------
     config : PointConfig
         The cell's configuration as it is; its seed is one of `seeds`.
-    seeds : tuple of int
-        Over which the medians are.
+    seeds, fresh : tuple of int
+        Over which the medians are: of the search, and of the judgement.
     before : Trial
-        The configuration as it is.
+        The configuration as it is, on `seeds`.
     found : tuple of Found
-        What each knob can do, the best first (see `gradflow.advice.search.Trial.order`); empty
-        where nothing has to change, or there is nothing to turn.
+        What each knob can do, the best on fresh seeds first (see
+        `gradflow.advice.search.Trial.order`); empty where nothing has to change, or there is
+        nothing to turn.
     """
 
     config: PointConfig
     seeds: tuple[int, ...]
+    fresh: tuple[int, ...]
     before: Trial
     found: tuple[Found, ...]
 
@@ -67,7 +71,7 @@ class Advice:
     def best(self) -> Found | None:
         """The knob to turn; None where nothing has to change, or nothing helps."""
         for one in self.found[:1]:
-            if abs(one.best.decades) < abs(self.before.decades):
+            if abs(one.judged.decades) < abs(self.before.decades):
                 return one
         return None
 
@@ -98,7 +102,7 @@ def advise(
     UserError
         If its weights come from a file, or it cannot be measured as it is.
     """
-    bundles = _cells(experiment)
+    bundles, seeds = _cells(experiment)
     if any(bundle.points[0].config.model.weights for bundle in bundles):
         raise UserError(
             "the weights of this experiment come from a file\n"
@@ -107,23 +111,21 @@ def advise(
         )
     advice: dict[str, Advice] = {}
 
-    def on_done(outcome: Outcome) -> None:
+    def on_done(outcome: Outcome[Advice]) -> None:
         for failure in outcome.failures:
             raise (UserError if failure.exit_code == UserError.exit_code else GradflowError)(
                 failure.reason
             )
-        for _, result in outcome.results:
-            if isinstance(result, _Searched):
-                advice[result.advice.cell] = result.advice
+        advice.update((found.cell, found) for _, found in outcome.results)
         if on_cell is not None:
             on_cell(len(advice), len(bundles))
 
-    workers(_search).run(bundles, on_done)
+    workers(partial(_advise, seeds=seeds)).run(bundles, on_done)
     return [advice[bundle.points[0].config.model.cell_label] for bundle in bundles]
 
 
-def _cells(experiment: Experiment) -> list[Bundle]:
-    """Each cell at the greatest length and the first value of all else, over its seeds."""
+def _cells(experiment: Experiment) -> tuple[list[Bundle], tuple[int, ...]]:
+    """Each cell at the greatest length and the first value of all else, and the seeds."""
     points = plan(experiment)
     longest = max(point.config.length for point in points)
     configs: dict[str, PointConfig] = {}
@@ -133,29 +135,16 @@ def _cells(experiment: Experiment) -> list[Bundle]:
     seeds = sorted({point.config.seed for point in points})
     seeds = seeds if len(seeds) > 1 else list(range(seeds[0], seeds[0] + SEEDS))
     record = RecordConfig(states=("s",))
-    return [
-        seeded(config.model_copy(update={"record": record}), seeds) for config in configs.values()
-    ]
+    cells = (config.model_copy(update={"record": record}) for config in configs.values())
+    return [Bundle((PlannedPoint(cell),)) for cell in cells], tuple(seeds)
 
 
-class _Searched(dict[str, Quantity]):
-    """What a search hands back in place of each point's norms, so that any executor carries it."""
-
-    def __init__(self, advice: Advice) -> None:
-        super().__init__()
-        self.advice = advice
-
-
-def _search(bundle: Bundle) -> list[Result]:
-    """Search the knobs of a bundle's cell."""
-    config, seeds = bundle.points[0].config, bundle.seeds
-    before = trial(config, math.nan, seeds)
-    found = []
-    if not before.steady:
-        for knob in knobs(config):
-            trials = turn(knob, config, seeds, before)
-            best = min(trials, key=lambda one: one.order)
-            found.append(Found(knob, best, len(trials)))
-    found.sort(key=lambda one: one.best.order)
-    result = _Searched(Advice(config, seeds, before, tuple(found)))
-    return [result for _ in bundle.points]
+def _advise(bundle: Bundle, seeds: tuple[int, ...]) -> list[Advice]:
+    """Search the knobs of the one cell of a bundle."""
+    (point,) = bundle.points
+    fresh = tuple(range(max(seeds) + 1, max(seeds) + 1 + len(seeds)))
+    before = trial(point.config, math.nan, seeds)
+    turned = () if before.steady else knobs(point.config)
+    found = [search(knob, point.config, seeds, fresh, before) for knob in turned]
+    found.sort(key=lambda one: one.judged.order)
+    return [Advice(point.config, seeds, fresh, before, tuple(found))]

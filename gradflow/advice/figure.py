@@ -23,7 +23,7 @@ from gradflow.report.figures.style import (
 )
 from gradflow.report.read.bands import finite_range
 from gradflow.report.read.rates import STEADY
-from gradflow.report.read.records import curves
+from gradflow.report.read.records import curves, judged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,11 +125,11 @@ def _keys() -> list[Entry]:
 def _change(one: Advice) -> _Change:
     before = _trace(one.before)
     best = one.best
-    after = None if best is None else _trace(best.best)
+    after = None if best is None else _trace(best.judged)
     change = "nothing helps" if best is None else best.setting
     if one.before.steady:
         change = "steady as it is"
-    results = one.before.results or (best.best.results if best else ())
+    results = one.before.results or (best.judged.results if best else ())
     sequences = results[0][STATE].values.shape[2] if results else 1
     seeds = max(1, len(results))
     place = (0, "forward")
@@ -138,7 +138,7 @@ def _change(one: Advice) -> _Change:
 
 def _trace(trial: Trial) -> Trace | None:
     """Condense the curves of the lowest layer over seeds and sequences."""
-    each = [next(curves(result[STATE])) for result in trial.results]
+    each = [next(curves(judged(result, STATE))) for result in trial.results]
     if not each:
         return None
     at = thin(each[0].lag)

@@ -2,7 +2,8 @@
 
 The change in decades D(v) is followed from the configured value, towards more memory where error
 vanishes and less where it explodes, until a value is steady; where D changes sign between two
-values, they are bisected. If that way leads nowhere, the other is tried.
+values, they are bisected. If that way leads nowhere, the other is tried. The best of many values on
+some seeds is better on these than on others: it is judged on seeds that the search has not seen.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import Bundle, PlannedPoint
 from gradflow.report.read.rates import STEADY, summarise
 
-__all__ = ["Found", "Trial", "seeded", "trial", "turn"]
+__all__ = ["Found", "Trial", "search", "trial", "turn"]
 
 BISECTIONS = 8
 """Trials at most between two values."""
@@ -67,12 +68,15 @@ class Found:
         What was turned.
     best : Trial
         The best trial (see `Trial.order`).
+    judged : Trial
+        The same value on seeds that the search has not seen: what may be expected of others.
     tried : int
-        Values measured.
+        Values measured by the search.
     """
 
     knob: Knob
     best: Trial
+    judged: Trial
     tried: int
 
     @property
@@ -81,15 +85,11 @@ class Found:
         return self.knob.setting(self.best.value)
 
 
-def seeded(config: PointConfig, seeds: Sequence[int]) -> Bundle:
-    """Return a configuration with several seeds."""
-    return Bundle(tuple(PlannedPoint(config.model_copy(update={"seed": s})) for s in seeds))
-
-
 def trial(config: PointConfig, value: float, seeds: Sequence[int]) -> Trial:
     """Measure a configuration, with a knob at a value."""
+    points = (PlannedPoint(config.model_copy(update={"seed": seed})) for seed in seeds)
     try:
-        found = measure(seeded(config, seeds))
+        found = measure(Bundle(tuple(points)))
     except NumericalError:
         return Trial(value, math.inf, ())
     results = tuple(one for one in found if not isinstance(one, NumericalError))
@@ -97,6 +97,16 @@ def trial(config: PointConfig, value: float, seeds: Sequence[int]) -> Trial:
         return Trial(value, math.inf, ())
     lowest = summarise(results, "s")[0]
     return Trial(value, lowest.decades, results, lowest.agree)
+
+
+def search(
+    knob: Knob, config: PointConfig, seeds: Sequence[int], fresh: Sequence[int], before: Trial
+) -> Found:
+    """Turn a knob on some seeds, and judge the best value on others."""
+    trials = turn(knob, config, seeds, before)
+    best = min(trials, key=lambda one: one.order)
+    judged = trial(knob.turn(config, best.value), best.value, fresh)
+    return Found(knob, best, judged, len(trials))
 
 
 def turn(knob: Knob, config: PointConfig, seeds: Sequence[int], before: Trial) -> list[Trial]:

@@ -21,10 +21,10 @@ def advice_sheet(advice: Sequence[Advice], experiment: Experiment) -> Sheet:
         rows.append((cell, before, "", "", "", _says(one)))
         for each in one.found:
             best = each is one.best
-            after = (decades(each.best.decades), "green" if each.best.steady else "yellow")
+            after = (decades(each.judged.decades), "green" if each.judged.steady else "yellow")
             change = (each.setting, "bold" if best else "")
             knob = f" {'*' if best else ' '} {each.knob.name}"
-            rows.append((knob, "", after, _share(one, each.best), str(each.tried), change))
+            rows.append((knob, "", after, _share(one, each.judged), str(each.tried), change))
     knobs, *counted, changes = zip(*rows, strict=True)
     columns = [
         labels("cell, knob", knobs),
@@ -37,12 +37,12 @@ def advice_sheet(advice: Sequence[Advice], experiment: Experiment) -> Sheet:
 def note(advice: Sequence[Advice], experiment: Experiment) -> str:
     """Say what the table holds for, and how to read it."""
     one = advice[0]
-    seeds = ", ".join(map(str, one.seeds)) if len(one.seeds) < 9 else f"all {len(one.seeds)}"
     text = (
         "before, after: decades of ‖∂L/∂s‖ at the far end over the loss end, the median over "
-        f"sequences and seeds ({seeds}), at length {one.length}; wanted is at most one. seeds: in "
-        "how many it is. Each knob is turned alone. *: the best of its cell; gradflow run CONFIG "
-        "CHANGE shows what it does."
+        f"sequences and seeds, at length {one.length}; wanted is at most one. Each knob is turned "
+        f"alone on seeds {_range(one.seeds)}; after, and seeds, in how many it is so, are of fresh "
+        f"ones, {_range(one.fresh)}. *: the best of its cell; gradflow run CONFIG CHANGE shows "
+        "what it does."
     )
     for path, value in fixed_axes(experiment).items():
         text += f" {path} is taken at its first value, {setting(value)}."
@@ -64,6 +64,7 @@ def advice_data(advice: Sequence[Advice], experiment: Experiment) -> dict[str, A
         "name": experiment.name,
         "length": advice[0].length,
         "seeds": list(advice[0].seeds),
+        "fresh": list(advice[0].fresh),
         "fixed": fixed_axes(experiment),
         "cells": [
             {
@@ -75,9 +76,9 @@ def advice_data(advice: Sequence[Advice], experiment: Experiment) -> dict[str, A
                     {
                         "knob": each.knob.name,
                         "change": each.setting,
-                        "after": as_data(each.best.decades),
-                        "steady": each.best.steady,
-                        "agree": each.best.agree,
+                        "after": as_data(each.judged.decades),
+                        "steady": each.judged.steady,
+                        "agree": each.judged.agree,
                         "tried": each.tried,
                     }
                     for each in one.found
@@ -98,5 +99,12 @@ def _says(one: Advice) -> Cell:
 
 
 def _share(one: Advice, trial: Trial) -> str:
-    """How many of the seeds are steady, where their median is."""
-    return f"{trial.agree}/{len(one.seeds)}" if trial.steady else ""
+    """How many of the fresh seeds are steady, where their median is."""
+    return f"{trial.agree}/{len(one.fresh)}" if trial.steady else ""
+
+
+def _range(seeds: Sequence[int]) -> str:
+    """Seeds in a row by their ends, others each, if they are few."""
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds)) if len(seeds) < 9 else f"({len(seeds)} of them)"

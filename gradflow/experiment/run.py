@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from gradflow.core.quantity import Result
 from gradflow.errors import UserError
 from gradflow.experiment.config import Experiment, dump
 from gradflow.experiment.config.axes import labels
@@ -98,7 +99,7 @@ def run(
     experiment: Experiment,
     *,
     out: Path = RESULTS,
-    executor: Executor | None = None,
+    executor: Executor[Result] | None = None,
     fresh: bool = False,
     fail_fast: bool = False,
     shard: Shard = Shard(),
@@ -150,7 +151,7 @@ def run(
     failures: list[Failure] = []
     track = _Track(todo, on_progress)
 
-    def on_done(outcome: Outcome) -> None:
+    def on_done(outcome: Outcome[Result]) -> None:
         if outcome.results:
             results = [(one.point, result) for one, result in outcome.results]
             folder.put(results, outcome.seconds, replace=fresh)
@@ -263,7 +264,7 @@ class _Track:
         self._tell = on_progress
         self._report()
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome[Result]) -> None:
         self.points += len(outcome.bundle.points)
         self._done += seconds(outcome.bundle)
         self._report()

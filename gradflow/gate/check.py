@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gradflow.core.quantity import Result
 from gradflow.errors import GradflowError
 from gradflow.experiment.config import AssertConfig, Experiment
 from gradflow.experiment.measure.duration import pieces
@@ -138,12 +139,12 @@ def _look(stored: Run, assertions: Sequence[AssertConfig]) -> _Seen:
     return seen
 
 
-def _probe(experiment: Experiment, executor: Executor) -> dict[str, Case]:
+def _probe(experiment: Experiment, executor: Executor[Result]) -> dict[str, Case]:
     """Measure all points anew by `executor`, and keep only their cases."""
     cases: dict[str, Case] = {}
     failures: list[Failure] = []
 
-    def on_done(outcome: Outcome) -> None:
+    def on_done(outcome: Outcome[Result]) -> None:
         failures.extend(outcome.failures)
         for planned, result in outcome.results:
             for one in series(planned.point, result):

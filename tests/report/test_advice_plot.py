@@ -25,8 +25,8 @@ def tried(slope, value=math.nan, seeds=2):
 def advice(cell, before, after):
     config = SimpleNamespace(model=SimpleNamespace(cell_label=cell), length=T)
     knob = SimpleNamespace(setting=lambda value: f"init.recurrent_gain={value}")
-    found = (Found(knob, after, 7),) if after else ()
-    return Advice(config, (0, 1), before, found)
+    found = (Found(knob, after, after, 7),) if after else ()
+    return Advice(config, (0, 1), (2, 3), before, found)
 
 
 @pytest.fixture

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol
 
 from gradflow.errors import UserError
-from gradflow.experiment.workers.executor import Executor, Measure, Serial
+from gradflow.experiment.workers.executor import Executor, Measure, Serial, T
 from gradflow.experiment.workers.pool import Pool
 
 __all__ = ["Workers", "workers"]
 
-Workers: TypeAlias = Callable[[Measure], Executor]
-"""Makes an executor for a way to measure."""
+
+class Workers(Protocol):
+    """Makes an executor for a way to measure."""
+
+    def __call__(self, measure: Measure[T], /) -> Executor[T]:
+        """Return the executor."""
 
 
 def workers(jobs: int = 1, dask: str | None = None) -> Workers:

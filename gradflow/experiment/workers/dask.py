@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic
 
 from gradflow.errors import UserError
-from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import Bundle
-from gradflow.experiment.workers.executor import Measure, OnDone, attempt, lost
+from gradflow.experiment.workers.executor import DEFAULT, Measure, OnDone, T, attempt, lost
 
 __all__ = ["DaskExecutor"]
 
@@ -18,7 +17,7 @@ CONNECT = 30
 
 
 @dataclass(frozen=True)
-class DaskExecutor:
+class DaskExecutor(Generic[T]):
     """Sends bundles to the scheduler at `address` and gathers what comes back.
 
     Dask hands the bundle of a worker that dies to another one; a bundle that has taken several
@@ -32,9 +31,9 @@ class DaskExecutor:
     """
 
     address: str
-    measure: Measure = field(default=measure)
+    measure: Measure[T] = field(default=DEFAULT)
 
-    def run(self, bundles: Sequence[Bundle], on_done: OnDone) -> None:
+    def run(self, bundles: Sequence[Bundle], on_done: OnDone[T]) -> None:
         """Measure the bundles; the first have priority."""
         try:
             from distributed import Client, as_completed

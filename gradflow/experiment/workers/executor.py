@@ -11,11 +11,10 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import threadpoolctl
 
-from gradflow.core.quantity import Result
 from gradflow.errors import GradflowError, NumericalError
 from gradflow.experiment.measure.duration import split
 from gradflow.experiment.measure.measurement import measure
@@ -25,8 +24,15 @@ from gradflow.experiment.workers.heap import hold_memory
 
 __all__ = ["Executor", "Failure", "Measure", "OnDone", "Outcome", "Serial", "attempt", "lost"]
 
-Measure: TypeAlias = Callable[[Bundle], Sequence[Result | NumericalError]]
-"""Computes a bundle's results, one for each point in order, or what became of the net."""
+T = TypeVar("T")
+"""What is found out about a point: its `Result`, or anything that can cross to another process."""
+
+T_co = TypeVar("T_co", covariant=True)
+
+Measure: TypeAlias = Callable[[Bundle], Sequence[T | NumericalError]]
+"""Computes what a bundle's points give, one for each in order, or what became of the net."""
+
+DEFAULT: Measure[Any] = measure
 
 
 @dataclass(frozen=True)
@@ -41,39 +47,39 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Generic[T_co]):
     """What became of a bundle: results of some of its points, failures of the others."""
 
     bundle: Bundle
-    results: tuple[tuple[PlannedPoint, Result], ...] = ()
+    results: tuple[tuple[PlannedPoint, T_co], ...] = ()
     failures: tuple[Failure, ...] = ()
     seconds: float = 0.0
 
 
-OnDone: TypeAlias = Callable[[Outcome], None]
+OnDone: TypeAlias = Callable[[Outcome[T]], None]
 """Receives every outcome, in the calling process; raising stops the executor."""
 
 
-class Executor(Protocol):
+class Executor(Protocol[T_co]):
     """Measures bundles, in any order, and calls `on_done` once for each."""
 
-    def run(self, bundles: Sequence[Bundle], on_done: OnDone) -> None:
+    def run(self, bundles: Sequence[Bundle], on_done: OnDone[T_co]) -> None:
         """Return when all are done; leave no process behind however this ends."""
 
 
 @dataclass(frozen=True)
-class Serial:
+class Serial(Generic[T]):
     """One bundle after another in this process."""
 
-    measure: Measure = field(default=measure)
+    measure: Measure[T] = field(default=DEFAULT)
 
-    def run(self, bundles: Sequence[Bundle], on_done: OnDone) -> None:
+    def run(self, bundles: Sequence[Bundle], on_done: OnDone[T]) -> None:
         """Measure the bundles in order."""
         for bundle in bundles:
             on_done(attempt(bundle, self.measure))
 
 
-def attempt(bundle: Bundle, measure: Measure) -> Outcome:
+def attempt(bundle: Bundle, measure: Measure[T]) -> Outcome[T]:
     """Measure a bundle; if that fails, its halves, so that the points that can be had survive."""
     start = time.perf_counter()
     hold_memory()
@@ -83,8 +89,8 @@ def attempt(bundle: Bundle, measure: Measure) -> Outcome:
 
 
 def _attempt(
-    bundle: Bundle, measure: Measure
-) -> tuple[list[tuple[PlannedPoint, Result]], list[Failure]]:
+    bundle: Bundle, measure: Measure[T]
+) -> tuple[list[tuple[PlannedPoint, T]], list[Failure]]:
     points = bundle.points
     try:
         found = list(zip(points, measure(bundle), strict=True))
@@ -101,7 +107,7 @@ def _attempt(
     return results + more_results, failures + more_failures
 
 
-def lost(bundle: Bundle, reason: str) -> Outcome:
+def lost(bundle: Bundle, reason: str) -> Outcome[Any]:
     """Return the outcome of a bundle whose worker could not finish it."""
     return Outcome(
         bundle, failures=tuple(Failure(planned.point, reason) for planned in bundle.points)

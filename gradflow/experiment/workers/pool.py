@@ -12,10 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any, Generic
 
-from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import Bundle
-from gradflow.experiment.workers.executor import Measure, OnDone, Outcome, attempt, lost
+from gradflow.experiment.workers.executor import (
+    DEFAULT,
+    Measure,
+    OnDone,
+    Outcome,
+    T,
+    attempt,
+    lost,
+)
 
 __all__ = ["Pool"]
 
@@ -27,7 +35,7 @@ PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(Generic[T]):
     """As many processes as `jobs`; each takes the next bundle as soon as it is free.
 
     Every worker has its own pipe, so it is known which bundle a killed one was at: that bundle
@@ -36,14 +44,14 @@ class Pool:
     """
 
     jobs: int
-    measure: Measure = field(default=measure)
+    measure: Measure[T] = field(default=DEFAULT)
 
-    def run(self, bundles: Sequence[Bundle], on_done: OnDone) -> None:
+    def run(self, bundles: Sequence[Bundle], on_done: OnDone[T]) -> None:
         """Measure the bundles, in order of start."""
         queue = deque((bundle, 1) for bundle in bundles)
         idle: list[_Worker] = []
         busy: dict[Connection, tuple[_Worker, Bundle, int]] = {}
-        done: list[Outcome] = []
+        done: list[Outcome[T]] = []
         try:
             while queue or busy or done:
                 while queue and len(busy) < self.jobs:
@@ -80,7 +88,7 @@ class _Worker:
     pipe: Connection
 
     @classmethod
-    def start(cls, measure: Measure) -> _Worker:
+    def start(cls, measure: Measure[Any]) -> _Worker:
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
         process = spawn.Process(target=_serve, args=(theirs, measure), daemon=True)
@@ -92,10 +100,10 @@ class _Worker:
         with contextlib.suppress(OSError):  # a worker that died idle: `take` will say so
             self.pipe.send(bundle)
 
-    def take(self) -> Outcome | None:
+    def take(self) -> Outcome[Any] | None:
         """Return the outcome, or None if the process died over it."""
         try:
-            outcome: Outcome = self.pipe.recv()
+            outcome: Outcome[Any] = self.pipe.recv()
         except (EOFError, OSError):
             self.stop()
             return None
@@ -119,7 +127,7 @@ class _Worker:
             self.process.join()
 
 
-def _serve(pipe: Connection, measure: Measure) -> None:
+def _serve(pipe: Connection, measure: Measure[Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, who then stops us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):  # the parent is done, or gone

@@ -103,7 +103,8 @@ def _bias(config: PointConfig, memory: MemoryGate) -> Knob:
     name: Name = "forget bias" if sign > 0 else "update bias"
     biases = tuple(float(sign * b) for b in range(-2, 11))
     if gate in init.bias:
-        return Knob(name, f"init.bias.{gate}", biases, init.bias[gate], sign=sign)
+        now = float(np.mean(init.bias[gate]))  # of units with biases of their own
+        return Knob(name, f"init.bias.{gate}", biases, now, sign=sign)
     chrono = isinstance(init.forget_bias, Chrono)
     if sign < 0:
         return Knob(name, f"init.bias.{gate}", biases, 0.0, not chrono, sign)

@@ -198,6 +198,17 @@ def test_float32_is_the_cast_of_float64():
         np.testing.assert_array_equal(array, double[name].astype(np.float32))
 
 
+def test_biases_of_each_unit_and_a_scheme_whose_size_is_given():
+    init = Init("interval", 0.1, "interval", 0.2, bias={"i": (-3.0, -6.0), "o": 0.5})
+    cell = cells.get("block")(hidden=2, size=2)
+    p = draw(cell, 3, init, 1, 0, "forward")
+    np.testing.assert_array_equal(p["b"][:, 0], [0.5, 0.5, -3, -6, 0, 0, 0, 0])
+    for name, bound in (("W", 0.1), ("U", 0.2)):
+        assert 0.8 * bound < np.abs(p[name]).max() <= bound
+    with pytest.raises(ValueError, match=r"init\.bias\.i: 3 biases for 2 units"):
+        draw(cell, 3, Init(bias={"i": (1.0, 2.0, 3.0)}), 1, 0, "forward")
+
+
 @pytest.mark.parametrize("kind", cells.names())
 def test_shapes_of_every_cell(kind):
     cell = cells.get(kind)(hidden=6)

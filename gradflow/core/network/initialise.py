@@ -55,6 +55,7 @@ class Init:
     =============  =========================================================================
     ``normal``     N(0, g² / cols): cols is the fan-in, H for recurrent weights
     ``uniform``    U(−g/√H, g/√H)
+    ``interval``   U(−g, g)
     ``glorot``     U(−a, a) with a = g √(6 / (rows + cols)) (Glorot & Bengio 2010)
     ``orthogonal`` g Q with orthonormal columns, or rows where cols > rows (Saxe et al. 2014)
     ``identity``   g I
@@ -72,9 +73,10 @@ class Init:
     forget_bias : float, Chrono or None
         Bias of the gates that keep the state when open, an LSTM's f; cells without one ignore a
         number. None leaves 0.
-    bias : mapping of str to float
-        Biases by gate, over all else. Gates that a cell does not have are ignored, so that one
-        `Init` serves a sweep over cells; all other biases are 0.
+    bias : mapping of str to float, or to a sequence of them
+        Biases by gate, over all else: one for all units, or one for each unit (or block of cells).
+        Gates that a cell does not have are ignored, so that one `Init` serves a sweep over cells;
+        all other biases are 0.
     like : {"pytorch", "keras"} or None
         Draw what this framework draws for the same layer, in place of all else.
     """
@@ -86,7 +88,7 @@ class Init:
     peephole: str = "uniform"
     peephole_gain: float = 1.0
     forget_bias: float | Chrono | None = 1.0
-    bias: Mapping[str, float] = field(default_factory=dict)
+    bias: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
     like: str | None = None
 
     def __post_init__(self) -> None:
@@ -107,6 +109,10 @@ def _uniform(rng: np.random.Generator, rows: int, cols: int) -> Array:
     return rng.uniform(-1, 1, (rows, cols)) / math.sqrt(rows)
 
 
+def _interval(rng: np.random.Generator, rows: int, cols: int) -> Array:
+    return rng.uniform(-1, 1, (rows, cols))
+
+
 def _glorot(rng: np.random.Generator, rows: int, cols: int) -> Array:
     return rng.uniform(-1, 1, (rows, cols)) * math.sqrt(6 / (rows + cols))
 
@@ -118,6 +124,7 @@ def _identity(rng: np.random.Generator, rows: int, cols: int) -> Array:
 SCHEMES: dict[str, Scheme] = {
     "normal": _normal,
     "uniform": _uniform,
+    "interval": _interval,
     "glorot": _glorot,
     "orthogonal": orthogonal,
     "identity": _identity,
@@ -127,6 +134,7 @@ SCHEMES: dict[str, Scheme] = {
 DIAGONAL: dict[str, Scheme] = {
     "normal": lambda rng, rows, cols: rng.standard_normal((rows, cols)) / math.sqrt(rows),
     "uniform": _uniform,
+    "interval": _interval,
     "identity": lambda rng, rows, cols: np.ones((rows, cols)),
 }
 """What the schemes mean for a diagonal that is kept as a column."""
@@ -220,7 +228,12 @@ def _bias(
     values: dict[str, Any] = dict.fromkeys(parameter.blocks, 0.0)
     if name == "b":
         values |= _memory(parameter.rows, init.forget_bias, purpose, memory) | dict(init.bias)
-    blocks = [np.full((parameter.rows, 1), values[gate]) for gate in parameter.blocks]
+    blocks = []
+    for gate in parameter.blocks:
+        own = np.reshape(values[gate], (-1, 1))
+        if len(own) not in (1, parameter.rows):
+            raise ValueError(f"init.bias.{gate}: {len(own)} biases for {parameter.rows} units")
+        blocks.append(np.broadcast_to(own, (parameter.rows, 1)))
     return np.concatenate(blocks)
 
 

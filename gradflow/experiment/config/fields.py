@@ -19,6 +19,7 @@ from gradflow.experiment.config.text.mistakes import (
 
 __all__ = [
     "At",
+    "Bias",
     "Chrono",
     "Columns",
     "Every",
@@ -77,6 +78,27 @@ ForgetBias = Annotated[
     float | Chrono | None,
     PlainValidator(_forget_bias, json_schema_input_type=float | Chrono | None),
     PlainSerializer(lambda bias: bias.model_dump() if isinstance(bias, Chrono) else bias),
+]
+
+BIASES = "a number, or a list with one for each unit"
+
+
+def _one_or_each(value: Any) -> float | tuple[float, ...]:
+    if is_number(value) and abs(value) < float("inf"):
+        return float(value)
+    if isinstance(value, tuple) and value:
+        for i, one in enumerate(value):
+            if not (is_number(one) and abs(one) < float("inf")):
+                raise Mistake(f"{got(one)} where a bias belongs", BIASES, "write 1.0", (i,))
+        return tuple(map(float, value))
+    if is_number(value):
+        raise Mistake(f"{got(value)} is not a finite number", BIASES, "write 1.0")
+    raise Mistake(f"{got(value)} where a bias belongs", BIASES, "write 1.0")
+
+
+Bias = Annotated[
+    float | tuple[float, ...],
+    PlainValidator(_one_or_each, json_schema_input_type=float | tuple[float, ...]),
 ]
 
 AT = "last, all, or a list of steps counted from 1"

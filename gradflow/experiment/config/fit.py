@@ -289,6 +289,19 @@ def _check_targets(loss: LossConfig, inputs: Inputs, length: int) -> None:
         )
 
 
+def _check_biases(init: InitConfig, model: ModelConfig) -> None:
+    each = {gate: value for gate, value in init.bias.items() if isinstance(value, tuple)}
+    for part in model.build_cell().parameters(1).values() if each else ():
+        for gate, value in each.items() if part.role == "bias" else ():
+            if gate in part.blocks and len(value) != part.rows:
+                raise Mistake(
+                    f"{len(value)} biases of {gate}, and the cell has {part.rows}",
+                    f"one number, or {part.rows}",
+                    "",
+                    ("init", "bias", gate),
+                )
+
+
 def check_init(init: InitConfig, model: ModelConfig) -> None:
     """Raise a `Mistake` where `init` means nothing for the cell's weights, or all of them."""
     from gradflow.core.network.initialise import DIAGONAL
@@ -301,7 +314,10 @@ def check_init(init: InitConfig, model: ModelConfig) -> None:
             "remove one of the two; both may be tried with weights: [null, …] under sweep",
             ("init", name),
         )
-    if model.weights is not None or (init.peephole in DIAGONAL and init.like is None):
+    if model.weights is not None:
+        return
+    _check_biases(init, model)
+    if init.peephole in DIAGONAL and init.like is None:
         return
     peepholes = [p for p in model.build_cell().parameters(1).values() if p.role == "peephole"]
     if init.like is not None and peepholes:

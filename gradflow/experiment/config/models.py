@@ -20,7 +20,16 @@ from pydantic import (
 from gradflow.core.options import options
 from gradflow.experiment.config.cells import CellConfig, gates, states
 from gradflow.experiment.config.derive import Derived, Origin, derived
-from gradflow.experiment.config.fields import At, Chrono, Every, ForgetBias, Memory, Section, Slope
+from gradflow.experiment.config.fields import (
+    At,
+    Bias,
+    Chrono,
+    Every,
+    ForgetBias,
+    Memory,
+    Section,
+    Slope,
+)
 from gradflow.experiment.config.inputs import Inputs
 from gradflow.experiment.config.text.mistakes import Mistake, nearest, quote
 from gradflow.experiment.config.text.words import choices
@@ -55,7 +64,7 @@ ORDER = (
 STATES = ("h", "c", "s")
 """What is recorded unless a file says otherwise."""
 
-Scheme: TypeAlias = Literal["normal", "uniform", "glorot", "orthogonal", "identity"]
+Scheme: TypeAlias = Literal["normal", "uniform", "interval", "glorot", "orthogonal", "identity"]
 Gain: TypeAlias = Annotated[float, Field(ge=0, le=1e100)]
 
 
@@ -141,7 +150,9 @@ class InitConfig(Section):
     peephole: Scheme = "uniform"
     peephole_gain: Gain = 1.0
     forget_bias: ForgetBias = 1.0
-    bias: dict[str, float] = Field(default={}, description="biases by gate, over all else")
+    bias: dict[str, Bias] = Field(
+        default={}, description="biases by gate, over all else: one, or one for each unit"
+    )
     like: Literal["pytorch", "keras"] | None = Field(
         None, description="draw what this framework draws for such a layer, biases included"
     )

@@ -83,10 +83,16 @@ def show(
 ) -> None:
     """Show one run: its table, and what it was computed with; or one quantity by lag or gate."""
     from gradflow.report.read.explain import explain
+    from gradflow.report.read.learning import lessons
     from gradflow.report.read.predictions import predicted_and_measured
     from gradflow.report.read.rows import rows
     from gradflow.report.tables.closing import closing_sheet, rows_data
-    from gradflow.report.tables.reasons import predictions_data, predictions_sheet, sentences
+    from gradflow.report.tables.reasons import (
+        lesson_lines,
+        predictions_data,
+        predictions_sheet,
+        sentences,
+    )
 
     stored = _open(run, results)
     if quantity is not None:
@@ -96,6 +102,7 @@ def show(
     theory = stored.recorded("theory")
     explained = explain(stored, state, every=every) if theory or stored.recorded("gates") else []
     compared = predicted_and_measured(stored, state) if theory else []
+    taught = lessons(stored)
     if as_json:
         emit_json(
             {
@@ -109,11 +116,14 @@ def show(
                 "rows": rows_data(found),
                 "explanations": [one.sentence for one in explained],
                 "predictions": predictions_data(compared),
+                "lessons": [f"{one.cell}: {one.sentence}" for one in taught],
             }
         )
         return
     show_sheet(closing_sheet(found, stored.name))
     show_sheet(sentences(explained))
+    if taught:
+        show_sheet(lesson_lines(taught))
     if compared:
         show_sheet(predictions_sheet(compared))
     missing = f", {len(stored.missing)} missing" if stored.missing else ""

@@ -8,11 +8,12 @@ from typing import Any
 from gradflow.core.quantity import Prediction
 from gradflow.report.format import as_data, axis_names, cell_name, number, plus_minus, setting
 from gradflow.report.read.explain import Explanation
+from gradflow.report.read.learning import Lesson
 from gradflow.report.read.predictions import Comparison
 from gradflow.report.read.rows import row_names
 from gradflow.report.tables.layout import Cell, Sheet, labels, numbers
 
-__all__ = ["predictions_data", "predictions_sheet", "sentences"]
+__all__ = ["lesson_lines", "predictions_data", "predictions_sheet", "sentences"]
 
 
 def sentences(found: Sequence[Explanation]) -> Sheet:
@@ -26,6 +27,12 @@ def sentences(found: Sequence[Explanation]) -> Sheet:
             if one.sentence
         ],
     )
+
+
+def lesson_lines(found: Sequence[Lesson]) -> Sheet:
+    """Write a line for each group of nets that learned."""
+    each = [(cell_name(one.cell) + (f", {one.where}" if one.where else ""), one) for one in found]
+    return Sheet((), notes=[(f"{label}: {one.sentence}", "") for label, one in each])
 
 
 def predictions_sheet(found: Sequence[Comparison], title: str = "") -> Sheet:

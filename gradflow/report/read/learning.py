@@ -1,0 +1,105 @@
+"""How nets learned, and what held those back that did not: sentences from what was recorded."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradflow.core.quantity import Result
+from gradflow.experiment.store.runs import Point, Run
+
+__all__ = ["Lesson", "lessons"]
+
+STALLED = 0.05
+"""A net that has gained less of what the trivial answer loses does no better than it."""
+
+TURNING = -0.2
+"""A mean cosine of successive updates below this: they undo each other."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What became of the nets that differ in nothing but their seed.
+
+    Parameters
+    ----------
+    cell : str
+        Its label.
+    where : str
+        Their other axes, as ``key value``.
+    sentence : str
+        How many learnt and after how many sequences, or what held the others back.
+    """
+
+    cell: str
+    where: str
+    sentence: str
+
+
+def lessons(run: Run) -> list[Lesson]:
+    """A sentence for each group of nets that learned; none where nets did not learn."""
+    groups: dict[str, list[Point]] = {}
+    for point in run.points:
+        if point.settings.get("train") is not None:
+            axes = {key: value for key, value in point.axes.items() if key != "seed"}
+            same = json.dumps([point.cell, point.length, axes], default=str)
+            groups.setdefault(same, []).append(point)
+    found = []
+    for points in groups.values():
+        swept = points[0].axes.items()
+        where = [f"{key} {value}" for key, value in swept if key not in ("seed", "model.cell")]
+        said = _sentence([run.result(point) for point in points])
+        found.append(Lesson(points[0].cell, ", ".join(where), said))
+    return found
+
+
+def _sentence(results: list[Result]) -> str:
+    counts = [float(result["training"].values[1]) for result in results]
+    reached = [count for count in counts if not np.isnan(count)]
+    others = [result for result, count in zip(results, counts, strict=True) if np.isnan(count)]
+    parts = []
+    if reached:
+        mean, middle = statistics.fmean(reached), statistics.median(reached)
+        parts.append(
+            f"{len(reached)} of {len(results)} nets have learnt, after {mean:,.0f} sequences on "
+            f"average (median {middle:,.0f}, {min(reached):,.0f} to {max(reached):,.0f})"
+        )
+    if others:
+        parts.append(_held_back(others, len(results)))
+    return "; ".join(parts)
+
+
+def _held_back(results: list[Result], nets: int) -> str:
+    """What the last windows of nets say that have not met a criterion."""
+    gain = statistics.median(float(result["gain"].values[-1]) for result in results)
+    read = statistics.median(float(result["training"].values[0]) for result in results)
+    far = [_far(result) for result in results]
+    said = f"{len(results)} of {nets} read {read:,.0f} sequences and gained {100 * gain:.0f} % of "
+    said += "what the trivial answer loses"
+    if gain < STALLED and far and np.isfinite(far).any():
+        said += f": stalled, the far end of its gradient at 10^{np.median(far):.1f}"
+    kind, turns, cosine = _swaying(results)
+    if cosine < TURNING:
+        said += (
+            f"; it oscillates: {100 * turns:.0f} % of the components of {kind} change sign from "
+            f"update to update, which have a cosine of {cosine:.2f}"
+        )
+    return said.replace("-", "−")
+
+
+def _far(result: Result) -> float:
+    """log10 of the gradient's norm at the far end of the sequence, over that at the loss."""
+    curve = result["s.learning"].values[-1, 0, 0] if "s.learning" in result else np.zeros(1)
+    return float(curve[0] - curve[-1])
+
+
+def _swaying(results: list[Result]) -> tuple[str, float, float]:
+    """The kind of parameters whose updates undo each other most, their turns and cosine."""
+    kinds = results[0]["turns"].coords["kind"]
+    turns = np.mean([result["turns"].values[:, -1] for result in results], axis=0)
+    cosines = np.mean([result["cosine_of_updates"].values[:, -1] for result in results], axis=0)
+    least = int(np.nanargmin(np.where(np.isnan(cosines), np.inf, cosines)))
+    return str(kinds[least]), float(turns[least]), float(cosines[least])

@@ -50,7 +50,7 @@ def test_the_words_of_the_table(run):
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert lines[0] == "quickstart · ∂L/∂s · length 100"
     assert "cec 0.0 0 ∞ never never never steady" in lines
-    assert "lstm −51.0 −0.510 ± 0.008 0.590 15 89 ~635 vanishes" in lines
+    assert "lstm −51.0 −0.510 ± 0.008 0.590 15 89 ~634 vanishes" in lines
     assert any("30.0 0.3000 ± 0 ×2 1.00 17 ∞ ~128 ∞ ~1028 ∞ explodes" in line for line in lines)
     assert "the median ± half the 10–90 % range of 3 seeds" in " ".join(lines)
     assert "\x1b" not in text
@@ -112,7 +112,7 @@ def test_seeds_that_differ_and_curves_without_a_slope(tmp_path):
     text = " ".join(printed(rows(run)).split())
     assert "vanishes 2/3" in text
     assert "cec 0.0 – – – – – – " in text
-    assert "gru exact 0 – – 0 0 0 vanishes" in text
+    assert "gru exact 0 – – – – – vanishes" in text
 
 
 def test_the_small_print_says_what_is_not_along_the_slope(tmp_path):

@@ -14,6 +14,7 @@ from gradflow.core.engine.tape import Taken
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.quantity import Result
+from gradflow.core.record.norms import norm_series
 from gradflow.core.record.series import Every, Series, Timeline
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array, DType
@@ -107,8 +108,7 @@ def rtrl(
     total, sources = run()
     series = []
     for name in sources.names(states):
-        inputs = name == "x"
-        each = Series(timeline, name, first=int(inputs), inputs=inputs)
+        each = norm_series(timeline, name)
         for (what, layer, step), where in sources.nudges.items():
             if what == name:
                 each.put((layer, 0), step, total[..., where].norm(-1).log10[None, ..., 0])

@@ -15,7 +15,7 @@ from gradflow.core.record.series import Series, Timeline
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 
-__all__ = ["Norms"]
+__all__ = ["Norms", "norm_series"]
 
 Arrays: TypeAlias = Callable[[], list[Array]]
 """The arrays that norms are of, made only if they are needed again."""
@@ -38,12 +38,7 @@ class Norms:
         net = timeline.net
         names = [n for n in states if n in ("h", "s", "x") or n in net.parts]
         self.needs_inputs = "x" in names
-        self.series = {
-            name: Series(timeline, name, first=1, inputs=True)
-            if name == "x"
-            else Series(timeline, name, layers=net.having(name))
-            for name in names
-        }
+        self.series = {name: norm_series(timeline, name) for name in names}
 
     def block(self, block: Block) -> None:
         """Record the states after the block's steps, and state 0 where the block starts there."""
@@ -69,6 +64,19 @@ class Norms:
     def quantities(self, net: int, length: int) -> Result:
         """Everything recorded of one of the nets at one of the lengths, by name."""
         return {name: series.quantity(net, length) for name, series in self.series.items()}
+
+
+def norm_series(timeline: Timeline, name: str) -> Series:
+    """Make the series of a norm of ``h``, ``s``, another part of the state, or ``x``."""
+    net = timeline.net
+    if name == "x":
+        return Series(timeline, name, first=1, inputs=True, entries=[net.inputs])
+    layers = net.having(name)
+    cells = [net.layers[layer].cell for layer in layers]
+    entries = [
+        sum(cell.sizes) if name == "s" else cell.sizes[cell.parts.index(name)] for cell in cells
+    ]
+    return Series(timeline, name, layers=layers, entries=entries)
 
 
 def _logs(found: tuple[Array, Arrays], exponent: Array) -> Array:

@@ -114,6 +114,8 @@ class Series:
         The first step at which there is something: 0, or 1 for what belongs to an input.
     inputs : bool
         Whether it is of the network's inputs, which belong to no layer and to both directions.
+    entries : sequence of int
+        Of norms: how many numbers the vector has in each of the layers.
     """
 
     def __init__(
@@ -126,7 +128,9 @@ class Series:
         gates: Sequence[tuple[str, ...]] = (),
         first: int = 0,
         inputs: bool = False,
+        entries: Sequence[int] = (),
     ) -> None:
+        self.entries = tuple(entries)
         self.timeline, self.name, self.unit, self.inputs = timeline, name, unit, inputs
         self.lengths = sorted(timeline.lengths, reverse=True)
         self.steps = [timeline.steps(length, first) for length in self.lengths]
@@ -182,6 +186,8 @@ class Series:
         if self.gates:
             dims = (*SERIES[:2], "gate", *SERIES[2:])
             coords["gate"] = np.array(self.gates)
+        if self.entries:
+            coords["entries"] = np.array(self.entries)
         if not self.exists.all():
             coords["exists"] = self.exists
         return Quantity(self.name, dims, self.values[index][net].copy(), coords, self.unit)

@@ -183,7 +183,7 @@ def limits(ax: Axes) -> list[str]:
                     1.01, end, name, fontsize=5.5, color=GREY, va="center",
                     transform=ax.get_yaxis_transform(), label=FORMAT,
                 )  # fmt: skip
-    return ["dotted: beyond it the format reads 0 (or ∞)"] if marked else []
+    return ["dotted: here the range of the format ends"] if marked else []
 
 
 def edges(along: Array) -> Array:

@@ -213,6 +213,7 @@ class _Seed:
     lag: Array
     median: Array
     several: bool
+    entries: int
 
 
 def _seeds(quantity: Quantity) -> Iterator[_Seed]:
@@ -227,6 +228,7 @@ def _seeds(quantity: Quantity) -> Iterator[_Seed]:
             lag=one.lag,
             median=np.median(one.values, axis=0),
             several=quantity.name.endswith(".last"),
+            entries=one.entries,
         )
 
 
@@ -236,7 +238,7 @@ def _pool(state: str, seeds: list[_Seed]) -> Summary:
     decades = float(np.median([seed.decades for seed in seeds]))
     lag, curve = seeds[0].lag, np.median([seed.median for seed in seeds], axis=0)
     bent = bend(lag, curve, slope)
-    onwards = slope if bent is None and math.isfinite(decades) else None
+    straight = bent is None and math.isfinite(decades)
     judges = int(lag[-1]) >= FEWEST
     return Summary(
         state=state,
@@ -248,7 +250,10 @@ def _pool(state: str, seeds: list[_Seed]) -> Summary:
         decades=decades,
         slope=slope,
         spread=float(quantile(fits, 0.9) - quantile(fits, 0.1)) / 2 if fits.size > 1 else None,
-        horizons={name: horizon(lag, curve, onwards, limits) for name, limits in LIMITS.items()},
+        horizons={
+            name: horizon(lag, curve, slope, limits, entries=seeds[0].entries, straight=straight)
+            for name, limits in LIMITS.items()
+        },
         verdict=verdict(decades) if judges else None,
         agree=sum(verdict(seed.decades) == verdict(decades) for seed in seeds),
         bend=bent,

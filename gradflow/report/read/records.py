@@ -46,6 +46,8 @@ class Curves:
         The direction's own time of each lag.
     values : array (sequences, n)
         log10 of the norm; −inf is an exact zero.
+    entries : int
+        Numbers in the vector whose norm it is; 1 where that was not recorded.
     """
 
     layer: int
@@ -53,20 +55,23 @@ class Curves:
     lag: Array
     step: Array
     values: Array
+    entries: int = 1
 
 
 def curves(quantity: Quantity) -> Iterator[Curves]:
     """Split a norm series by layer and direction, without the steps after the last loss."""
     steps = np.asarray(quantity.coords["step"])
     layers = np.asarray(quantity.coords.get("layer", np.arange(quantity.values.shape[0])))
+    exists = np.asarray(quantity.coords.get("exists", np.ones(quantity.values.shape[:2], bool)))
+    entries = np.asarray(quantity.coords.get("entries", np.ones(len(layers), int)))
     for i, layer in enumerate(layers.tolist()):
         for j, direction in enumerate(np.asarray(quantity.coords["direction"]).tolist()):
             lag = np.asarray(quantity.coords["lag"])[j]
             order = np.argsort(lag, kind="stable")
             order = order[lag[order] >= 0]
-            if order.size:
-                values = quantity.values[i, j][:, order]
-                yield Curves(layer, direction, lag[order], steps[order], values)
+            if order.size and exists[i, j]:
+                values, size = quantity.values[i, j][:, order], int(entries[i])
+                yield Curves(layer, direction, lag[order], steps[order], values, size)
 
 
 def states(result: Result) -> list[str]:

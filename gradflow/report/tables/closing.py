@@ -76,9 +76,9 @@ def note(rows: Sequence[Row]) -> str:
     state = rows[0].summary.state if rows else "s"
     return (
         f"decades: log10 of ‖∂L/∂{state}‖ at the far end over the loss end. per step: its slope, "
-        f"the median{spread}. half-life in steps (×2: doubles). float16, 32, 64: the lag at which "
-        "the norm reads 0 there (∞: overflows), ~ continued with the slope. steady: within one "
-        "decade."
+        f"the median{spread}. half-life in steps (×2: doubles). float16, 32, 64: the lag from "
+        "which that format's number is wrong, rounded off or ∞; ~ continued with the slope. "
+        "steady: within one decade."
     )
 
 

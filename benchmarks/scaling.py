@@ -153,7 +153,7 @@ def workers(runs: int) -> dict[str, Any]:
         script = str(Path(sys.executable).with_name("gradflow"))
         for _ in range(runs):
             for jobs, seconds in times.items():
-                own = ["run", str(config), "-j", str(jobs), "--fresh", "-q", "--out", folder]
+                own = ["run", str(config), "-j", str(jobs), "--fresh", "-q", "--results", folder]
                 start = time.perf_counter()
                 subprocess.run(
                     [script, *own],

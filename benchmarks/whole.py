@@ -19,7 +19,7 @@ QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 
 def commands(dtype: str, out: Path) -> dict[str, list[str]]:
     script = str(Path(sys.executable).with_name("gradflow"))
-    own = ["run", str(QUICKSTART), f"dtype={dtype}", "--fresh", "-q", "--out", str(out)]
+    own = ["run", str(QUICKSTART), f"dtype={dtype}", "--fresh", "-q", "--results", str(out)]
     peer = ["-m", "benchmarks.peers.quickstart_torch", dtype, str(out / "curves.npz")]
     return {"gradflow run": [script, *own], "torch script": [sys.executable, *peer]}
 

@@ -14,7 +14,7 @@ from gradflow.report.figures.data import Trace, condense, thin
 from gradflow.report.figures.layout import Grid, Panel, common_ranges, facets
 from gradflow.report.figures.margins import Entry
 from gradflow.report.figures.output import private_style, target
-from gradflow.report.figures.page import figure
+from gradflow.report.figures.page import Setup, figure
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import (
     COLOURS,
@@ -53,7 +53,7 @@ class _Change(Site):
 
 
 def draw_advice(
-    advice: Sequence[Advice], out: str | Path, formats: Sequence[str] = ("png", "svg")
+    advice: Sequence[Advice], out: str | Path, formats: Sequence[str] | None = None
 ) -> list[Path]:
     """Draw the curve of each cell as it is and with the best change, and write the figure.
 
@@ -63,7 +63,7 @@ def draw_advice(
         By cell.
     out : path
         A folder, or with a suffix of png, svg or pdf the one file.
-    formats : sequence of {"png", "svg", "pdf"}
+    formats : sequence of {"png", "svg", "pdf"}, optional
         Files to write in a folder.
 
     Returns
@@ -104,7 +104,7 @@ def draw(advice: Sequence[Advice]) -> Figure:
         ax.set_xlim(-0.02 * shown.length, 1.02 * shown.length)
         return notes
 
-    return figure(grid, panel, notes=[statistics(found)], keys=_keys())
+    return figure(Setup(), grid, panel, notes=[statistics(found)], keys=_keys())
 
 
 def _cell(grid: Grid[_Change], panel: Panel[_Change]) -> str:

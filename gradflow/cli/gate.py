@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from gradflow.cli.guard import tracing
-from gradflow.cli.options import Config, Jobs, Out, Overrides, Quiet
+from gradflow.cli.options import Config, Jobs, Overrides, Quiet, Results
 from gradflow.cli.progress import bar
 from gradflow.cli.screen import emit, read_experiment, say, say_changes
 from gradflow.errors import NoBaselineError, UserError
@@ -22,7 +22,7 @@ def baseline(
     config: Config,
     overrides: Overrides = None,
     jobs: Jobs = 1,
-    out: Out = Path("results"),
+    results: Results = Path("results"),
     force: Annotated[bool, typer.Option("--force", help="Write it in CI, too.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -39,7 +39,7 @@ def baseline(
     experiment = read_experiment(config, overrides)
     with bar(experiment.name, quiet=quiet) as on_progress:
         path, change = make_baseline(
-            experiment, out=out, workers=workers(jobs), on_progress=on_progress
+            experiment, out=results, workers=workers(jobs), on_progress=on_progress
         )
     if not quiet:
         emit(changes(path, change))
@@ -49,7 +49,7 @@ def check(
     config: Config,
     overrides: Overrides = None,
     jobs: Jobs = 1,
-    out: Out = Path("results"),
+    results: Results = Path("results"),
     format: Annotated[
         str, typer.Option("--format", metavar="text|json|junit|github", help="Form of the verdict.")
     ] = "text",
@@ -65,13 +65,15 @@ def check(
 
     form = known(format)
     words = ["gradflow", "baseline", str(config), *(overrides or ())]
-    accept = shlex.join([*words, *([] if out == Path("results") else ["--out", str(out)])])
+    accept = shlex.join(
+        [*words, *([] if results == Path("results") else ["--results", str(results)])]
+    )
     experiment = read_experiment(config, overrides)
     try:
         with bar(experiment.name, quiet=quiet) as on_progress:
             verdict = gate.check(
                 experiment,
-                out=out,
+                out=results,
                 assert_only=assert_only,
                 workers=workers(jobs),
                 on_progress=on_progress,

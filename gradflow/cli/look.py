@@ -17,9 +17,7 @@ __all__ = ["export", "ls", "plot", "show"]
 
 
 def plot(
-    run: Annotated[
-        str | None, typer.Argument(help="A run's name or folder; default: the latest run.")
-    ] = None,
+    run: RunName = None,
     kind: Annotated[
         str,
         typer.Option(
@@ -30,18 +28,36 @@ def plot(
     x: Annotated[str, typer.Option(metavar="lag|step", help="The curves' axis.")] = "lag",
     state: Annotated[str | None, typer.Option(help="One state; default: all of them.")] = None,
     formats: Annotated[
-        str, typer.Option("--format", metavar="png,svg,pdf", help="Kinds of file to write.")
-    ] = "png,svg",
+        str | None,
+        typer.Option(
+            "--format", metavar="png,svg,pdf", help="Kinds of file; default: png,svg, or --out's."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Folder or file; default: the run's plots/.")
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE,…", help="Draw these points alone, e.g. cell=lstm,gru."),
+    ] = None,
+    paper: Annotated[
+        str | None,
+        typer.Option(
+            "--for", metavar="icml|neurips|ieee|nature|slide", help="Widths and sizes of text."
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Above the panels.")] = None,
+    notes: Annotated[bool, typer.Option(help="Write the small print.")] = True,
     results: Results = Path("results"),
 ) -> None:
     """Draw a run and print the names of the files."""
     from gradflow.report.figures import plot as draw
 
     stored = _open(run, results)
-    written = draw(stored, kind, x, state, [one.strip() for one in formats.split(",")], out)
+    asked = None if formats is None else [one.strip() for one in formats.split(",")]
+    written = draw(
+        stored, kind, x, state, asked, out, where=where or (), paper=paper, title=title, notes=notes
+    )
     for path in written:
         typer.echo(path)
 
@@ -70,7 +86,7 @@ def ls(results: Results = Path("results"), as_json: Json = False) -> None:
 
 
 def show(
-    run: RunName,
+    run: RunName = None,
     state: Annotated[str | None, typer.Option(help="Which norm: h, c, s, x.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every length, not the greatest alone.")] = (
         False
@@ -145,8 +161,11 @@ def _show_quantity(stored: Run, name: str, as_json: bool) -> None:
 
 
 def export(
-    run: RunName,
-    to: Annotated[str, typer.Option(metavar="csv|parquet", help="Format.")] = "csv",
+    run: RunName = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="csv|csv.gz|parquet", help="Format; default: by the file's suffix."),
+    ] = None,
     out: Annotated[str, typer.Option(metavar="FILE", help="Where to; - is stdout.")] = "-",
     results: Results = Path("results"),
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-__all__ = ["Config", "Jobs", "Json", "Out", "Overrides", "Quiet", "Results", "RunName"]
+__all__ = ["Config", "Jobs", "Json", "Overrides", "Quiet", "Results", "RunName"]
 
 Config: TypeAlias = Annotated[Path, typer.Argument(help="Experiment file.", show_default=False)]
 Overrides: TypeAlias = Annotated[
@@ -17,14 +17,18 @@ Overrides: TypeAlias = Annotated[
     ),
 ]
 RunName: TypeAlias = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's name or folder.", show_default=False)
-]
-Out: TypeAlias = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Where runs and baselines are kept.")
+    str | None,
+    typer.Argument(
+        metavar="[RUN]", help="A run's name or folder; default: the latest.", show_default=False
+    ),
 ]
 Results: TypeAlias = Annotated[
-    Path, typer.Option("--results", metavar="DIR", help="Where runs are kept.")
-]
+    Path,
+    typer.Option(
+        "--results", metavar="DIR", envvar="GRADFLOW_RESULTS",
+        help="Where runs and baselines are kept.",
+    ),
+]  # fmt: skip
 Jobs: TypeAlias = Annotated[
     int,
     typer.Option("-j", "--jobs", min=0, metavar="N", help="Processes; 0: one for each processor."),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradflow.cli.guard import tracing
-from gradflow.cli.options import Config, Jobs, Json, Out, Overrides, Quiet
+from gradflow.cli.options import Config, Jobs, Json, Overrides, Quiet, Results
 from gradflow.cli.progress import bar
 from gradflow.cli.screen import emit_json, grid, read_experiment, say, say_changes, show_sheet
 
@@ -28,7 +28,7 @@ def run(
     config: Config,
     overrides: Overrides = None,
     jobs: Jobs = 1,
-    out: Out = Path("results"),
+    results: Results = Path("results"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure stored points again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; do nothing.")] = False,
     fail_fast: Annotated[
@@ -55,13 +55,13 @@ def run(
     experiment = read_experiment(config, changes, quiet=quiet)
     part = running.Shard.parse(shard)
     if dry_run:
-        _show_plan(running.preview(experiment, out=out, fresh=fresh, shard=part), as_json)
+        _show_plan(running.preview(experiment, out=results, fresh=fresh, shard=part), as_json)
         return
     executor = workers(jobs, dask)(measure)
     with bar(experiment.name, quiet=quiet) as on_progress:
         finished = running.run(
             experiment,
-            out=out,
+            out=results,
             executor=executor,
             fresh=fresh,
             fail_fast=fail_fast,

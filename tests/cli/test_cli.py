@@ -122,7 +122,10 @@ def test_run_answers_in_json() -> None:
 
 
 def test_run_takes_overrides_and_a_folder(here: Path) -> None:
-    assert call("run", "small.yaml", "name=other", "model.hidden=3", "--out", "kept").exit_code == 0
+    assert (
+        call("run", "small.yaml", "name=other", "model.hidden=3", "--results", "kept").exit_code
+        == 0
+    )
     assert "hidden: 3" in (here / "kept" / "other" / "config.yaml").read_text()
     assert not (here / "results").exists()
 
@@ -310,14 +313,14 @@ def test_the_gate_from_its_beginning(here: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_command_that_accepts_names_the_folder() -> None:
-    done = call("check", "small.yaml", "--out", "my results")
-    assert "gradflow baseline small.yaml --out 'my results' writes it" in done.stderr
+    done = call("check", "small.yaml", "--results", "my results")
+    assert "gradflow baseline small.yaml --results 'my results' writes it" in done.stderr
 
 
 def test_failures_in_the_gate_can_be_traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    call("baseline", "small.yaml", "-q", "--out", "kept")
+    call("baseline", "small.yaml", "-q", "--results", "kept")
     monkeypatch.setattr("gradflow.gate.check.measure", fail)
-    words = ("check", "small.yaml", "--out", "kept", "sweep.length=[4]")
+    words = ("check", "small.yaml", "--results", "kept", "sweep.length=[4]")
     assert "Traceback" not in call(*words).stderr
     monkeypatch.setenv("GRADFLOW_TRACEBACK", "1")
     done = call(*words)
@@ -394,3 +397,27 @@ def test_a_verdict_explains_itself_and_meets_theory(here: Path) -> None:
     told = json.loads(call("show", "why", "--json").stdout)
     assert told["explanations"][0].startswith(("vanishes:", "steady:", "explodes:"))
     assert {one["prediction"] for one in told["predictions"]} >= {"Π mean gate", "mean field"}
+
+
+def test_the_latest_run_is_shown_and_exported(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADFLOW_RESULTS", "kept")
+    call("run", "small.yaml", "-q", "name=first")
+    call("run", "small.yaml", "-q", "name=second")
+    assert (here / "kept" / "second").is_dir()
+    assert call("show").stdout.startswith("second · ∂L/∂")
+    assert call("export", "--out", "rows.csv.gz").exit_code == 0
+    assert call("plot", "--where", "cell=rnn", "--for", "ieee", "--no-notes").exit_code == 0
+    wrong = call("plot", "--kind", "curve")
+    assert wrong.exit_code == 2
+    assert "did you mean curves?" in wrong.stderr
+
+
+def test_what_repairs_a_point_repairs_the_folder_that_was_named(here: Path) -> None:
+    call("run", "small.yaml", "-q", "--results", "r3")
+    point = next((here / "r3" / "small" / "points").iterdir())
+    point.write_bytes(point.read_bytes()[:-5])
+    shown = call("show", "small", "--results", "r3")
+    assert shown.exit_code == 3
+    fix = shown.stderr.partition("fix: gradflow ")[2].partition(" repairs it")[0]
+    assert call(*fix.split()).exit_code == 0
+    assert call("show", "small", "--results", "r3").exit_code == 0

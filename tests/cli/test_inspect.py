@@ -57,7 +57,7 @@ def test_what_is_written_runs(checkpoint: Path, folder: str) -> None:
     wrote = gradflow("inspect", f"{checkpoint}#encoder", "--write", str(mine))
     assert wrote.exit_code == 0, wrote.output
     out = str(checkpoint.parent / "results")
-    ran = gradflow("run", str(mine), "length=9", "--out", out, "--json")
+    ran = gradflow("run", str(mine), "length=9", "--results", out, "--json")
     assert ran.exit_code == 0, ran.output
     assert gradflow("inspect", f"{checkpoint}#encoder", "--write", str(mine)).exit_code == 2
     again = gradflow("inspect", f"{checkpoint}#encoder", "--write", str(mine), "--force")

@@ -221,7 +221,7 @@ def test_an_edited_cell_is_measured_again_and_needed_only_then(tmp_path: Path) -
     own(package, 0.5)
     file = tmp_path / "mine.yaml"
     file.write_text("{model: {cell: own, hidden: 3}, inputs: {kind: noise}, length: 9}")
-    words = ("run", file, "--out", tmp_path / "results", "--json")
+    words = ("run", file, "--results", tmp_path / "results", "--json")
     assert '"computed": 1' in command(*words, path=package)[0]
     assert '"computed": 0' in command(*words, path=package)[0]
     own(package, 0.25)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,9 @@ class Run:
     def result(self, point):
         self.loads += 1
         return self.results[id(point)]
+
+    def part(self, points):
+        return replace(self, points=list(points))
 
     def add(self, cell, length, seed, result, *, at="last", **axes):
         swept = {"model.cell": cell, "length": length, "seed": seed}

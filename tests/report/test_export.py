@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import sys
 
@@ -178,16 +179,29 @@ def test_a_label_is_one_harmless_cell(tmp_path, capsys, label):
 
 
 def test_what_cannot_be_written_is_the_users_error(run, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="no format 'xlsx'; there is csv, parquet"):
+    with pytest.raises(UserError, match=r"no format 'xlsx'; there is csv, csv\.gz, parquet"):
         export(run, "xlsx")
     with pytest.raises(UserError, match="parquet is not text"):
         export(run, "parquet")
+    with pytest.raises(UserError, match=r"--to csv, but .*rows.parquet ends in .parquet"):
+        export(run, "csv", tmp_path / "rows.parquet")
+    with pytest.raises(UserError, match=r"rows.txt: nothing says what to write\n.*\n.*rows.csv"):
+        export(run, out=tmp_path / "rows.txt")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="no such folder\n  fix: make it"):
         export(run, "csv", tmp_path / "file" / "rows.csv")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UserError, match=r"needs pyarrow.*\n.*gradflow-rnn\[parquet\]"):
         export(run, "parquet", tmp_path / "rows.parquet")
+
+
+def test_the_suffix_says_the_format(run, tmp_path):
+    assert export(run, out=tmp_path / "rows.csv") == export(run, out=tmp_path / "rows.csv.gz")
+    assert export(run, out=tmp_path / "rows") == export(run, "csv", tmp_path / "rows2")
+    packed = (tmp_path / "rows.csv.gz").read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "rows.csv").read_bytes()
+    export(run, out=tmp_path / "again.csv.gz")
+    assert (tmp_path / "again.csv.gz").read_bytes() == packed
 
 
 def test_a_failed_export_leaves_nothing_behind(run, tmp_path, monkeypatch):

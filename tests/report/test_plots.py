@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+import gradflow
 from gradflow.errors import UserError
-from gradflow.report.figures import KINDS, Kind, draw_curves, plot, register
+from gradflow.report.figures import KINDS, PAPERS, Kind, draw_curves, plot, register
 from gradflow.report.figures.data import LAGS, norm_curves
 from gradflow.report.figures.layout import facets
 from gradflow.report.figures.output import private_style
@@ -19,6 +21,7 @@ from gradflow.report.figures.sites import at_greatest_length, words
 from gradflow.report.figures.style import by_cell, hue, literal, looks, ramp
 from gradflow.report.format import wrap
 from gradflow.report.read.bands import quantile
+from gradflow.report.read.where import where
 from tests.report.fakes import Run, line, series, sweep, walk
 
 LENGTHS = (4, 16, 64)
@@ -95,7 +98,15 @@ def test_matplotlib_waits_until_something_is_drawn():
 
 
 def test_a_suffix_names_the_one_file(run, tmp_path):
-    assert plot(run, state="c", out=tmp_path / "x" / "mine.pdf") == [tmp_path / "x" / "mine.pdf"]
+    assert plot(run, state="c", out=tmp_path / "mine.pdf") == [tmp_path / "mine.pdf"]
+    with pytest.raises(UserError, match="no such folder"):
+        plot(run, state="c", out=tmp_path / "x" / "mine.pdf")
+    with pytest.raises(UserError, match=r"fig.jpg: figures are written as png.*\n.*fig.png"):
+        plot(run, state="c", out=tmp_path / "fig.jpg")
+    with pytest.raises(UserError, match=r"its name says png, the formats asked for are pdf"):
+        plot(run, state="c", out=tmp_path / "fig.png", formats=("pdf",))
+    (tmp_path / "v1.2").mkdir()
+    assert len(plot(run, state="c", out=tmp_path / "v1.2")) == 2
     with pytest.raises(UserError, match="a figure for each state: h, s, c"):
         plot(run, out=tmp_path / "mine.pdf")
 
@@ -112,6 +123,68 @@ def test_a_suffix_names_the_one_file(run, tmp_path):
 def test_unknown_names(run, options, message):
     with pytest.raises(UserError, match=message):
         plot(run, **options)
+
+
+def test_a_figure_by_step_is_a_file_of_its_own(run, tmp_path):
+    (lag,) = plot(run, state="s", out=tmp_path / "o", formats=("svg",))
+    (step,) = plot(run, x="step", state="s", out=tmp_path / "o", formats=("svg",))
+    assert (lag.name, step.name) == ("curves-s.svg", "curves-s-step.svg")
+    with pytest.raises(UserError, match="kind slope is not drawn over steps; of those there are"):
+        plot(run, "slope", "step")
+
+
+def test_a_part_of_a_run_is_drawn(run, tmp_path):
+    only = {"state": "s", "formats": ("svg",), "out": tmp_path / "o"}
+    (path,) = plot(run, where=["cell=cec,lstm", "length=64"], **only)
+    text = path.read_text()
+    assert "cec" in text
+    assert ">rnn<" not in text
+    assert "T = 16" not in text
+    for wrong, message in (
+        ("cell=lstn", "did you mean lstm"),
+        ("length", "no value"),
+        ("sell=lstm", "did you mean cell"),
+    ):
+        with pytest.raises(UserError, match=message):
+            plot(run, where=[wrong], **only)
+    assert where(run, []) is run
+    part = where(sweep(tmp_path, cells=5), ["cell=lstm(coupled)"])
+    assert {point.cell for point in part.points} == {"lstm(coupled)"}
+
+
+def test_a_cell_keeps_its_look_in_a_part_of_a_run(run):
+    cells = tuple(dict.fromkeys(point.cell for point in run.points))
+    part = norm_curves(where(run, ["cell=lstm"]), ["s"])["s"]
+    whole = norm_curves(run, ["s"])["s"]
+    assert hue(part, cells).line("lstm") == hue(whole, cells).line("lstm")
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_figure_for_a_venue_has_its_width_and_sizes(tmp_path, paper):
+    run = sweep(tmp_path, cells=12, lengths=(64,), seeds=1)
+    (path,) = plot(run, state="s", paper=paper, out=tmp_path / "one.svg")
+    asked = PAPERS[paper]
+    root = ET.parse(path).getroot()
+    assert float(root.get("width").removesuffix("pt")) == pytest.approx(72 * asked.column, abs=0.5)
+    sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", path.read_text())]
+    assert max(sizes) <= 1.01 * asked.size
+    assert min(sizes) >= 0.45 * asked.size  # exponents
+    with pytest.raises(UserError, match="did you mean icml"):
+        plot(run, state="s", paper="iclm")
+
+
+def test_title_and_small_print_are_as_asked_and_text_is_text(run, tmp_path):
+    (path,) = plot(
+        run, state="s", title="Where it dies", notes=False, where=["length=64"],
+        out=tmp_path / "a.svg",
+    )  # fmt: skip
+    text = path.read_text()
+    assert ">Where it dies</text>" in text
+    assert "median" not in text
+    assert "T = 64" not in text
+    assert f"gradflow {gradflow.__version__}, run quickstart where length=64" in text
+    (plain,) = plot(run, state="s", where=["length=64"], out=tmp_path / "b.png")
+    assert b"quickstart: curves-s" in plain.read_bytes()[:300]
 
 
 def test_a_place_that_cannot_be_written(run, tmp_path):
@@ -173,7 +246,7 @@ def test_exact_zeros_are_marked_and_formats_are_named(tmp_path):
     fig = figure(run)
     assert "× on the axis, and the line from it: exactly 0" in texts(fig)
     assert "float16" in texts(fig)
-    assert "dotted: beyond it the format reads 0" in texts(fig)
+    assert "dotted: here the range of the format ends" in texts(fig)
     assert sum(one.get_marker() == "x" for one in fig.axes[0].lines) == 2
 
 

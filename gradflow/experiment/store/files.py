@@ -86,6 +86,6 @@ def locked(path: Path) -> Iterator[None]:
         except OSError as error:
             raise UserError(
                 f"{path.parent}: this file system cannot lock files ({error.strerror})\n"
-                "  fix: put the results on one that can, with --out DIR"
+                "  fix: put the results on one that can, with --results DIR"
             ) from error
         yield

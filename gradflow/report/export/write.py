@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import itertools
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -16,17 +19,18 @@ from gradflow.experiment.config.text.nodes import visible
 from gradflow.experiment.store.files import whole
 from gradflow.experiment.store.runs import Run
 from gradflow.report.export.tidy import Block, blocks, columns, plain, swept
+from gradflow.report.format import one_of
 
 __all__ = ["TO", "export"]
 
-TO = ("csv", "parquet")
-"""What can be written."""
+TO = ("csv", "csv.gz", "parquet")
+"""What can be written: the suffixes of the files."""
 
 GROUP = 1 << 18
 """Rows that a parquet file keeps together."""
 
 
-def export(run: Run, to: str = "csv", out: str | Path = "-") -> int:
+def export(run: Run, to: str | None = None, out: str | Path = "-") -> int:
     """Write a run as tidy rows, sorted as the plan and the arrays are.
 
     Numbers are written with the fewest digits that give the same float64 back; an exact zero is
@@ -36,8 +40,8 @@ def export(run: Run, to: str = "csv", out: str | Path = "-") -> int:
     ----------
     run : Run
         A stored run, or results in memory.
-    to : {"csv", "parquet"}
-        The format; parquet needs pyarrow.
+    to : {"csv", "csv.gz", "parquet"}, optional
+        The format; by default the file's suffix says it. parquet needs pyarrow.
     out : path
         The file; ``-`` is standard output, for csv only.
 
@@ -51,17 +55,49 @@ def export(run: Run, to: str = "csv", out: str | Path = "-") -> int:
     UserError
         If the format is unknown, or cannot be written there or without what is not installed.
     """
-    if to not in TO:
-        raise UserError(f"no format {to!r}; there is {', '.join(TO)}")
-    if to == "parquet":
-        if str(out) == "-":
-            raise UserError("parquet is not text\n  fix: name a file: --out FILE.parquet")
-        with whole(Path(out)) as path:
-            return _parquet(run, path)
+    to = _format(to, str(out))
     if str(out) == "-":
+        if to != "csv":
+            raise UserError(f"{to} is not text\n  fix: name a file: --out FILE.{to}")
         return _csv(run, sys.stdout)
-    with whole(Path(out)) as path, path.open("w", encoding="utf-8", newline="") as file:
-        return _csv(run, file)
+    with whole(Path(out)) as path:
+        if to == "parquet":
+            return _parquet(run, path)
+        with path.open("wb") as raw, _text_file(raw, to) as file:
+            return _csv(run, file)
+
+
+def _format(to: str | None, out: str) -> str:
+    """Return the format that was asked for and is that of the file's suffix."""
+    if to is not None:
+        one_of("format", to, TO)
+    name = Path(out).name
+    by_suffix = next((form for form in TO if name.endswith(f".{form}")), None)
+    if out == "-" or not Path(out).suffix:
+        return to or "csv"
+    if by_suffix is None:
+        raise UserError(
+            f"{out}: nothing says what to write\n"
+            f"  expected: a file's name that ends in .{', .'.join(TO)}\n"
+            f"  fix: --out {Path(out).with_suffix('.csv')}"
+        )
+    if to not in (None, by_suffix):
+        raise UserError(
+            f"--to {to}, but {out} ends in .{by_suffix}\n  fix: leave out --to, or name the file so"
+        )
+    return by_suffix
+
+
+@contextmanager
+def _text_file(raw: IO[bytes], to: str) -> Iterator[IO[str]]:
+    """Wrap a file for text; compressed ones are the same bytes every time."""
+    packed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if to == "csv.gz" else None
+    text = io.TextIOWrapper(cast("IO[bytes]", packed or raw), encoding="utf-8", newline="")
+    yield text
+    text.flush()
+    text.detach()
+    if packed is not None:
+        packed.close()
 
 
 def _csv(run: Run, file: IO[str]) -> int:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from gradflow._version import __version__
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.output import FORMATS, target
+from gradflow.report.figures.output import FORMATS, ORDINARY, PAPERS, target
 from gradflow.report.format import one_of
 from gradflow.report.read.records import default_state, groups
+from gradflow.report.read.where import where as chosen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from gradflow.report.figures.page import Setup
     from gradflow.report.figures.sites import Site
 
-__all__ = ["FORMATS", "KINDS", "Kind", "draw_curves", "plot", "register"]
+__all__ = ["FORMATS", "KINDS", "PAPERS", "Kind", "draw_curves", "plot", "register"]
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,14 @@ class Kind:
         Where its ``draw(found, name, setup) -> Figure`` is; imported when the kind is first drawn.
         What is drawn comes from the module's own ``gather(run)``, by the names of its figures; a
         module without shows norms, by state.
+    along : bool
+        Whether it is drawn over time, by lag or by step.
     """
 
     name: str
     summary: str
     module: str
+    along: bool = False
 
     def gather(self, run: Run, name: str | None = None) -> dict[str, Any]:
         """Read what is drawn, by the names of the figures (default: all there are).
@@ -84,20 +89,24 @@ def register(kind: Kind) -> Kind:
     return kind
 
 
-for _name, _summary in (
-    ("curves", "norm against lag or step, a panel for each length"),
-    ("length", "norm at the far end against the length of the sequence"),
-    ("slope", "decades per step, by cell or along a swept axis"),
-    ("heatmap", "norm by lag and length, a panel for each cell"),
-    ("flow", "the loss of every step against the state of every step"),
-    ("paths", "what the carrousel brings back, and what gates and hidden state do"),
-    ("contributions", "what each step adds to the weights' gradients, and whether steps agree"),
-    ("gates", "how far the gates are open, beside the gradient"),
-    ("theory", "the measured curve with predicted rates laid over it"),
-    ("truncation", "what truncated BPTT leaves out, by k2 and by lag"),
-    ("spectrum", "singular values of the derivative, and Lyapunov exponents"),
+for _name, _summary, _along in (
+    ("curves", "norm against lag or step, a panel for each length", True),
+    ("length", "norm at the far end against the length of the sequence", False),
+    ("slope", "decades per step, by cell or along a swept axis", False),
+    ("heatmap", "norm by lag and length, a panel for each cell", False),
+    ("flow", "the loss of every step against the state of every step", False),
+    ("paths", "what the carrousel brings back, and what gates and hidden state do", True),
+    (
+        "contributions",
+        "what each step adds to the weights' gradients, and whether steps agree",
+        True,
+    ),
+    ("gates", "how far the gates are open, beside the gradient", True),
+    ("theory", "the measured curve with predicted rates laid over it", True),
+    ("truncation", "what truncated BPTT leaves out, by k2 and by lag", True),
+    ("spectrum", "singular values of the derivative, and Lyapunov exponents", True),
 ):
-    register(Kind(_name, _summary, f"{__name__}.kinds.{_name}"))
+    register(Kind(_name, _summary, f"{__name__}.kinds.{_name}", _along))
 
 
 def plot(
@@ -105,8 +114,13 @@ def plot(
     kind: str = "curves",
     x: str = "lag",
     state: str | None = None,
-    formats: Sequence[str] = ("png", "svg"),
+    formats: Sequence[str] | None = None,
     out: str | Path | None = None,
+    *,
+    where: Sequence[str] = (),
+    paper: str | None = None,
+    title: str | None = None,
+    notes: bool = True,
 ) -> list[Path]:
     """Draw a run and write the figures, one for each state or part of what a kind shows.
 
@@ -117,13 +131,22 @@ def plot(
     kind : str
         One of `KINDS`.
     x : {"lag", "step"}
-        What the curves are drawn against; the other kinds take no notice.
+        What is drawn against, where it is time.
     state : str, optional
         One state, or one figure of a kind that has several; default all there are.
-    formats : sequence of {"png", "svg", "pdf"}
-        Files to write of each figure.
+    formats : sequence of {"png", "svg", "pdf"}, optional
+        Files to write of each figure; by default png and svg, or what `out` ends in.
     out : path, optional
         A folder (default ``plots`` in the run's), or with a suffix of `FORMATS` the one file.
+
+    where : sequence of str
+        Conditions like ``"cell=lstm,gru"``: draw the points that meet them all.
+    paper : str, optional
+        One of `PAPERS`: the widths and sizes of a venue, or of a slide.
+    title : str, optional
+        Above the panels, in place of what they share; empty for nothing.
+    notes : bool
+        Whether to write the small print.
 
     Returns
     -------
@@ -140,21 +163,32 @@ def plot(
 
     one_of("kind", kind, list(KINDS))
     one_of("x", x, ("lag", "step"))
+    if x == "step" and not KINDS[kind].along:
+        over = ", ".join(name for name, one in KINDS.items() if one.along)
+        raise UserError(f"kind {kind} is not drawn over steps; of those there are {over}")
     place = target(run.path / "plots" if out is None else out, formats)
-    found = KINDS[kind].gather(run, state)
+    cells = tuple(dict.fromkeys(group.cell for group in groups(run)))
+    found = KINDS[kind].gather(chosen(run, where), state)
     if place.single and len(found) > 1:
         raise UserError(
             f"{out}: one file, but there is a figure for each state: {', '.join(found)}\n"
             f"  fix: choose one with state, or give a folder"
         )
-    setup = Setup(x, tuple(dict.fromkeys(group.cell for group in groups(run))))
+    made_for = ORDINARY if paper is None else PAPERS[one_of("paper", paper, list(PAPERS))]
+    setup = Setup(x, cells, made_for, paper is not None, title, notes)
     written = []
-    with private_style():
+    with private_style(made_for.size):
         for name, sites in found.items():
             figure = KINDS[kind].draw(sites, name, setup)
-            stem = "-".join(filter(None, (kind, *name.split("."))))
-            written += place.write(figure, stem)
+            step = "step" if x == "step" else ""
+            stem = "-".join(filter(None, (kind, *name.split("."), step)))
+            source = f"gradflow {__version__}, run {run.name}{_conditions(where)}"
+            written += place.write(figure, stem, f"{run.name}: {stem}", source)
     return written
+
+
+def _conditions(where: Sequence[str]) -> str:
+    return f" where {' and '.join(where)}" if where else ""
 
 
 def draw_curves(ax: Axes, run: Run, **options: Any) -> None:

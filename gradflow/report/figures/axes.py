@@ -172,6 +172,7 @@ def limits(ax: Axes) -> list[str]:
     """
     low, high = ax.get_ylim()
     marked: list[float] = []
+    small = 0.69 * float(matplotlib.rcParams["font.size"])
     for name in reversed(list(LIMITS)):  # the widest first: it gets its label in any case
         for end in (LIMITS[name].zero, LIMITS[name].inf):
             if not low < end < high:
@@ -180,7 +181,7 @@ def limits(ax: Axes) -> list[str]:
             if all(abs(end - other) > 0.075 * (high - low) for other in marked):
                 marked.append(end)
                 ax.text(
-                    1.01, end, name, fontsize=5.5, color=GREY, va="center",
+                    1.01, end, name, fontsize=small, color=GREY, va="center",
                     transform=ax.get_yaxis_transform(), label=FORMAT,
                 )  # fmt: skip
     return ["dotted: here the range of the format ends"] if marked else []

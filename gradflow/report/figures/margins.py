@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+import matplotlib
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -34,8 +35,8 @@ PAD = 0.04
 ROW_LINES = 2.5
 """About how many lines of text there may be beside a row; a longer name makes the row taller."""
 
-SMALL, NORMAL = 5.5, 8.0
-"""Sizes of text in points."""
+SMALL = 5.5 / 8.0
+"""Size of small print over that of other text."""
 
 LINE = 1.35 / 72
 """Height of a line of text in inches, for each point of its size."""
@@ -79,6 +80,8 @@ class Margins:
 
     def __init__(self, fig: Figure, height: float) -> None:
         self.fig, self.height = fig, height
+        self.normal = float(matplotlib.rcParams["font.size"])
+        self.small = SMALL * self.normal
         self.width = float(fig.get_figwidth())
         self.left, self.right = 0.0, self.width
         self.top = self.bottom = PAD
@@ -89,18 +92,18 @@ class Margins:
 
     def note(self, text: str) -> None:
         """Write small print at the bottom."""
-        lines = wrap(text, self.width - 2 * PAD, ruler(SMALL)) if text else []
+        lines = wrap(text, self.width - 2 * PAD, ruler(self.small)) if text else []
         if lines:
             written = self.fig.text(
-                PAD / self.width, 0, literal("\n".join(lines)), fontsize=SMALL, color=GREY,
+                PAD / self.width, 0, literal("\n".join(lines)), fontsize=self.small, color=GREY,
                 va="bottom", linespacing=1.2,
             )  # fmt: skip
             self._below.append((self.bottom, written))
-            self.bottom += len(lines) * LINE * SMALL + PAD
+            self.bottom += len(lines) * LINE * self.small + PAD
 
     def legend(self, entries: Sequence[Entry], title: str, across: int, beside: bool) -> None:
         """Name the lines below the panels, or beside a single one."""
-        fit = ruler(7.5)
+        fit = ruler(0.94 * self.normal)
         wide = (self.width / 2 if beside else self.width) - 0.6
         names = ["\n ".join(wrap(name, wide, fit)) for _, name in entries]
         legend = self.fig.legend(
@@ -109,7 +112,7 @@ class Margins:
             loc="upper right" if beside else "lower center",
             ncols=across,
             title=title or None,
-            title_fontsize=7.5,
+            title_fontsize=0.94 * self.normal,
             handlelength=2.4,
             columnspacing=1.4,
             handletextpad=0.3,
@@ -128,24 +131,24 @@ class Margins:
         """Write the labels of the axes that are common to all panels."""
         if along:
             self._below.append((self.bottom, self.fig.text(0.5, 0, along, ha="center")))
-            self.bottom += NORMAL * LINE - PAD
+            self.bottom += self.normal * LINE - PAD
         if up:
             self._side = self.fig.text(
                 PAD / self.width, 0.5, up, rotation=90, ha="left", va="center"
             )
-            self.left += NORMAL * LINE + PAD
+            self.left += self.normal * LINE + PAD
 
     def heading(self, text: str) -> None:
         """Write what all panels share above them."""
         if text:
-            lines = wrap(text, self.width - 2 * PAD, ruler(NORMAL))
+            lines = wrap(text, self.width - 2 * PAD, ruler(self.normal))
             written = self.fig.text(PAD / self.width, 1, literal("\n".join(lines)), va="top")
             self._above.append((self.top, written))
-            self.top += len(lines) * NORMAL * LINE
+            self.top += len(lines) * self.normal * LINE
 
     def panels(self, made: Mapping[tuple[int, int], Axes], grid: Grid[Any]) -> None:
         """Give the panels their titles, as wide as they are, and all things their place."""
-        fit = ruler(NORMAL)
+        fit = ruler(self.normal)
         titles = {made[p.row, p.column]: grid.title(p) for p in grid.panels}
         sides = {
             made[row, min(c for r, c in made if r == row)]: n for row, n in enumerate(grid.rows)
@@ -168,7 +171,7 @@ class Margins:
             ax.set_title(literal(titles[ax]), loc="left", pad=3)
         for row in range(grid.shape[0]):
             own = [titles[ax].count("\n") for (r, _), ax in made.items() if r == row]
-            self.height += max(own) * NORMAL * LINE
+            self.height += max(own) * self.normal * LINE
         if any("\n" in text for text in (*titles.values(), *sides.values())):
             self._place()
         for ax in self.fig.axes:  # the solver's last digits depend on where things lie in memory

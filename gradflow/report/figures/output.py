@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from gradflow.errors import UserError
 from gradflow.experiment.store.files import write_atomic
@@ -16,9 +16,39 @@ from gradflow.report.format import one_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "Target", "private_style", "render", "target"]
+__all__ = ["FORMATS", "ORDINARY", "PAPERS", "Paper", "Target", "private_style", "render", "target"]
 
 FORMATS = ("png", "svg", "pdf")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a figure is made for, lengths in inches.
+
+    Parameters
+    ----------
+    column, page : float
+        Width of a column, and of all of them; where text has one column, they are the same.
+    size : float
+        Of text, in points; headings and labels, the smallest print a third less.
+    """
+
+    column: float = 3.45
+    page: float = 6.9
+    size: float = 8.0
+
+
+ORDINARY = Paper()
+"""What figures are made for unless asked: a column of many journals, or two of them."""
+
+PAPERS = {
+    "icml": Paper(3.25, 6.75),
+    "neurips": Paper(5.5, 5.5),
+    "ieee": Paper(3.5, 7.16),
+    "nature": Paper(3.5, 7.2, 7.0),
+    "slide": Paper(9.0, 12.0, 18.0),
+}
+"""By name: the widths and sizes that the venues' own templates ask for, and a slide of 16:9."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +59,8 @@ class Target:
     single: Path | None
     formats: tuple[str, ...]
 
-    def write(self, figure: Figure, stem: str) -> list[Path]:
-        """Write a figure in all formats.
+    def write(self, figure: Figure, stem: str, title: str = "", source: str = "") -> list[Path]:
+        """Write a figure in all formats, with what it shows and what it was made from.
 
         Raises
         ------
@@ -41,28 +71,40 @@ class Target:
         for form in self.formats:
             path = self.single or self.folder / f"{stem}.{form}"
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomic(path, render(figure, form))
+                if not self.single:
+                    self.folder.mkdir(exist_ok=True)
+                write_atomic(path, render(figure, form, title, source))
             except OSError as error:
                 raise UserError(f"{path} cannot be written: {error.strerror}") from error
             written.append(path)
         return written
 
 
-def target(out: str | Path, formats: Sequence[str]) -> Target:
-    """Read `out` as a folder or, with a suffix of `FORMATS`, as the one file to write.
+def target(out: str | Path, formats: Sequence[str] | None = None) -> Target:
+    """Read `out` as a folder or, where it ends in one of `FORMATS`, as the one file to write.
 
     Raises
     ------
     UserError
-        If a format is unknown.
+        If a format is unknown, or the file's name says another.
     """
-    out = Path(out)
-    if out.suffix[1:] in FORMATS:
-        return Target(out.parent, out, (out.suffix[1:],))
-    for form in formats:
+    out, asked = Path(out), list(dict.fromkeys(formats or ()))
+    for form in asked:
         one_of("format", form, FORMATS)
-    return Target(out, None, tuple(dict.fromkeys(formats)))
+    if not out.suffix or out.is_dir():
+        return Target(out, None, tuple(asked or FORMATS[:2]))
+    form = out.suffix[1:]
+    if form not in FORMATS:
+        raise UserError(
+            f"{out}: figures are written as {', '.join(FORMATS)}\n"
+            f"  fix: --out {out.with_suffix('.png')}; a folder of that name has to be there"
+        )
+    if asked not in ([], [form]):
+        raise UserError(
+            f"{out}: its name says {form}, the formats asked for are {', '.join(asked)}\n"
+            "  fix: leave out the formats, or name a folder"
+        )
+    return Target(out.parent, out, (form,))
 
 
 _STYLE = {
@@ -83,7 +125,7 @@ _STYLE = {
     "path.simplify": False,
     "pdf.fonttype": 42,  # TrueType: type 3 fonts are refused by many journals
     "savefig.dpi": 300,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "svg.hashsalt": "gradflow",
     "text.hinting": "no_hinting",  # widths then do not depend on the resolution
     "text.usetex": False,
@@ -93,27 +135,42 @@ _STYLE = {
     "ytick.major.width": 0.6,
 }
 
-_METADATA: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-"""What would put a date or a version into the file, by format."""
+_SIZES = (
+    "axes.labelsize", "axes.linewidth", "axes.titlesize", "font.size", "legend.fontsize",
+    "lines.linewidth", "lines.markersize", "xtick.labelsize", "xtick.major.width",
+    "xtick.major.size", "ytick.labelsize", "ytick.major.width", "ytick.major.size",
+)  # fmt: skip
+"""What grows with the size of text; `_STYLE` has them for 8 points."""
 
 
 @contextmanager
-def private_style() -> Iterator[None]:
-    """Draw in gradflow's style, then give the caller's settings back."""
+def private_style(size: float = 8.0) -> Iterator[None]:
+    """Draw in gradflow's style with text of a size, then give the caller's settings back."""
     import matplotlib
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]  # keyed by literals
+        params = cast("dict[str, Any]", matplotlib.rcParams)
+        params.update(_STYLE)
+        for name in _SIZES:
+            params[name] *= size / 8.0
         yield
 
 
-def render(figure: Figure, form: str) -> bytes:
-    """Turn a figure into the bytes of a png, svg or pdf file: the same ones every time."""
+def render(figure: Figure, form: str, title: str = "", source: str = "") -> bytes:
+    """Turn a figure into the bytes of a png, svg or pdf file: the same ones every time.
+
+    What it shows and what it was made from stand in the file, a date or a library's version not.
+    """
+    written = {
+        "png": {"Title": title, "Source": source, "Software": None},
+        "svg": {"Title": title, "Source": source, "Creator": None, "Date": None},
+        "pdf": {
+            "Title": title, "Subject": source, "Creator": None, "Producer": None,
+            "CreationDate": None,
+        },
+    }[form]  # fmt: skip
+    known = {key: value for key, value in written.items() if value != ""}
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=form, metadata=cast("dict[str, str]", _METADATA[form]))
+    figure.savefig(buffer, format=form, metadata=cast("dict[str, str]", known))
     return buffer.getvalue()

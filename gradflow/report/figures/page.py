@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from gradflow.report.figures.axes import FORMAT, Bar
 from gradflow.report.figures.layout import Grid, Panel
 from gradflow.report.figures.margins import Entry, Margins
+from gradflow.report.figures.output import ORDINARY, Paper
 from gradflow.report.figures.sites import Site
 from gradflow.report.figures.style import Hue, literal, ramp
 
@@ -23,13 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-__all__ = ["COLUMN", "PAGE", "Setup", "figure"]
-
-COLUMN = 3.45
-"""Width of a paper's column, in inches."""
-
-PAGE = 2 * COLUMN
-"""Width of its page."""
+__all__ = ["Setup", "figure"]
 
 HEIGHTS = (2.0, 1.6, 1.4, 1.2)
 """Height of a row of panels in inches, by how many rows there are."""
@@ -53,13 +48,35 @@ class Setup:
         What curves are drawn against.
     cells : tuple of str
         All cells of the run: each looks the same in all of its figures.
+    paper : Paper
+        Widths and the size of text.
+    fits : bool
+        Whether a single panel has to do with the width of a column, whatever its legend.
+    title : str
+        Above all panels; None for what they share.
+    notes : bool
+        Whether there is small print.
     """
 
     x: str = "lag"
     cells: tuple[str, ...] = ()
+    paper: Paper = ORDINARY
+    fits: bool = False
+    title: str | None = None
+    notes: bool = True
+
+    @property
+    def scale(self) -> float:
+        """Size of text over that of the ordinary one."""
+        return self.paper.size / ORDINARY.size
+
+    def width(self, columns: int) -> float:
+        """Width of a figure of so many panels side by side."""
+        return self.paper.column if columns == 1 else self.paper.page
 
 
 def figure(
+    setup: Setup,
     grid: Grid[S],
     draw: Callable[[Axes, Panel[S]], Collection[str]],
     shown: Hue | None = None,
@@ -75,6 +92,8 @@ def figure(
 
     Parameters
     ----------
+    setup : Setup
+        Widths, sizes and what is to be written.
     grid : Grid
         The panels.
     draw : callable
@@ -92,13 +111,13 @@ def figure(
     """
     rows, columns = grid.shape
     entries = [*_entries(grid, shown), *keys]
-    width = COLUMN if columns == 1 else PAGE
+    width, scale = setup.width(columns), setup.scale
     longest = max((len(name) for _, name in entries), default=1)
-    across = max(1, int((width - 0.2) / (0.5 + 0.06 * longest)))
-    beside = columns == rows == 1 and math.ceil(len(entries) / across) > BELOW
+    across = max(1, int((width / scale - 0.2) / (0.5 + 0.06 * longest)))
+    beside = columns == rows == 1 and math.ceil(len(entries) / across) > BELOW and not setup.fits
     if beside:
-        width, across = 0.8 * PAGE, 1
-    height = height or HEIGHTS[min(rows, len(HEIGHTS)) - 1]
+        width, across = 0.8 * setup.paper.page, 1
+    height = scale * (height or HEIGHTS[min(rows, len(HEIGHTS)) - 1])
     fig = Figure(figsize=(width, rows * height))
     FigureCanvasAgg(fig)
     places = fig.subplots(rows, columns, squeeze=False)
@@ -112,12 +131,13 @@ def figure(
     along, up = common_labels(made)
     thin_out(made)
     margins = Margins(fig, rows * height)
-    margins.note("; ".join(filter(None, dict.fromkeys([*texts, grid.note]))))
+    if setup.notes:
+        margins.note("; ".join(filter(None, dict.fromkeys([*texts, grid.note]))))
     if len(entries) > 1 or keys:
         margins.legend(entries, literal(shown.title) if shown else "", across, beside)
     elif shown and len(shown.numbers) > BAR:
-        colours, scale = ramp(shown.numbers)
-        bar = Bar(ScalarMappable(scale, colours), literal(shown.title), options={"aspect": 30})
+        colours, shades = ramp(shown.numbers)
+        bar = Bar(ScalarMappable(shades, colours), literal(shown.title), options={"aspect": 30})
     if bar:
         drawn = fig.colorbar(
             bar.colours, ax=list(made.values()), label=bar.label, pad=0.02, **bar.options
@@ -125,7 +145,7 @@ def figure(
         drawn.ax.minorticks_off()
         drawn.ax.set_ylim(bar.ends)
     margins.labels(along, up)
-    margins.heading(grid.heading)
+    margins.heading(grid.heading if setup.title is None else setup.title)
     margins.panels(made, grid)
     return fig
 

@@ -54,7 +54,7 @@ def gather(run: Run) -> dict[str, list[Traces] | list[Conflict]]:
 def draw(found: Sequence[Traces] | Sequence[Conflict], name: str, setup: Setup) -> Figure:
     """Draw the summands of a weight by gate, or bars of conflict by gate."""
     if name == "conflict":
-        return _bars([one for one in found if isinstance(one, Conflict)])
+        return _bars([one for one in found if isinstance(one, Conflict)], setup)
     every = [one for one in found if isinstance(one, Traces)]
     grid = facets(every, ())
     ranges = common_ranges(grid, extent)
@@ -69,7 +69,7 @@ def draw(found: Sequence[Traces] | Sequence[Conflict], name: str, setup: Setup) 
     gates = dict.fromkeys(gate for one in every for _, gate in one.of)
     gates.pop("", None)
     note = f"step k adds the matrix G to the gradient of {name}"
-    return figure(grid, panel, notes=[statistics(every), note], keys=gate_keys(gates))
+    return figure(setup, grid, panel, notes=[statistics(every), note], keys=gate_keys(gates))
 
 
 def _conflicts(run: Run) -> list[Conflict]:
@@ -95,7 +95,7 @@ def _conflicts(run: Run) -> list[Conflict]:
     return made
 
 
-def _bars(found: Sequence[Conflict]) -> Figure:
+def _bars(found: Sequence[Conflict], setup: Setup) -> Figure:
     """Draw a bar for each gate and weight, a panel for each cell."""
     grid = facets(found, ())
     weights = sorted({weight for one in found for weight, _ in one.of}, key=_order)
@@ -123,7 +123,7 @@ def _bars(found: Sequence[Conflict]) -> Figure:
         for weight, colour in colours.items()
     ]
     meaning = "norm of the sum over the sum of norms; 1: all steps agree, 0: they cancel (conflict)"
-    return figure(grid, panel, notes=[statistics(found), meaning], keys=keys)
+    return figure(setup, grid, panel, notes=[statistics(found), meaning], keys=keys)
 
 
 def _rank(gate: str) -> int:

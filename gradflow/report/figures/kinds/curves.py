@@ -42,7 +42,7 @@ def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
         ax.set_xlabel(X[setup.x])
         return _curves(ax, one.sites, shown, setup.x, ranges[one])
 
-    return figure(grid, panel, shown, [statistics(found)])
+    return figure(setup, grid, panel, shown, [statistics(found)])
 
 
 def draw_curves(

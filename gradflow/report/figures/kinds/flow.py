@@ -16,7 +16,7 @@ from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.axes import NOTHING, decades_bar, diverging, edges, whole_ticks
 from gradflow.report.figures.data import none_recorded, pools
 from gradflow.report.figures.layout import Panel, facets
-from gradflow.report.figures.page import COLUMN, PAGE, Setup, figure
+from gradflow.report.figures.page import Setup, figure
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.read.bands import finite_range, quantile
 from gradflow.report.read.records import original_step
@@ -103,10 +103,11 @@ def draw(maps: Sequence[Map], state: str, setup: Setup) -> Figure:
         return []
 
     columns = grid.shape[1]
-    wide = (COLUMN if columns == 1 else PAGE) / columns
+    wide = setup.width(columns) / setup.scale / columns
     dead = any(np.isneginf(one.values).any() for one in maps)
     label = rf"$\Vert\,\partial L_t\,/\,\partial {state}_k\Vert$"
     return figure(
+        setup,
         grid,
         panel,
         notes=[statistics(maps, "median"), "blue: vanished, white: 1, red: exploded"],

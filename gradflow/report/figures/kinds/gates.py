@@ -81,7 +81,7 @@ def draw(found: Sequence[Traces], name: str, setup: Setup) -> Figure:
 
     gates = dict.fromkeys(gate for one in found for gate in one.gates(MEAN))
     notes = [statistics(found), "saturated: below 0.1 or above 0.9"]
-    return figure(grid, panel, notes=notes, height=1.25, keys=gate_keys(gates))
+    return figure(setup, grid, panel, notes=notes, height=1.25, keys=gate_keys(gates))
 
 
 def _title(whole: Grid[Traces], panel: Panel[Traces]) -> str:

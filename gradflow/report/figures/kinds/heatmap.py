@@ -60,7 +60,7 @@ def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
     tall = 0.5 + 0.12 * min(len(keys), 12)
     bar = decades_bar(ScalarMappable(scale, colours), norm_label(state), low, high, grid.shape[0])
     notes = ["median; blue: vanished, white: 1, red: exploded, grey: no such step"]
-    return figure(grid, panel, None, notes, height=tall, bar=bar)
+    return figure(setup, grid, panel, None, notes, height=tall, bar=bar)
 
 
 def _rows(found: Sequence[Curve]) -> Hue:

@@ -48,7 +48,7 @@ def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
             notes += draw_trace(ax, _far_ends(mine), "lag", line)
         return notes
 
-    return figure(grid, panel, shown, [statistics(found)])
+    return figure(setup, grid, panel, shown, [statistics(found)])
 
 
 def _far_ends(sites: Sequence[Curve]) -> Trace:

@@ -51,33 +51,33 @@ def gather(run: Run) -> dict[str, list[Traces]]:
 def draw(found: Sequence[Traces], name: str, setup: Setup) -> Figure:
     """Draw both parts, a panel for each cell; or their share or cosine, coloured by cell."""
     if name == "parts":
-        return _parts(found, setup.x)
+        return _parts(found, setup)
     shown = hue(found, setup.cells)
     grid = facets(found, {shown.axis})
 
     def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
         return _ratio(ax, one.sites, shown, name, setup.x)
 
-    return figure(grid, panel, shown, [statistics(found), _meaning(name)])
+    return figure(setup, grid, panel, shown, [statistics(found), _meaning(name)])
 
 
-def _parts(found: Sequence[Traces], x: str) -> Figure:
+def _parts(found: Sequence[Traces], setup: Setup) -> Figure:
     grid = facets(found, ())
     ranges = common_ranges(grid, lambda sites: extent(sites, PARTS))
 
     def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
-        decades_over_steps(ax, ranges[one], x, f"parts of {norm_label('c')}")
+        decades_over_steps(ax, ranges[one], setup.x, f"parts of {norm_label('c')}")
         notes = limits(ax)
         for key, (_, line) in PARTS.items():
             trace = one.sites[0].of[key]
-            notes += draw_trace(ax, trace, x, line)
+            notes += draw_trace(ax, trace, setup.x, line)
             if np.isneginf(trace.median).all():
                 notes.append(f"{one.sites[0].cell}: nothing comes through gates")
         return notes
 
     keys = [(Line2D([], [], **line), label) for label, line in PARTS.values()]
     meaning = "c is the cell state, or h where there is no other"
-    return figure(grid, panel, notes=[statistics(found), meaning], keys=keys)
+    return figure(setup, grid, panel, notes=[statistics(found), meaning], keys=keys)
 
 
 def _ratio(ax: Axes, sites: Sequence[Traces], shown: Hue, name: str, x: str) -> list[str]:

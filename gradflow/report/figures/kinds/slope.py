@@ -27,11 +27,8 @@ __all__ = ["draw", "gather"]
 
 LABEL = "decades per step"
 
-SIZE = 7.0
-"""Of the names of rows, in points."""
-
 WIDEST = 1.3
-"""How wide the names of rows may be, in inches, before they are broken."""
+"""How wide the names of rows may be before they are broken, in inches for text of 8 points."""
 
 TICKS = 4
 """Values of an axis that can all be written below it."""
@@ -52,12 +49,15 @@ def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
         shown = by_cell(found, {axis.axis}, setup.cells)
         grid = facets(found, {shown.axis, axis.axis, "length"})
         ends = _reach(found, [])
-        return figure(grid, lambda ax, one: _along(ax, one.sites, axis, shown, ends), shown, notes)
+        return figure(
+            setup, grid, lambda ax, one: _along(ax, one.sites, axis, shown, ends), shown, notes
+        )
     axis = by_cell(found, cells=setup.cells) if len({one.cell for one in found}) > 1 else axis
     grid = facets(found, {"length", axis.axis})
     rows = max(_tall({axis.key(site) for site in one.sites}) for one in grid.panels)
     ends = _reach(found, [float(slope) for one in found for slope in one.slopes])
     return figure(
+        setup,
         grid,
         lambda ax, one: _by_row(ax, one.sites, axis, ends),
         None,
@@ -67,12 +67,12 @@ def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
 
 
 def _broken(key: str) -> list[str]:
-    return wrap(key, WIDEST, ruler(SIZE))
+    return wrap(key, WIDEST, ruler(7.0))
 
 
 def _tall(keys: Collection[str]) -> float:
     """Return the height in inches of rows that have these names."""
-    return len(keys) * max(0.17, *(len(_broken(key)) * SIZE * LINE for key in keys))
+    return len(keys) * max(0.17, *(len(_broken(key)) * 7.0 * LINE for key in keys))
 
 
 def _reach(found: Sequence[Curve], more: Sequence[float]) -> tuple[float, float]:

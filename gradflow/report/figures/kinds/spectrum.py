@@ -117,7 +117,7 @@ def draw(found: Sequence[Singular] | Sequence[Rates], name: str, setup: Setup) -
         (Line2D([], [], **_line(0, 3)), "the largest"),
         (Line2D([], [], **_line(2, 3)), "the others"),
     ]
-    return figure(grid, panel, notes=[statistics(every, "median")], keys=keys)
+    return figure(setup, grid, panel, notes=[statistics(every, "median")], keys=keys)
 
 
 def _line(i: int, count: int) -> dict[str, Any]:
@@ -161,4 +161,6 @@ def _rates(found: Sequence[Rates], setup: Setup) -> Figure:
         ax.set_ylabel("decades per step")
         return notes
 
-    return figure(grid, panel, shown, ["Lyapunov exponents, the largest first, ± standard error"])
+    return figure(
+        setup, grid, panel, shown, ["Lyapunov exponents, the largest first, ± standard error"]
+    )

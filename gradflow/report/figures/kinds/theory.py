@@ -88,7 +88,7 @@ def draw(found: Sequence[Predicted], name: str, setup: Setup) -> Figure:
         said = next(s for one in found for s in one.said if s.name == theory)
         label = f"{theory} (upper bound)" if said.kind == "upper bound" else theory
         keys.append((Line2D([], [], **_line(theories, said)), label))
-    return figure(grid, panel, notes=[statistics(found), *_doubts(found)], keys=keys)
+    return figure(setup, grid, panel, notes=[statistics(found), *_doubts(found)], keys=keys)
 
 
 def _line(theories: Sequence[str], said: Prediction) -> dict[str, Any]:

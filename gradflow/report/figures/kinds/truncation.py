@@ -93,7 +93,7 @@ def draw(found: Sequence[Errors] | Sequence[Cut], name: str, setup: Setup) -> Fi
 
     keys = [(Line2D([], [], **_line(k2, several)), f"k2 = {k2}") for k2 in several]
     notes = [statistics(cuts), "a line that ends: exactly 0 from there on"]
-    return figure(grid, panel, notes=notes, keys=[(Line2D([], [], **EXACT), "exact"), *keys])
+    return figure(setup, grid, panel, notes=notes, keys=[(Line2D([], [], **EXACT), "exact"), *keys])
 
 
 def _errors(found: Sequence[Errors], setup: Setup) -> Figure:
@@ -121,7 +121,7 @@ def _errors(found: Sequence[Errors], setup: Setup) -> Figure:
             ax.plot(along, site.of.median[alive], marker="o", ms=2.5, **line)
         return ["a line that ends: no error beyond rounding"] if dead else []
 
-    return figure(grid, panel, shown, [statistics(found)])
+    return figure(setup, grid, panel, shown, [statistics(found)])
 
 
 def _flows(

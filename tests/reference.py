@@ -31,6 +31,24 @@ def relu(a: Array) -> Array:
     return np.where(a.real > 0, a, 0)
 
 
+def clipped(slope: float) -> Callable[[Array], Array]:
+    return lambda a: np.where(
+        a.real * slope < -0.5, 0, np.where(a.real * slope > 0.5, 1, a * slope + 0.5)
+    )
+
+
+F: dict[str, Callable[[Array], Array]] = {
+    "tanh": np.tanh,
+    "sigmoid": sigma,
+    "relu": relu,
+    "identity": lambda a: a,
+    "hard_sigmoid": clipped(1 / 6),
+    "hard_sigmoid_keras2": clipped(0.2),
+    "squash1": lambda a: 2 * sigma(a) - 1,
+    "squash2": lambda a: 4 * sigma(a) - 2,
+}
+
+
 def times(matrix: Array, vector: Array) -> Array:
     """One matrix and one vector for each run; a matrix may serve all runs."""
     if len(matrix) == 1:
@@ -47,8 +65,7 @@ def rnn(cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Ca
     a = times(p["U"], x) + times(p["W"], h)
     if cell.bias:
         a = a + p["b"][..., 0]
-    f = {"tanh": np.tanh, "sigmoid": sigma, "relu": relu, "identity": lambda a: a}[cell.activation]
-    return f(a) + eps("h"), c
+    return F[cell.activation](a) + eps("h"), c
 
 
 def cec(cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Callable[[str], Any]):
@@ -59,9 +76,10 @@ def lstm(
     cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Callable[[str], Any]
 ):
     layout = cell.parameters(1)
-    affine = times(p["U"], x) + times(p["W"], h) + p["b"][..., 0]
+    affine = times(p["U"], x) + times(p["W"], h) + (p["b"][..., 0] if cell.bias else 0)
     a = blocks(affine[..., None], layout["U"].blocks)
     P = blocks(p["P"], layout["P"].blocks) if cell.peephole != "none" else {}
+    open_ = F[cell.gate_activation]
 
     def gate(name: str, seen: Array) -> Array:
         own = a[name][..., 0]
@@ -70,16 +88,17 @@ def lstm(
         diagonal = cell.peephole == "diagonal"
         return own + (P[name][..., 0] * seen if diagonal else times(P[name], seen))
 
-    candidate = np.tanh(gate("g", c))
+    candidate = F[cell.activation](gate("g", c))
     if cell.coupled:
-        f = sigma(gate("f", c))
+        f = open_(gate("f", c))
         new = f * c + (1 - f) * candidate
     elif cell.forget_gate:
-        new = sigma(gate("f", c)) * c + sigma(gate("i", c)) * candidate
+        new = open_(gate("f", c)) * c + open_(gate("i", c)) * candidate
     else:
-        new = c + sigma(gate("i", c)) * candidate
+        new = c + open_(gate("i", c)) * candidate
     new = new + eps("c")
-    return sigma(gate("o", new)) * np.tanh(new) + eps("h"), new + eps("s_c")
+    out = open_(gate("o", new)) * F[cell.output_activation](new)
+    return (times(p["R"], out) if cell.projection else out) + eps("h"), new + eps("s_c")
 
 
 def gru(cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Callable[[str], Any]):
@@ -88,14 +107,15 @@ def gru(cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Ca
     if cell.bias:
         drive = drive + p["b"][..., 0]
     u = {gate: block[..., 0] for gate, block in blocks(drive[..., None], "zrg").items()}
-    z = sigma(u["z"] + times(W["z"], h))
-    r = sigma(u["r"] + times(W["r"], h))
+    open_ = F[cell.gate_activation]
+    z = open_(u["z"] + times(W["z"], h))
+    r = open_(u["r"] + times(W["r"], h))
     if cell.reset == "before":
         recurrent = times(W["g"], r * h)
     else:
         inner = p["b_rec"][..., 0] if cell.bias else 0
         recurrent = r * (times(W["g"], h) + inner)
-    candidate = np.tanh(u["g"] + recurrent)
+    candidate = F[cell.activation](u["g"] + recurrent)
     return (1 - z) * h + z * candidate + eps("h"), c
 
 
@@ -106,18 +126,17 @@ def block(
     a = blocks((times(p["U"], x) + times(p["W"], h))[..., None], cell.gates)
     b = blocks(p["b"], cell.parameters(1)["b"].blocks) if "b" in p else {}
     a = {gate: own[..., 0] + (b[gate][..., 0] if gate in b else 0) for gate, own in a.items()}
-    squash = {
-        "squash1": lambda a: 2 * sigma(a) - 1,
-        "squash2": lambda a: 4 * sigma(a) - 2,
-        "tanh": np.tanh,
-        "identity": lambda a: a,
-    }
     kept = sigma(a["f"]) * c if cell.forget_gate else c
-    new = kept + sigma(a["i"]) * squash[cell.activation](a["g"]) + eps("c")
-    return sigma(a["o"]) * squash[cell.output_activation](new) + eps("h"), new + eps("s_c")
+    new = kept + sigma(a["i"]) * F[cell.activation](a["g"]) + eps("c")
+    return sigma(a["o"]) * F[cell.output_activation](new) + eps("h"), new + eps("s_c")
 
 
 STEPS = {"rnn": rnn, "cec": cec, "lstm": lstm, "gru": gru, "block": block}
+
+
+def size(cell: Any, what: str) -> int:
+    """Features of h, or of c."""
+    return int(cell.sizes[0 if what == "h" else -1])
 
 
 def each_layer(cell: Any, weights: Weights) -> list[Any]:
@@ -134,7 +153,7 @@ def unroll(cell: Any, weights: Weights, x: Array, nudged: Sequence[Nudge] = ()) 
     cells = each_layer(cell, weights)
     noise: dict[tuple[str, int, int, int], Array] = {}
     for run, (what, layer, direction, step, component) in enumerate(nudged):
-        width = x.shape[-1] if what == "x" else cells[layer].hidden
+        width = x.shape[-1] if what == "x" else size(cells[layer], what)
         key = (what, layer, direction, step)
         noise.setdefault(key, np.zeros((runs, width), complex))[run, component] = 1j * STEP
     x = np.stack([x[t] + noise.get(("x", 0, 0, t + 1), 0) for t in range(steps)])
@@ -142,9 +161,9 @@ def unroll(cell: Any, weights: Weights, x: Array, nudged: Sequence[Nudge] = ()) 
         outputs = []
         for direction, p in enumerate(directions):
             order = range(steps) if direction == 0 else range(steps - 1, -1, -1)
-            zero = np.zeros((runs, cell.hidden), complex)
-            h = zero + noise.get(("h", layer, direction, 0), 0)
-            c = zero + noise.get(("c", layer, direction, 0), 0)
+            h, c = (np.zeros((runs, size(cell, part)), complex) for part in "hc")
+            h = h + noise.get(("h", layer, direction, 0), 0)
+            c = c + noise.get(("c", layer, direction, 0), 0)
             c = c + noise.get(("s_c", layer, direction, 0), 0)
             seen: dict[int, Array] = {}
             for step, t in enumerate(order, start=1):
@@ -170,7 +189,7 @@ def state_gradients(
     steps, features = x.shape
     cells = each_layer(cell, weights)
     shapes = {
-        (what, layer, direction): (steps + 1, cells[layer].hidden)
+        (what, layer, direction): (steps + 1, size(cells[layer], what))
         for what in ("h", "c", "s_c")
         for layer, directions in enumerate(weights)
         for direction in range(len(directions))

@@ -19,6 +19,15 @@ def every_cell(hidden: int) -> list[Cell]:
     return [cell for cell in every if cell.parts in (("h",), ("h", "c"))]
 
 
+def usual_cells(hidden: int) -> list[Cell]:
+    """Those with the usual nonlinearities (an RNN with any); h has a feature for each unit."""
+    return [
+        cell
+        for cell in every_cell(hidden)
+        if (cell.kind == "rnn" or "activation=" not in cell.label) and cell.sizes[0] == hidden
+    ]
+
+
 def draw(
     cell: Cell,
     rng: np.random.Generator,
@@ -37,5 +46,5 @@ def draw(
             for name, spec in cell.parameters(features).items()
         }
 
-    sizes = [inputs] + [directions * cell.hidden] * (layers - 1)
+    sizes = [inputs] + [directions * cell.sizes[0]] * (layers - 1)
     return tuple(tuple(one(size) for _ in range(directions)) for size in sizes)

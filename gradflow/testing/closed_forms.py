@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Block, Cell
+from gradflow.core.cells.activations import ACTIVATIONS
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
@@ -100,7 +101,12 @@ def closed_form(
 
 
 def closed_forms(cell: Cell) -> list[ClosedForm]:
-    """All closed forms that hold for a cell."""
+    """All closed forms that hold for a cell; of gated ones, with the usual nonlinearities."""
+    usual = {"gate_activation": "sigmoid", "projection": 0}
+    if cell.kind in ("lstm", "gru"):
+        usual |= {"activation": "tanh", "output_activation": "tanh"}
+    if any(getattr(cell, name, value) != value for name, value in usual.items()):
+        return []
     found = [rule(cell) for rule in _RULES.get(cell.kind, [])]
     return [form for form in found if form is not None]
 
@@ -142,12 +148,8 @@ def carrousel(cell: CEC) -> ClosedForm:
     return ClosedForm("‖∂L/∂s_k‖ = 1", cell, p, x, np.zeros(1))
 
 
-REST = {"tanh": (0.6, math.atanh(0.6)), "sigmoid": (0.5, 0.0), "relu": (1.0, 1.0)}
-REST["identity"] = REST["relu"]
-"""A state s at rest by activation, and its f⁻¹(s)."""
-
-SLOPES = {"tanh": 0.64, "sigmoid": 0.25, "relu": 1.0, "identity": 1.0}
-"""f′ there."""
+REST = {"tanh": math.atanh(0.6), "relu": 1.0, "identity": 1.0}
+"""Pre-activations at which units rest; 0 for all others."""
 
 
 @closed_form(RNN)
@@ -157,10 +159,11 @@ def at_rest(cell: RNN) -> ClosedForm:
     The first input puts every unit at s, the others hold it there: U = [f⁻¹(s), f⁻¹(s) − W s],
     x = (1, 0), (0, 1), (0, 1), … For the sigmoid at ½, f′ρ = 1 is Pascanu's bound met (2013).
     """
-    s, before = REST[cell.activation]
+    f, before = ACTIVATIONS[cell.activation], REST.get(cell.activation, 0.0)
+    s = f.f(np.full((cell.hidden, 1), before))
     factors = np.array([0.25, 0.9, 1.0])
-    W = orthogonal(cell.hidden, factors / SLOPES[cell.activation])
-    hold = before - W @ np.full((cell.hidden, 1), s)
+    W = orthogonal(cell.hidden, factors / float(f.slope(s)[0, 0]))
+    hold = before - W @ s
     p = biased(cell, {}, 2) | {"W": W, "U": np.concatenate([0 * hold + before, hold], axis=-1)}
     if "b" in p:
         p["b"] = 0 * hold
@@ -189,8 +192,9 @@ def forgetting(cell: LSTM) -> ClosedForm:
     step ∂L/∂c_T = o ⊙ v = v / 2.
     """
     biases = np.array([0.0, 1.0, -3.0, 5.0, math.log(STEPS - 1)])
+    biases = biases if cell.bias else np.zeros(1)
     kept = 1 / (1 + np.exp(-biases)) if cell.forget_gate else np.ones(1)
-    p = biased(cell, {"f": biases} if cell.forget_gate else {})
+    p = biased(cell, {"f": biases} if cell.forget_gate and cell.bias else {})
     if "P" in p:
         p["P"] = np.random.default_rng(3).standard_normal(p["P"].shape)
     claim = "zero weights: σ(b_f)^lag" if cell.forget_gate else "zero weights: c is kept"
@@ -198,7 +202,7 @@ def forgetting(cell: LSTM) -> ClosedForm:
 
 
 @closed_form(Block)
-def forgetting_together(cell: Block) -> ClosedForm:
+def forgetting_together(cell: Block) -> ClosedForm | None:
     """Weights of zero: ∂c_T/∂c_k = σ(b_f)^lag for every cell of a block; without forget gate 1.
 
     At the last step ∂L/∂c_T = o ⊙ h′(0) ⊙ v = h′(0) v / 2.
@@ -206,7 +210,10 @@ def forgetting_together(cell: Block) -> ClosedForm:
     biases = np.array([0.0, 1.0, -3.0, 5.0]) if cell.biases != "none" else np.zeros(1)
     kept = 1 / (1 + np.exp(-biases)) if cell.forget_gate else np.ones(1)
     p = biased(cell, {"f": biases} if cell.forget_gate and cell.biases != "none" else {})
-    slope = {"tanh": 1.0, "identity": 1.0, "squash1": 0.5, "squash2": 1.0}[cell.output_activation]
+    squash, zero = ACTIVATIONS[cell.output_activation], np.zeros(1)
+    slope = float(squash.slope(squash.f(zero))[0])
+    if ACTIVATIONS[cell.activation].f(zero)[0] or not slope:
+        return None  # something is stored, or nothing gets out
     claim = "zero weights: σ(b_f)^lag" if cell.forget_gate else "zero weights: c is kept"
     start = math.log10(0.5 * slope)
     return ClosedForm(claim, cell, p, silence(), np.log10(kept), "c", start)

@@ -67,7 +67,7 @@ class Declared:
         through, peek = self.cell.through_gates(trial.p, trial.local, da)
         total = trial.dstate[-1]
         if carrousel.enter is not None:
-            total = total + carrousel.enter * trial.dstate[0]
+            total = total + carrousel.entering(trial.p, trial.dstate[0])
         if peek is not None:
             total = total + peek
         kept = through[-1] + carrousel.keep * total

@@ -113,16 +113,16 @@ class Trial:
             u = self.u.astype(complex)
             u[:, j] += 1j * STEP
             rows.append(self._complex_step(state, u))
-        return relative(self.back[1], np.stack(rows, axis=1))
+        return relative(self.back[1][:, : self.u.shape[1]], np.stack(rows, axis=1))
 
     def input_vjp(self) -> float:
         """Every component of the input, under the drive's cotangent."""
         da = self.back[1]
-        rows = []
+        du, rows = da[:, : self.u.shape[1]], []
         for j in range(INPUTS):
             x = self.x.astype(complex)
             x[:, j] += 1j * STEP
-            rows.append((self.cell.drive(self.p, x).imag * da).sum(axis=1) / STEP)
+            rows.append((self.cell.drive(self.p, x).imag * du).sum(axis=1) / STEP)
         return relative(self.cell.drive_vjp(self.p, da), np.stack(rows, axis=1))
 
     def blockwise(self) -> float:

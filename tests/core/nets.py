@@ -28,7 +28,7 @@ def curves(cell: Cell, weights: Weights, x: Array) -> Array:
     net, T = Network.of(cell, 1), len(x)
     nets = len(weights[0][0]["U"])
     rng = np.random.default_rng(1)
-    v = rng.standard_normal((nets, cell.hidden, 1))
+    v = rng.standard_normal((nets, cell.sizes[0], 1))
     loss = Loss("probe", "last", v / np.linalg.norm(v, axis=1, keepdims=True))
     norms = Norms(Timeline(net, loss, [T], nets, 1), ["s"])
     backpropagate(net, weights, x, loss, [T], [norms], Schedule(32))

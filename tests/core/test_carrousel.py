@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradflow.core.cells import Cell, State
-from tests.variants import draw, every_cell
+from tests.variants import draw, usual_cells
 
 H, F, COLUMNS, NETS = 4, 3, 2, 2
 
@@ -27,7 +27,7 @@ def one_step(cell: Cell, lengths: tuple[int, ...]) -> tuple[Any, ...]:
     return p, cell.linearise(p, cache), state(*lengths)
 
 
-CARROUSELS = [cell for cell in every_cell(H) if cell.carrousel(one_step(cell, ())[1]) is not None]
+CARROUSELS = [cell for cell in usual_cells(H) if cell.carrousel(one_step(cell, ())[1]) is not None]
 
 
 @pytest.mark.parametrize("lengths", [(), (3,)], ids=["one", "lengths"])
@@ -46,13 +46,13 @@ def test_carrousel_and_gates_make_up_the_step(cell: Cell, lengths: tuple[int, ..
         np.testing.assert_array_equal(part, through)
 
 
-def test_every_cell_with_gates_or_a_self_weight_of_one_has_a_carrousel():
+def test_usual_cells_with_gates_or_a_self_weight_of_one_has_a_carrousel():
     assert {cell.kind for cell in CARROUSELS} == {"cec", "lstm", "gru", "block"}
-    assert {cell.kind for cell in every_cell(H)} - {cell.kind for cell in CARROUSELS} == {"rnn"}
+    assert {cell.kind for cell in usual_cells(H)} - {cell.kind for cell in CARROUSELS} == {"rnn"}
 
 
 def test_without_a_carrousel_everything_goes_through_the_pre_activation():
-    (rnn,) = [cell for cell in every_cell(H) if cell.label == "rnn"]
+    (rnn,) = [cell for cell in usual_cells(H) if cell.label == "rnn"]
     p, local, dstate = one_step(rnn, ())
     before, da, _ = rnn.step_vjp(p, local, dstate)
     np.testing.assert_array_equal(rnn.through_gates(p, local, da)[0][0], before[0])
@@ -60,7 +60,7 @@ def test_without_a_carrousel_everything_goes_through_the_pre_activation():
     assert rnn.open_gates(()) == {}
 
 
-@pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
+@pytest.mark.parametrize("cell", usual_cells(H), ids=lambda cell: cell.label)
 def test_open_gates_are_those_of_the_equations(cell: Cell):
     """Recomputed from the drive at state 0, where of all recurrent weights only P_o has a say."""
     rng = np.random.default_rng(1)

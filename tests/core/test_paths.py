@@ -16,10 +16,10 @@ from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from gradflow.core.record.paths import Parts, Paths
-from tests.variants import draw, every_cell
+from tests.variants import draw, usual_cells
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 7, 2, 2
-CARROUSELS = [cell for cell in every_cell(H) if cell.kind != "rnn"]
+CARROUSELS = [cell for cell in usual_cells(H) if cell.kind != "rnn"]
 LOG10_2 = np.log10(2)
 
 Array = np.ndarray[Any, Any]

@@ -58,7 +58,7 @@ def test_every_cell_agrees_with_bptt(cell: Cell, layers: int):
     rng = np.random.default_rng(layers)
     net = Network.of(cell, F, layers)
     weights = draw(cell, rng, inputs=F, layers=layers, nets=NETS)
-    v = rng.normal(size=(NETS, H, COLUMNS))
+    v = rng.normal(size=(NETS, net.outputs, COLUMNS))
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
     compare(net, weights, x, Loss("probe", "all" if layers == 1 else "last", v))
 

@@ -16,7 +16,7 @@ from gradflow.core.network.stack import Network, Weights
 from gradflow.testing.closed_forms import biased, closed_forms, silence
 from tests import plain
 from tests.flow import norms, unit, vectors
-from tests.variants import draw, every_cell
+from tests.variants import draw, usual_cells
 
 Array = np.ndarray[Any, Any]
 
@@ -84,7 +84,7 @@ def test_lstm_without_weights_over_100_steps():
         assert 10 ** (c[0] - c[-1]) == pytest.approx(published, rel=2e-4)
 
 
-EVERY = every_cell(4)
+EVERY = usual_cells(4)
 every = pytest.mark.parametrize("cell", EVERY, ids=lambda cell: cell.label)
 
 

@@ -132,7 +132,8 @@ class Cell(ABC):
         dstate_prev : tuple of array
             ∂L/∂ of the parts of s_{t−1}.
         da : array
-            ∂L/∂u_t, the cotangent of the drive, ``(nets, gates · hidden, columns)``.
+            ∂L/∂u_t, the cotangent of the drive, ``(nets, gates · hidden, columns)``; rows that
+            follow are the cell's own, for what its `summands` need beside.
         totals : tuple of array
             For each part after ``h``, its total derivative: the paths to the other parts of the
             same step included (for an LSTM c_t → h_t).
@@ -157,7 +158,7 @@ class Cell(ABC):
             What reaches the last part of s_t itself, where a gate reads it.
         """
         dh = pull(p["W"], da) if "W" in p else np.zeros_like(like(da, self.hidden))
-        return (dh, *(np.zeros_like(dh) for _ in self.parts[1:])), None
+        return (dh, *(np.zeros_like(like(da, size)) for size in self.sizes[1:])), None
 
     def open_gates(self, cache: tuple[Array, ...]) -> dict[str, Array]:
         """Return the gates between 0 and 1 by name, ``(nets, hidden, columns)``: here, none."""

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from gradflow.core.cells.activations import ACTIVATIONS, Activation
 from gradflow.core.cells.arrays import blocks, like, product, pull, sigmoid
 from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
 from gradflow.core.typing import Array, Params
 
-__all__ = ["SQUASHERS", "Block"]
-
-Squasher: TypeAlias = Literal["tanh", "identity", "squash1", "squash2"]
-
-
-def _squash1(a: Array) -> Array:
-    y: Array = np.tanh(a / 2)
-    return y
-
-
-def _squash2(a: Array) -> Array:
-    y: Array = 2 * np.tanh(a / 2)
-    return y
-
-
-SQUASHERS: dict[Squasher, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "tanh": (np.tanh, lambda y: 1 - y * y),
-    "identity": (np.positive, np.ones_like),
-    "squash1": (_squash1, lambda y: (1 - y * y) / 2),
-    "squash2": (_squash2, lambda y: 1 - y * y / 4),
-}
-"""f, and f′ from the output: squash1 = 2σ − 1 in [−1, 1], squash2 = 4σ − 2 in [−2, 2]."""
+__all__ = ["Block"]
 
 
 @dataclass(frozen=True)
@@ -65,9 +44,8 @@ class Block(Cell):
         well (1997).
     biases : {"all", "gates", "none"}
         Who has a bias.
-    activation, output_activation : {"tanh", "identity", "squash1", "squash2"}
-        The squashers g of what enters a cell and h of what leaves it: squash1 is 2σ(a) − 1 in
-        [−1, 1], squash2 is 4σ(a) − 2 in [−2, 2].
+    activation, output_activation : str
+        The squashers g of what enters a cell and h of what leaves it, of `activations`.
 
     References
     ----------
@@ -80,8 +58,8 @@ class Block(Cell):
     forget_gate: bool = False
     feedback: Literal["cells", "all"] = "cells"
     biases: Literal["all", "gates", "none"] = "all"
-    activation: Squasher = "squash2"
-    output_activation: Squasher = "squash1"
+    activation: Activation = "squash2"
+    output_activation: Activation = "squash1"
 
     kind: ClassVar[str] = "block"
 
@@ -90,9 +68,9 @@ class Block(Cell):
         if self.size < 1:
             raise ValueError(f"size is {self.size}; a block has at least 1 cell")
         for name in ("activation", "output_activation"):
-            if getattr(self, name) not in SQUASHERS:
+            if getattr(self, name) not in ACTIVATIONS:
                 raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; known: {', '.join(SQUASHERS)}"
+                    f"{name} is {getattr(self, name)!r}; known: {', '.join(ACTIVATIONS)}"
                 )
 
     @cached_property
@@ -147,11 +125,11 @@ class Block(Cell):
         a = product(p["W"], self._seen(state))
         a += u
         gates, c_prev = self.hidden * len(self.shared), state[-1]
-        y, g = sigmoid(a[:, :gates]), SQUASHERS[self.activation][0](a[:, gates:])
+        y, g = sigmoid(a[:, :gates]), ACTIVATIONS[self.activation].f(a[:, gates:])
         o, *f, i = self._gates(y)
         c = i * self._cells(g)
         c += f[0] * self._cells(c_prev) if f else self._cells(c_prev)
-        t = SQUASHERS[self.output_activation][0](c)
+        t = ACTIVATIONS[self.output_activation].f(c)
         h = (o * t).reshape(c_prev.shape)
         c = c.reshape(c_prev.shape)
         return (h, y, c) if self.feedback == "all" else (h, c), (y, g, c_prev, t.reshape(c.shape))
@@ -181,8 +159,8 @@ class Block(Cell):
         """
         y, g, c_prev, t = cache
         o, *f, i = self._gates(y)
-        dh_dc = o * self._cells(SQUASHERS[self.output_activation][1](t))
-        dc_dg = i * self._cells(SQUASHERS[self.activation][1](g))
+        dh_dc = o * self._cells(ACTIVATIONS[self.output_activation].slope(t))
+        dc_dg = i * self._cells(ACTIVATIONS[self.activation].slope(g))
         kept = (f[0].squeeze(-3).copy(), c_prev.copy()) if f else ()
         slopes = (dh_dc.reshape(t.shape), t.copy(), dc_dg.reshape(t.shape), g.copy(), y * (1 - y))
         return *slopes, *kept

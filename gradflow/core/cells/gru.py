@@ -7,14 +7,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from gradflow.core.cells.activations import ACTIVATIONS, Activation, GateActivation
 from gradflow.core.cells.arrays import (
     blocks,
-    difference,
     like,
     place,
     product,
     pull,
-    sigmoid,
     spread,
 )
 from gradflow.core.cells.base import Cell
@@ -47,6 +46,8 @@ class GRU(Cell):
         Whether r acts before the recurrent product (Cho et al.) or after it (cuDNN, PyTorch).
     bias : bool
         Whether there is a b (and, with reset after, a b_rec inside the brackets).
+    gate_activation, activation : str
+        What stands for σ and tanh, of `activations`.
 
     References
     ----------
@@ -56,6 +57,8 @@ class GRU(Cell):
 
     reset: Literal["before", "after"] = "before"
     bias: bool = True
+    gate_activation: GateActivation = "sigmoid"
+    activation: Activation = "tanh"
 
     kind: ClassVar[str] = "gru"
 
@@ -100,7 +103,7 @@ class GRU(Cell):
         W, gates = p["W"], 2 * self.hidden
         a_zr = product(W[:, :gates], h)
         a_zr += u[:, :gates]
-        z, r = blocks(sigmoid(a_zr, out=place(a_zr)), 2)
+        z, r = blocks(ACTIVATIONS[self.gate_activation].f(a_zr, out=place(a_zr)), 2)
         if self.reset == "before":
             open_n = r * h
             a_g = product(W[:, gates:], open_n)
@@ -111,7 +114,7 @@ class GRU(Cell):
                 n += p["b_rec"]
             open_n = r * n
             a_g = open_n + u[:, gates:]
-        g = np.tanh(a_g, out=place(a_g))
+        g = ACTIVATIONS[self.activation].f(a_g, out=place(a_g))
         new = g - h
         new *= z
         return (h + new,), (z, r, g, new, open_n)
@@ -126,10 +129,12 @@ class GRU(Cell):
             ∂(r ⊙ n)/∂a_r = (1−r) ⊙ (r ⊙ n)
         """
         z, r, g, new, open_n = cache
-        leak, dg, dr = 1 - z, difference(1, g * g), 1 - r
+        gate = ACTIVATIONS[self.gate_activation]
+        leak, dg, dr = 1 - z, ACTIVATIONS[self.activation].slope(g), gate.per_output(r)
         dg *= z
         dr *= open_n
-        return leak, leak * new, dg, r.copy(), dr
+        closing = leak if self.gate_activation == "sigmoid" else gate.per_output(z)
+        return leak, closing * new, dg, r.copy(), dr
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State

@@ -8,16 +8,15 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
+from gradflow.core.cells.activations import ACTIVATIONS, Activation, GateActivation, Nonlinearity
 from gradflow.core.cells.arrays import (
     Drive,
     affine,
     blocks,
-    difference,
     like,
     place,
     product,
     pull,
-    sigmoid,
     spread,
 )
 from gradflow.core.cells.base import Cell
@@ -41,7 +40,10 @@ class LSTM(Cell):
         g_t = tanh(U_g x_t + W_g h_{t−1} + b_g)
         c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t
         o_t = σ(U_o x_t + W_o h_{t−1} + P_o c_t + b_o)
-        h_t = o_t ⊙ tanh(c_t)
+        h_t = o_t ⊙ tanh(c_t)                                or R (o_t ⊙ tanh(c_t))
+
+    with other nonlinearities if asked for: σ is `gate_activation`, the first tanh `activation`, the
+    second `output_activation`. With a projection R, h has P features and c has H.
 
     Coupled: i = 1 − f. Without forget gate (1997): f = 1. Row blocks are o, f, i, g, those that
     exist: the sigmoid gates contiguous, and so are those through which ∂L/∂c goes.
@@ -58,6 +60,12 @@ class LSTM(Cell):
         Input and forget gate coupled.
     forget_gate : bool
         Whether there is a forget gate.
+    bias : bool
+        Whether there is a b.
+    projection : int
+        P, the features of h; 0: as many as units, and no R.
+    gate_activation, activation, output_activation : str
+        σ and the two tanh, of `activations`.
 
     References
     ----------
@@ -65,12 +73,19 @@ class LSTM(Cell):
     F. Gers, J. Schmidhuber and F. Cummins, Learning to forget, Neural Computation 12 (2000).
     F. Gers and J. Schmidhuber, Recurrent nets that time and count, IJCNN 2000 (peepholes).
     K. Greff et al., LSTM: a search space odyssey, IEEE TNNLS 28 (2017) (coupled gates).
+    H. Sak, A. Senior and F. Beaufays, Long short-term memory based recurrent neural network
+    architectures for large vocabulary speech recognition, arXiv 1402.1128 (2014) (projection).
     """
 
     peephole: Literal["none", "diagonal", "full"] = "none"
     peephole_gates: tuple[Gate, ...] = ()
     coupled: bool = False
     forget_gate: bool = True
+    bias: bool = True
+    projection: int = 0
+    gate_activation: GateActivation = "sigmoid"
+    activation: Activation = "tanh"
+    output_activation: Activation = "tanh"
 
     kind: ClassVar[str] = "lstm"
     parts: ClassVar[tuple[str, ...]] = ("h", "c")
@@ -81,6 +96,8 @@ class LSTM(Cell):
             raise OptionError(
                 f"peephole is {self.peephole!r}; known: none, diagonal, full", "peephole"
             )
+        if self.projection < 0:
+            raise OptionError(f"projection is {self.projection}; it is 0 or more", "projection")
         if self.coupled and not self.forget_gate:
             raise OptionError("coupled needs the forget gate: it sets i = 1 − f", "coupled")
         if self.peephole_gates and self.peephole == "none":
@@ -94,6 +111,11 @@ class LSTM(Cell):
                     f"{', '.join(sorted(self.gates[:-1]))}",
                     "peephole_gates",
                 )
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """P or H features of h, H of c."""
+        return self.projection or self.hidden, self.hidden
 
     @cached_property
     def gates(self) -> tuple[str, ...]:
@@ -118,20 +140,27 @@ class LSTM(Cell):
         return tuple(gate for gate in ("f", "i", "o") if gate in chosen)
 
     def parameters(self, inputs: int) -> dict[str, Parameter]:
-        """U, W, b, and P with a block for each peeping gate."""
+        """U, W, b, P with a block for each peeping gate, and R, as far as they exist."""
         H = self.hidden
         out = {
             "U": Parameter("input", self.gates, H, inputs),
-            "W": Parameter("recurrent", self.gates, H, H),
-            "b": Parameter("bias", self.gates, H, 1),
+            "W": Parameter("recurrent", self.gates, H, self.sizes[0]),
         }
+        if self.bias:
+            out["b"] = Parameter("bias", self.gates, H, 1)
         if self.peeping:
             out["P"] = Parameter("peephole", self.peeping, H, 1 if self._diagonal else H)
+        if self.projection:
+            out["R"] = Parameter("recurrent", ("h",), self.projection, H)
         return out
 
-    def side_by_side(self, p: Params) -> Array:
-        """[W U b], all gates."""
-        return np.concatenate((p["W"], p["U"], p["b"]), axis=-1)
+    def side_by_side(self, p: Params) -> Array | None:
+        """[W U b], all gates, if there is a b."""
+        return np.concatenate((p["W"], p["U"], p["b"]), axis=-1) if self.bias else None
+
+    def drive_vjp(self, p: Params, da: Array) -> Array:
+        """dx = Uᵀ da of the gates' rows."""
+        return pull(p["U"], self._of_gates(da))
 
     def ready(self, p: Params, columns: int) -> Params:
         """Spread diagonal peepholes."""
@@ -140,28 +169,31 @@ class LSTM(Cell):
     def step(self, p: Params, state: State, u: Array | Drive) -> tuple[State, tuple[Array, ...]]:
         """One step of the equations above.
 
-        The cache is (o; f, i; g; f ⊙ c_{t−1}; i ⊙ g; tanh c_t; h_t), with the first term of c_t as
-        it stands there, and with f alone where i is coupled to it, i alone where there is no f.
+        The cache is (o; f, i; g; f ⊙ c_{t−1}; i ⊙ g; tanh c_t; o ⊙ tanh c_t), with the first term
+        of c_t as it stands there, and with f alone where i is coupled to it, i alone where there is
+        no f.
         """
         h, c_prev = state
+        gate = self._gate.f
         H, G = self.hidden, len(self.gates)
         a = affine(p["W"], h, u)
-        for gate in self.peeping:
-            if gate != "o":
-                a_gate = blocks(a, G)[self.gates.index(gate)]
-                a_gate += self._peep(p, gate, c_prev)
+        for name in self.peeping:
+            if name != "o":
+                a_gate = blocks(a, G)[self.gates.index(name)]
+                a_gate += self._peep(p, name, c_prev)
         late = "o" in self.peeping  # then o opens after c_t, which it sees
         a_s, a_g = a[:, H:-H] if late else a[:, :-H], a[:, -H:]
-        s, g = sigmoid(a_s, out=place(a_s)), np.tanh(a_g, out=place(a_g))
+        s, g = gate(a_s, out=place(a_s)), ACTIVATIONS[self.activation].f(a_g, out=place(a_g))
         fi = s if late else s[:, H:]
         f, i = self._split(fi)
         kept = c_prev if f is None else f * c_prev
         new = i * g
         c = kept + new
-        o = sigmoid(a[:, :H] + self._peep(p, "o", c)) if late else s[:, :H]
-        t = np.tanh(c)
-        h = o * t
-        return (h, c), (o, fi, g, kept, new, t, h)
+        o = gate(a[:, :H] + self._peep(p, "o", c)) if late else s[:, :H]
+        t = ACTIVATIONS[self.output_activation].f(c)
+        out = o * t
+        h = product(p["R"], out) if self.projection else out
+        return (h, c), (o, fi, g, kept, new, t, out)
 
     def _split(self, fi: Array) -> tuple[Array | None, Array]:
         """f and i from what is open of them: i = 1 − f if coupled; no f without forget gate."""
@@ -173,36 +205,42 @@ class LSTM(Cell):
     def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
         """∂h/∂c at fixed o; ∂h/∂a_o; ∂c/∂a_f, ∂c/∂a_i, ∂c/∂a_g; f: as far as they exist.
 
-        ::
+        With h = o ⊙ tanh c, before a projection, and for the usual nonlinearities::
 
-            ∂h/∂c   = o − h ⊙ tanh c            h = o ⊙ tanh c, and tanh′ = 1 − tanh²
+            ∂h/∂c   = o − h ⊙ tanh c            tanh′ = 1 − tanh²
             ∂h/∂a_o = (1−o) ⊙ h                 σ′ = σ (1−σ)
-            ∂c/∂a_f = (1−f) ⊙ (f ⊙ c_{t−1})
+            ∂c/∂a_f = (1−f) ⊙ (f ⊙ c_{t−1})     coupled: (1−f) ⊙ (f ⊙ c_{t−1} − f ⊙ g)
             ∂c/∂a_i = (1−i) ⊙ (i ⊙ g)
             ∂c/∂a_g = i − (i ⊙ g) ⊙ g
 
-        Slopes come from outputs: relative precision ε / (1−σ), and ε / (1−tanh²).
+        Slopes come from outputs, see `activations`; with a projection h_{t} itself follows.
         """
         o, fi, g, kept, new, t, h = cache
         f, i = self._split(fi)
-        dh_dc, dh_do, dc_dg = difference(o, h * t), 1 - o, difference(i, new * g)
+        closing = self._gate.per_output
+        dh_dc = ACTIVATIONS[self.output_activation].times(o, h, t)
+        dc_dg = ACTIVATIONS[self.activation].times(i, new, g)
+        dh_do = closing(o)
         dh_do *= h
+        out = (h.copy(),) if self.projection else ()
         if self.coupled and f is not None:
-            return dh_dc, dh_do, difference(i * kept, f * new), dc_dg, f.copy()
-        dc_di = 1 - i
+            dc_df = closing(f)
+            dc_df *= kept - f * g
+            return (*out, dh_dc, dh_do, dc_df, dc_dg, f.copy())
+        dc_di = closing(i)
         dc_di *= new
         if f is None:
-            return dh_dc, dh_do, dc_di, dc_dg
-        dc_df = 1 - f
+            return (*out, dh_dc, dh_do, dc_di, dc_dg)
+        dc_df = closing(f)
         dc_df *= kept
-        return dh_dc, dh_do, dc_df, dc_di, dc_dg, f.copy()
+        return (*out, dh_dc, dh_do, dc_df, dc_di, dc_dg, f.copy())
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State
     ) -> tuple[State, Array, State]:
         """From h into o and c, from c into f, i, g and c_{t−1}, and through W into h_{t−1}.
 
-        ::
+        With a projection Rᵀ dh stands for dh, and dh itself follows da, for R's gradient::
 
             da_o = ∂h/∂a_o ⊙ dh
             dc⁺  = dc + ∂h/∂c ⊙ dh + P_oᵀ da_o        the total derivative of c_t
@@ -210,11 +248,14 @@ class LSTM(Cell):
             dc_{t−1} = f ⊙ dc⁺ + P_fᵀ da_f + P_iᵀ da_i
             dh_{t−1} = Wᵀ da
         """
-        dh_dc, dh_do, *dc_da = local
+        dh_dc, dh_do, *dc_da = local[1:] if self.projection else local
         f = dc_da.pop() if self.forget_gate else None
         dh, dc = dstate
-        H = self.hidden
-        da = like(dh, len(self.gates) * H)
+        H, rows = self.hidden, len(self.gates) * self.hidden
+        da = like(dh, rows + self.projection)
+        if self.projection:
+            da[..., rows:, :] = dh
+            dh = pull(p["R"], dh)
         np.multiply(dh, dh_do, out=da[..., :H, :])
         dc_total = dh * dh_dc
         dc_total += dc
@@ -226,7 +267,15 @@ class LSTM(Cell):
         for gate in self.peeping:
             if gate != "o":
                 dc_prev += self._peep_vjp(p, gate, da)
-        return (pull(p["W"], da), dc_prev), da, (dc_total,)
+        return (pull(p["W"], self._of_gates(da)), dc_prev), da, (dc_total,)
+
+    @cached_property
+    def _gate(self) -> Nonlinearity:
+        return ACTIVATIONS[self.gate_activation]
+
+    def _of_gates(self, da: Array) -> Array:
+        """Leave out the rows of dh that follow where there is a projection."""
+        return da[..., : len(self.gates) * self.hidden, :] if self.projection else da
 
     @property
     def _diagonal(self) -> bool:
@@ -244,18 +293,20 @@ class LSTM(Cell):
     def _peep_vjp(self, p: Params, gate: str, da: Array) -> Array:
         """Pᵀ da of one gate."""
         P = self._peephole(p, gate)
-        d = blocks(da, len(self.gates))[self.gates.index(gate)]
+        d = blocks(self._of_gates(da), len(self.gates))[self.gates.index(gate)]
         return P * d if self._diagonal else pull(P, d)
 
     def carrousel(self, local: tuple[Array, ...]) -> Carrousel:
-        """The forget gate; from h into c as far as it does not go through o."""
-        return Carrousel(local[-1] if self.forget_gate else np.ones_like(local[0]), local[0])
+        """The forget gate; from h, before a projection, into c as far as not through o."""
+        enter = local[1] if self.projection else local[0]
+        keep = local[-1] if self.forget_gate else np.ones_like(enter)
+        return Carrousel(keep, enter, "R" if self.projection else None)
 
     def through_gates(
         self, p: Params, local: tuple[Array, ...], da: Array
     ) -> tuple[State, Array | None]:
         """Through W into h_{t−1}, through P_f and P_i into c_{t−1}, through P_o into c_t."""
-        (dh, dc), _ = super().through_gates(p, local, da)
+        (dh, dc), _ = super().through_gates(p, local, self._of_gates(da))
         for gate in self.peeping:
             if gate != "o":
                 dc = dc + self._peep_vjp(p, gate, da)
@@ -270,9 +321,12 @@ class LSTM(Cell):
     def summands(
         self, p: Params, cache: tuple[Array, ...], da: Array, before: State, after: State, x: Array
     ) -> dict[str, list[Summand]]:
-        """As the default, and P's: o meets c_t, the others c_{t−1}."""
-        out = super().summands(p, cache, da, before, after, x)
-        each = dict(zip(self.gates, blocks(da, len(self.gates)), strict=True))
+        """As the default, and P's: o meets c_t, the others c_{t−1}; dh and o ⊙ tanh c make R's."""
+        of_gates = self._of_gates(da)
+        out = super().summands(p, cache, of_gates, before, after, x)
+        each = dict(zip(self.gates, blocks(of_gates, len(self.gates)), strict=True))
+        if self.projection:
+            out["R"] = [Summand("h", "outer", da[..., -self.projection :, :], cache[6])]
         if self.peeping:
             form: Literal["diagonal", "outer"] = "diagonal" if self._diagonal else "outer"
             out["P"] = [

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar
 
-import numpy as np
-
-from gradflow.core.cells.arrays import difference, place, product, pull, sigmoid
+from gradflow.core.cells.activations import ACTIVATIONS, Activation
+from gradflow.core.cells.arrays import place, product, pull
 from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import Parameter, State
 from gradflow.core.typing import Array, Params
@@ -16,36 +14,19 @@ from gradflow.errors import OptionError
 
 __all__ = ["RNN"]
 
-Activation: TypeAlias = Literal["tanh", "sigmoid", "relu", "identity"]
-
-
-def _relu(a: Array, out: Array | None = None) -> Array:
-    s: Array = np.multiply(a, a.real > 0, out=out)  # a product, so that NaN stays NaN
-    return s
-
-
-ACTIVATIONS: dict[Activation, tuple[Callable[..., Array], Callable[[Array], Array]]] = {
-    "tanh": (np.tanh, lambda s: difference(1, s * s)),
-    "sigmoid": (sigmoid, lambda s: s * (1 - s)),
-    "relu": (_relu, lambda s: (s > 0).astype(s.dtype)),
-    "identity": (np.positive, np.ones_like),
-}
-"""f with NumPy's `out`, and f′ as a function of the output f(a)."""
-
 
 @dataclass(frozen=True)
 class RNN(Cell):
     """s_t = f(U x_t + W s_{t−1} + b); ∂s_{t+1}/∂s_t = diag(f′) W.
 
-    f′ is taken from the output (1 − s² for tanh), which loses digits where units saturate:
-    relative precision ε / f′.
+    f′ is taken from the output (1 − s² for tanh), see `activations`.
 
     Parameters
     ----------
     hidden : int
         Number of units H.
-    activation : {"tanh", "sigmoid", "relu", "identity"}
-        f.
+    activation : str
+        f, one of `activations`.
     bias : bool
         Whether there is a b.
 
@@ -82,16 +63,14 @@ class RNN(Cell):
 
     def step(self, p: Params, state: State, u: Array) -> tuple[State, tuple[Array, ...]]:
         """s_t = f(W s_{t−1} + u_t)."""
-        f, _ = ACTIVATIONS[self.activation]
         a = product(p["W"], state[0])
         a += u
-        s = f(a, out=place(a))
+        s = ACTIVATIONS[self.activation].f(a, out=place(a))
         return (s,), (s,)
 
     def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
         """f′(a_t)."""
-        _, slope = ACTIVATIONS[self.activation]
-        return (slope(cache[0]),)
+        return (ACTIVATIONS[self.activation].slope(cache[0]),)
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from gradflow.core.typing import Array
+from gradflow.core.cells.arrays import pull
+from gradflow.core.typing import Array, Params
 
 __all__ = ["Carrousel", "MemoryGate", "Parameter", "Role", "State", "Summand"]
 
@@ -49,11 +50,19 @@ class Carrousel(NamedTuple):
         T_t = dc_t + enter ⊙ dh_t + peek
         dc_{t−1} = keep ⊙ T_t + G_c,  other parts: G alone
 
-    ``keep``: ∂c_t/∂c_{t−1}. ``enter``: ∂h_t/∂c_t; None where the carrousel is h itself.
+    ``keep``: ∂c_t/∂c_{t−1}. ``enter``: ∂h_t/∂c_t; None where the carrousel is h itself. Where h is
+    a projection, ``through`` names the matrix, whose transpose dh goes through before it enters.
     """
 
     keep: Array
     enter: Array | None
+    through: str | None = None
+
+    def entering(self, p: Params, dh: Array) -> Array:
+        """What dh_t brings into the carrousel."""
+        if self.through is not None:
+            dh = pull(p[self.through], dh)
+        return dh if self.enter is None else self.enter * dh
 
 
 class MemoryGate(NamedTuple):

@@ -271,7 +271,7 @@ def pull_carrousel(
         if joining is not None:
             dh[t] = joining if shorten is None else shorten(joining)
     alone = carrousel.enter is None
-    enters = dh if carrousel.enter is None else carrousel.enter * dh
+    enters = carrousel.entering(p, dh)
     c, each = dstate[-1], np.empty(shape, dstate[-1].dtype)
     for t in range(len(local) - 1, -1, -1):
         each[t] = c + enters[t] if alone else c

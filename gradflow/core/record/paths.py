@@ -14,7 +14,7 @@ from gradflow.core.engine.tape import Keep
 from gradflow.core.quantity import Result
 from gradflow.core.record.series import Series, Timeline
 from gradflow.core.scaled import Scaled, cosine, stacked
-from gradflow.core.typing import Array
+from gradflow.core.typing import Array, Params
 
 __all__ = ["Parts", "Paths"]
 
@@ -114,8 +114,9 @@ class Paths:
         after = self._after.get(place, _Carried.nothing(swept.before)).grown(swept.before[0])
         flow = Scaled(flows[0][0], e)
         keep = [way.keep for way in ways]
-        C, C_before = pass_on(keep, _entering(swept.inject, ways), after.carrousel)
-        G, G_before = pass_on(keep, _joining(ways, flows, e, after.flow), after.gates)
+        p, inject = block.p, swept.inject
+        C, C_before = pass_on(keep, _entering(p, inject, ways), after.carrousel)
+        G, G_before = pass_on(keep, _joining(p, ways, flows, e, after.flow), after.gates)
         self._after[place] = _Carried(C_before, G_before, flow)
         totals = swept.totals if len(cell.parts) > 1 else swept.dstates
         whole = Scaled((np.stack([total[-1] for total in totals]),), np.stack([e] * len(totals)))
@@ -154,16 +155,20 @@ class _Carried:
         return _Carried(*(s.grown(new) for s in (self.carrousel, self.gates, self.flow)))
 
 
-def _entering(inject: Scaled | None, ways: list[Carrousel]) -> Scaled | None:
+def _entering(p: Params, inject: Scaled | None, ways: list[Carrousel]) -> Scaled | None:
     """e ⊙ ι of each step."""
     if inject is None or ways[0].enter is None:
         return inject
-    each = [way.enter * part for way, part in zip(ways, inject.values, strict=True)]
+    each = [way.entering(p, part) for way, part in zip(ways, inject.values, strict=True)]
     return Scaled((np.stack(each),), inject.exponent)
 
 
 def _joining(
-    ways: list[Carrousel], flows: list[tuple[State, Array | None]], e: Array, last: Scaled
+    p: Params,
+    ways: list[Carrousel],
+    flows: list[tuple[State, Array | None]],
+    e: Array,
+    last: Scaled,
 ) -> Scaled:
     """g of each step: what the step after it sends back, and what its own gates peek at."""
     each: list[Scaled] = []
@@ -172,7 +177,7 @@ def _joining(
     ):
         join = _last(flow)
         if way.enter is not None:
-            join = Scaled((way.enter * flow.parts[0] + join.values,), flow.exponent)
+            join = Scaled((way.entering(p, flow.parts[0]) + join.values,), flow.exponent)
         each.append(join if peek is None else join + Scaled((peek,), e))
     return stacked(each)
 

@@ -14,14 +14,23 @@ from itertools import accumulate
 
 import numpy as np
 
-from gradflow.core.cells.rnn import ACTIVATIONS, Activation
+from gradflow.core.cells.activations import ACTIVATIONS, Activation
 from gradflow.core.quantity import Prediction
 from gradflow.core.theory.population import why_not_wide
 from gradflow.core.typing import Array
 
 __all__ = ["STEEPEST", "norm_bound", "radius_rate", "rnn_chi", "rnn_driven"]
 
-STEEPEST: dict[Activation, float] = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0, "identity": 1.0}
+STEEPEST: dict[Activation, float] = {
+    "tanh": 1.0,
+    "sigmoid": 0.25,
+    "relu": 1.0,
+    "identity": 1.0,
+    "hard_sigmoid": 1 / 6,
+    "hard_sigmoid_keras2": 0.2,
+    "squash1": 0.5,
+    "squash2": 1.0,
+}
 """γ = max |f′|."""
 
 _SOURCE = "Pascanu, Mikolov & Bengio 2013"
@@ -126,7 +135,7 @@ def rnn_chi(
         N, to judge whether the limit may be applied; None means it may.
     """
     q = _settled_variance(gain, drive_variance, activation)
-    _, slope = ACTIVATIONS[activation]
+    slope = ACTIVATIONS[activation].slope
     chi = gain**2 * _mean(slope(_outputs(activation, min(q, _LARGEST))) ** 2)
     rate = 0.5 * math.log10(chi) if chi > 0 else -math.inf
     why_not = _why_not(units, chi)
@@ -155,7 +164,7 @@ def rnn_driven(gain: float, drive: Array, activation: Activation = "tanh") -> Pr
     activation : str
         f.
     """
-    f, slope = ACTIVATIONS[activation]
+    f, slope = ACTIVATIONS[activation].f, ACTIVATIONS[activation].slope
 
     def seen(q: float, u: Array) -> Array:
         return f(u[:, None] + math.sqrt(q) * _COARSE)
@@ -197,9 +206,8 @@ def _predicted(rate: float, why_not: list[str], figures: str) -> Prediction:
 
 
 def _outputs(activation: Activation, q: float) -> Array:
-    f, _ = ACTIVATIONS[activation]
     with np.errstate(over="ignore"):
-        return f(math.sqrt(q) * _Z)
+        return ACTIVATIONS[activation].f(math.sqrt(q) * _Z)
 
 
 def _mean(values: Array) -> float:

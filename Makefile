@@ -2,6 +2,7 @@
 # make test         the tests with coverage, then the regression gate
 # make test-extras  the tests against torch, keras, onnx and a browser, in an environment of their own
 # make check        lint, format, types
+# make history      the experiments of the literature; hours, goes on where it was stopped
 # make bench        the benchmarks, with their peers in an environment of their own
 #
 # make run PYTHON=python3.12   chooses the interpreter
@@ -19,7 +20,7 @@ BENCH_FLAGS =
 PIP = bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test test-extras check bench clean
+.PHONY: run test test-extras check history bench clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/gradflow run configs/quickstart.yaml
@@ -37,6 +38,9 @@ check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+history: $(VENV)/.run
+	for file in configs/history/*.yaml; do $(VENV)/bin/gradflow run $$file || exit; done
 
 bench: $(BENCH)/.bench
 	$(BENCH)/bin/python -m benchmarks $(BENCH_FLAGS)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.extras
 
 from gradflow.core.cells import GRU, LSTM, RNN  # noqa: E402
 from gradflow.core.inputs import TASKS  # noqa: E402

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 from gradflow.experiment.config.cells import CellConfig
 from gradflow.experiment.config.compose import Choice, Composer
@@ -35,7 +35,9 @@ def matters(cell: CellConfig, init: InitConfig, key: Key) -> bool:
     key : tuple of str
         The way to the key within the section, such as ``("bias", "f")``.
     """
-    plain = {name: 1.0 for name in type(init).model_fields if name.endswith("_gain")}
+    plain: dict[str, Any] = {n: 1.0 for n in type(init).model_fields if n.endswith("_gain")}
+    # Whether a gate has a bias does not depend on how many units it is given for.
+    plain["bias"] = {g: b[0] if isinstance(b, tuple) else b for g, b in init.bias.items()}
     return _matters(cell, init.model_copy(update=plain).model_dump_json(), key)
 
 

@@ -86,7 +86,7 @@ BIASES = "a number, or a list with one for each unit"
 def _one_or_each(value: Any) -> float | tuple[float, ...]:
     if is_number(value) and abs(value) < float("inf"):
         return float(value)
-    if isinstance(value, tuple) and value:
+    if isinstance(value, tuple | list) and value:
         for i, one in enumerate(value):
             if not (is_number(one) and abs(one) < float("inf")):
                 raise Mistake(f"{got(one)} where a bias belongs", BIASES, "write 1.0", (i,))
@@ -99,6 +99,7 @@ def _one_or_each(value: Any) -> float | tuple[float, ...]:
 Bias = Annotated[
     float | tuple[float, ...],
     PlainValidator(_one_or_each, json_schema_input_type=float | tuple[float, ...]),
+    PlainSerializer(lambda bias: bias if is_number(bias) else tuple(bias)),
 ]
 
 AT = "last, all, or a list of steps counted from 1"

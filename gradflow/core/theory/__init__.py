@@ -13,7 +13,7 @@ from gradflow.core.engine.forward import forward
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.quantity import Prediction
 from gradflow.core.theory.carrousel import carrousel_rate, chrono_decay, chrono_rate
-from gradflow.core.theory.gated import at_rest, population_rate
+from gradflow.core.theory.gated import UNITS, at_rest, population_rate
 from gradflow.core.theory.population import gains
 from gradflow.core.theory.vanilla import norm_bound, radius_rate, rnn_chi, rnn_driven
 from gradflow.core.typing import Array, Params
@@ -78,6 +78,13 @@ def predict(net: Network, weights: Weights, x: Array) -> list[Prediction]:
         if not full and len(x) >= 8:
             found.append(population_rate(cell, p, x))
     return found
+
+
+def bytes_needed(net: Network, length: int) -> int:
+    """Bytes that `predict` takes at its peak: a population's drive, fields and tape."""
+    cell = net.layers[0].cell
+    each = 8 * len(cell.gates) + 6 if isinstance(cell, LSTM | GRU) else 0
+    return 8 * min(length, WINDOW) * UNITS * each
 
 
 def _vanilla(cell: RNN, p: Params, x: Array, slopes: Array) -> list[Prediction]:

@@ -42,6 +42,9 @@ from gradflow.core.typing import Array, Params
 
 __all__ = ["at_rest", "population_rate"]
 
+UNITS = 1024
+"""Units of a population."""
+
 
 def at_rest(cell: Cell, p: Params, x: Array | None = None) -> Prediction:
     """Rate where the state stays zero and gates are constant, W_g random.
@@ -116,7 +119,7 @@ def population_rate(
     p: Params,
     x: Array,
     *,
-    units: int = 1024,
+    units: int = UNITS,
     populations: int = 4,
     steps: int = 256,
     settle: int | None = None,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from gradflow.core.cells.base import carrousel_of, gates_of
 from gradflow.core.engine.bptt import backpropagate
@@ -58,9 +60,10 @@ class ContributionsRecording(Recording):
         return (2 * scope.net.most_gates + scope.loss.sees_outputs) * scope.series
 
     def beside(self, scope: Scope, schedule: Schedule) -> int:
-        """The sums of each gate's U and W, kept for every length: old, new and both at one level.
+        """The sums of each gate's U and W, kept for every length.
 
-        A sum is made of all steps of a block at once, from factors that are copied to one level.
+        A gate's sum is made of all steps of a block at once, from two factors that are brought to
+        one level and stand there beside what they were.
         """
         net, block = scope.net, min(schedule.block, max(scope.lengths))
         size, nets = scope.dtype.itemsize, scope.nets * scope.columns * len(scope.lengths)
@@ -73,7 +76,7 @@ class ContributionsRecording(Recording):
         widest = max(
             net.features(index) + 2 * layer.cell.hidden for index, layer in enumerate(net.layers)
         )
-        return nets * size * (matrices + 4 * block * net.most_gates * widest)
+        return nets * size * (matrices + 4 * block * widest)
 
     def observer(self, scope: Scope) -> Recorder:
         """Sum the steps' gradients of U and W."""
@@ -143,9 +146,9 @@ class FlowMapRecording(Recording):
     figure = "flow"
 
     def numbers(self, scope: Scope) -> int:
-        """A norm for each loss step, step and state."""
+        """A norm for each loss step, step and state; those of later steps are not filled in."""
         squares = sum(one.recorded * one.series for one in scope.each())
-        return squares * len(scope.states)
+        return squares * len(scope.states) * (4 if scope.net.bidirectional else 3) // 4
 
     def alone(self, scope: Scope, schedule: Schedule) -> int:
         """The pass of all loss steps at once."""
@@ -154,7 +157,11 @@ class FlowMapRecording(Recording):
         (length,) = scope.lengths
         net = scope.net
         losses = recorded_steps(length, scope.every)
-        each = (length,) * (len(losses) - 1) if net.bidirectional else tuple(losses[1:].tolist())
+        each = tuple(losses[1:].tolist())
+        if net.bidirectional:
+            each = (length,) * len(each)
+        else:  # time is cut at every loss step
+            schedule = replace(schedule, block=min(schedule.block, int(np.diff(losses).max())))
         work = Work(net, scope.nets, scope.columns, each, 0, scope.dtype)
         needed = work.footprint(schedule)
         return needed.tapes + needed.block

@@ -12,7 +12,7 @@ from gradflow.core.engine.tape import Keep
 from gradflow.core.network.stack import Network
 from gradflow.core.options import option
 from gradflow.core.quantity import Quantity, Result
-from gradflow.core.record import recorded_steps
+from gradflow.core.record import Gradients, recorded_steps
 from gradflow.core.typing import Array
 from gradflow.errors import OptionError
 from gradflow.experiment.recordings.recording import Recording, Scope, Setting
@@ -103,6 +103,13 @@ class TheoryRecording(Recording):
     def numbers(self, scope: Scope) -> int:
         """A handful of rates."""
         return 16 * scope.nets * len(scope.lengths)
+
+    def alone(self, scope: Scope, schedule: Schedule) -> int:
+        """See `bytes_needed` of the theory."""
+        from gradflow.core.theory import bytes_needed
+
+        (length,) = scope.lengths
+        return bytes_needed(scope.net, length)
 
     def analyse(self, scope: Scope, setting: Setting, schedule: Schedule) -> Sequence[Result]:
         """Predict from the weights and the first sequence."""
@@ -195,13 +202,14 @@ class TruncationRecording(Recording):
         return len(self.k2) * (names * scope.series + 2 * scope.nets * len(scope.lengths))
 
     def alone(self, scope: Scope, schedule: Schedule) -> int:
-        """The exact pass and its gradients, and the sums of adjoints over windows."""
+        """The exact pass and its gradients, and the adjoints that windows still add to."""
         net, (length,) = scope.net, scope.lengths
         whole = Work(
-            net, scope.nets, scope.columns, (length,), 0, scope.dtype, Keep.LOCAL | Keep.COTANGENTS
+            net, scope.nets, scope.columns, (length,), 0, scope.dtype, Keep.LOCAL | Gradients.needs
         ).footprint(schedule)
         size = scope.dtype.itemsize
-        adjoints = (length + 1) * scope.nets * scope.columns * size * net.joint * 2
+        open_steps = min(length, 2 * max(self.k2)) + 1
+        adjoints = open_steps * scope.nets * scope.columns * size * net.joint * 2
         gradients = 6 * scope.nets * net.size * size
         return whole.tapes + whole.block + adjoints + gradients
 

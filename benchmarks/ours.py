@@ -15,7 +15,7 @@ from gradflow.core import cells
 from gradflow.core.cells import Cell
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Work
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Probe
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Norms, Timeline
 from gradflow.experiment.workers.heap import hold_memory
@@ -34,7 +34,7 @@ def prepare(
         tuple(_weights(cell, work.cell, p, net.features(layer)) for p in directions)
         for layer, directions in enumerate(problem.weights)
     )
-    loss = Loss("probe", work.at, problem.probe)
+    loss = Probe(problem.probe, at=work.at)
     x = problem.x[:, None]
     plan = Work(
         net=net,

@@ -21,7 +21,7 @@ from gradflow.core import cells
 from gradflow.core.analyses.rtrl import rtrl
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Loss, Probe
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Gradients, Norms, Timeline
 from gradflow.report.figures.style import COLOURS, DASHES, GREY, private_style
@@ -44,7 +44,7 @@ def setting(kind: str, hidden: int, length: int) -> tuple[Any, ...]:
     shapes = net.parameters(0).items()
     p = {name: rng.normal(size=(1, *q.shape)) / np.sqrt(hidden) for name, q in shapes}
     x = rng.normal(size=(length, 1, INPUTS, 1))
-    return net, ((p,),), x, Loss("probe", "last", rng.normal(size=(1, hidden, 1))), length
+    return net, ((p,),), x, Probe(rng.normal(size=(1, hidden, 1))), length
 
 
 def side(name: str, net: Any, weights: Any, x: Any, loss: Loss, length: int) -> Callable[[], None]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import At, Loss
+from gradflow.core.network.losses import At, Loss, Probe
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Adjoints, Norms, Timeline
 
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 def unit(net: Network, nets: int, columns: int, at: At = "last", seed: int = 0) -> Loss:
     """A probe along random unit vectors, one for each net and sequence."""
     v = np.random.default_rng(seed).normal(size=(nets, net.outputs, columns))
-    return Loss("probe", at, v / np.linalg.norm(v, axis=1, keepdims=True))
+    return Probe(v / np.linalg.norm(v, axis=1, keepdims=True), at=at)
 
 
 def nets_of(weights: Weights) -> int:

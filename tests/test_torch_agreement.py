@@ -106,7 +106,7 @@ def test_autograd(name: str, layers: int, both: bool, at: At, tmp_path: Path):
 
     x = torch.randn(STEPS, COLUMNS, F, dtype=torch.float64, requires_grad=True)
     loss = unit(net, 1, COLUMNS, at)
-    v = torch.from_numpy(loss.readout[0].T.copy())
+    v = torch.from_numpy(loss.direction[0].T.copy())
     outputs, seen = unroll(name, model, x)
     scalar(outputs, v, at).backward()
     drives = x.detach().numpy().transpose(0, 2, 1)[:, None]

@@ -143,7 +143,9 @@ def test_the_two_engines_differ_where_one_is_wrong(cell, monkeypatch) -> None:
 
 
 def louder(net, weights, x, loss, length, **options):
-    return rtrl(net, weights, x, replace(loss, readout=loss.readout * 2.0**20), length, **options)
+    return rtrl(
+        net, weights, x, replace(loss, direction=loss.direction * 2.0**20), length, **options
+    )
 
 
 def test_ascii_where_the_terminal_knows_no_more() -> None:

@@ -18,7 +18,7 @@ from gradflow.core.cells import CEC, GRU, LSTM, RNN, Block, Cell
 from gradflow.core.cells.activations import ACTIVATIONS
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Probe
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Norms, Timeline
 from gradflow.core.typing import Array, Params
@@ -73,7 +73,7 @@ class ClosedForm:
         steps, nets = len(self.x), len(self.decades)
         net = Network.of(self.cell, self.x.shape[2])
         v = np.random.default_rng(0).standard_normal((nets, net.outputs, 1))
-        loss = Loss("probe", "last", v / np.linalg.norm(v, axis=1, keepdims=True))
+        loss = Probe(v / np.linalg.norm(v, axis=1, keepdims=True))
         norms = Norms(Timeline(net, loss, [steps], nets, 1), [self.state])
         backpropagate(net, ((self.p,),), self.x, loss, [steps], [norms], Schedule(64))
         curves: Array = norms.series[self.state].values[0][:, 0, 0, 0]

@@ -8,7 +8,7 @@ from gradflow.core.cells import Cell, State
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.scan import Keep, drives, unroll
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Sum
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from gradflow.core.typing import Array, Params
@@ -175,7 +175,7 @@ class Trial:
         """Norms of the driver against complex steps of the forward pass, each state component."""
         steps, shrunk = 40, {n: 0.2 * a[:1] for n, a in self.p.items()}
         x = self.rng.standard_normal((steps, 1, INPUTS, 1))
-        net, loss = Network.of(self.cell, INPUTS), Loss("sum")
+        net, loss = Network.of(self.cell, INPUTS), Sum()
         seen = Adjoints(net, inputs=True)
         norms = Norms(Timeline(net, loss, [steps], 1, 1), ["s"])
         backpropagate(net, ((shrunk,),), x, loss, [steps], [seen, norms], Schedule(7))
@@ -194,7 +194,7 @@ class Trial:
         steps = 5
         x = self.rng.standard_normal((steps, 1, INPUTS, 1))
         p = {name: a[:1] for name, a in self.p.items()}
-        net, loss = Network.of(self.cell, INPUTS), Loss("sum", "all")
+        net, loss = Network.of(self.cell, INPUTS), Sum(at="all")
         seen = Gradients(net)
         backpropagate(net, ((p,),), x, loss, [steps], [seen], Schedule(2))
         zero = tuple(part.astype(complex) for part in net.initial(1, 1, x.dtype)[0][0])

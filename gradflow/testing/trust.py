@@ -28,7 +28,7 @@ from gradflow.core.cells import Cell
 from gradflow.core.cells.variants import variants
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Probe
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Gradients, Norms, Timeline
 from gradflow.core.scaled import Scaled
@@ -171,7 +171,7 @@ def rtrl_error(cell: Cell) -> float:
         for layer in range(LAYERS)
     )
     x = rng.standard_normal((STEPS, 1, INPUTS, COLUMNS))
-    loss = Loss("probe", "all", rng.standard_normal((1, net.outputs, COLUMNS)))
+    loss = Probe(rng.standard_normal((1, net.outputs, COLUMNS)), at="all")
     states = (*net.parts, "s", "x")
     timeline = Timeline(net, loss, [STEPS], 1, COLUMNS)
     gradients, norms = Gradients(net), Norms(timeline, states)

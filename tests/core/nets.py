@@ -11,7 +11,7 @@ from gradflow.core.cells import Cell
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.initialise import Init, draw
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Probe
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Norms, Timeline
 
@@ -29,7 +29,7 @@ def curves(cell: Cell, weights: Weights, x: Array) -> Array:
     nets = len(weights[0][0]["U"])
     rng = np.random.default_rng(1)
     v = rng.standard_normal((nets, cell.sizes[0], 1))
-    loss = Loss("probe", "last", v / np.linalg.norm(v, axis=1, keepdims=True))
+    loss = Probe(v / np.linalg.norm(v, axis=1, keepdims=True))
     norms = Norms(Timeline(net, loss, [T], nets, 1), ["s"])
     backpropagate(net, weights, x, loss, [T], [norms], Schedule(32))
     return np.stack([norms.quantities(n, T)["s"].values[0, 0, 0] for n in range(nets)])

@@ -13,7 +13,8 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.forward import forward, outputs
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.engine.tape import Keep
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import LOSSES, Loss, MeanSquaredError, Probe, Sum
+from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Contributions, Gradients, Timeline
 from tests import plain
@@ -51,7 +52,7 @@ def run(
 @pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
 def test_contributions_sum_to_the_gradients_of_all_parameters(cell: Cell, shape: tuple[int, bool]):
     net, weights, x, v = setting(cell, *shape)
-    loss, gradients = Loss("probe", "all", v), Gradients(net)
+    loss, gradients = Probe(v, at="all"), Gradients(net)
     names = list(net.parameters(0))
     found = run(net, weights, x, loss, [STEPS], names=names)
     backpropagate(net, weights, x, loss, [STEPS], [gradients], Schedule(4))
@@ -94,7 +95,7 @@ def explicit(net: Network, p: Any, x: Array, loss: Loss, v: Array) -> dict[tuple
 @pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
 def test_norms_and_conflict_from_the_matrices_themselves(cell: Cell):
     net, weights, x, v = setting(cell)
-    loss = Loss("probe", (2, STEPS), v)
+    loss = Probe(v, at=(2, STEPS))
     found = run(net, weights, x, loss, [STEPS])
     wanted = explicit(net, weights[0][0], x, loss, v)
     for index in range(NETS):
@@ -118,7 +119,7 @@ def test_norms_and_conflict_from_the_matrices_themselves(cell: Cell):
 
 def test_lengths_that_run_together():
     net, weights, x, v = setting(GRU(H), 2)
-    loss, lengths = Loss("probe", "last", v), [STEPS, 4, 1]
+    loss, lengths = Probe(v), [STEPS, 4, 1]
     names = ["U", "W", "b"]
     together = run(net, weights, x, loss, lengths, names=names)
     for length in lengths:
@@ -131,7 +132,7 @@ def test_one_step_agrees_with_itself_and_opposite_steps_cancel():
     """CEC: ∂L/∂U = v Σ_k x_kᵀ, so inputs +1 and −1 ask for opposite weights."""
     net = Network.of(CEC(2), 1)
     weights = (({"U": np.ones((1, 2, 1))},),)
-    loss = Loss("probe", "last", np.ones((1, 2, 4)))
+    loss = Probe(np.ones((1, 2, 4)))
     x = np.zeros((100, 1, 1, 4))
     x[5, ..., 0] = 3
     x[:, ..., 1] = 2
@@ -151,7 +152,7 @@ def test_contributions_hundreds_of_decades_away(rho: float, T: int):
     """s_t = ρ s_{t−1} + x_t: ‖G_k‖ = ρ^(T−k), and only the far end of the input is not silent."""
     net = Network.of(RNN(1, activation="identity", bias=False), 1)
     weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), rho)},),)
-    loss = Loss("probe", "last", np.ones((1, 1, 1)))
+    loss = Probe(np.ones((1, 1, 1)))
     x = np.zeros((T, 1, 1, 1))
     x[2], x[9] = 1e-5, -1e-5
     if rho > 1:
@@ -182,7 +183,7 @@ def test_a_sequence_without_error_does_not_hide_the_others():
     weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), 0.1)},),)
     x = np.zeros((T, 1, 1, 2))
     x[0] = 1
-    loss, gradients = Loss("probe", "last", np.array([[[0.0, 1.0]]])), Gradients(net)
+    loss, gradients = Probe(np.array([[[0.0, 1.0]]])), Gradients(net)
     backpropagate(net, weights, x, loss, [T], [gradients], Schedule(64))
     total = gradients.sums[0, 0, "U"]
     log10 = total.log10.item()
@@ -191,7 +192,7 @@ def test_a_sequence_without_error_does_not_hide_the_others():
 
 def test_a_parameter_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="cec has no parameter W; it has U"):
-        Contributions(Timeline(Network.of(CEC(2), 1), Loss("sum"), [3], 1, 1), names=["W"])
+        Contributions(Timeline(Network.of(CEC(2), 1), Sum(), [3], 1, 1), names=["W"])
 
 
 @pytest.mark.parametrize("both", [False, True])
@@ -205,7 +206,7 @@ def test_readout(kind: Any, both: bool):
     targets[3, 0, 1] = np.nan
     if kind == "cross_entropy":
         targets = rng.integers(-1, 4, size=(STEPS, 1, COLUMNS))
-    loss = Loss(kind, (2, 4, STEPS), V, targets)
+    loss = LOSSES.get(kind)(at=(2, 4, STEPS), readout=Readout(V), targets=targets)
     results = readout(net, weights, x, loss, STEPS, Schedule(3))
     index, column = 1, 1
     steps = [s - 1 for s in (2, 4, STEPS)]
@@ -254,19 +255,18 @@ def test_store_then_protect_is_a_conflict_of_the_readout():
     x[0] = 1
     V = np.full((1, 1, 1), 0.5)
     for targets, wanted in (([1.0] * 4, 1.0), ([1.0, 0, 1, 0], 0.0), ([1.0, 0, 0, 0], 0.5)):
-        loss = Loss("mse", "all", V, np.reshape(targets, (4, 1, 1, 1)))
+        loss = MeanSquaredError(
+            readout=Readout(V), targets=np.reshape(targets, (4, 1, 1, 1)), at="all"
+        )
         (result,) = readout(net, weights, x, loss, 4, Schedule(2))
         np.testing.assert_allclose(result["conflict_V"].values, wanted, atol=1e-15)
 
 
 def test_losses_without_readout_weights_say_so():
     net, weights, x, v = setting(CEC(H))
-    with pytest.raises(ValueError, match="the loss probe has no readout weights"):
-        readout(net, weights, x, Loss("probe", "last", v), STEPS, Schedule(3))
-    loss = Loss("mse", (STEPS,), np.ones((NETS, 1, H)), np.zeros((STEPS, 1, 1, COLUMNS)))
+    with pytest.raises(ValueError, match="the loss probe has no readout"):
+        readout(net, weights, x, Probe(v), STEPS, Schedule(3))
+    V, targets = np.ones((NETS, 1, H)), np.zeros((STEPS, 1, 1, COLUMNS))
+    loss = MeanSquaredError(readout=Readout(V), targets=targets, at=(STEPS,))
     with pytest.raises(ValueError, match="none of the loss steps lies within the length 3"):
         readout(net, weights, x, loss, 3, Schedule(2))
-    with pytest.raises(ValueError, match="the loss mse needs targets"):
-        Loss("mse", "all", np.ones((NETS, 1, H))).residual(1, np.zeros((1, NETS, H, COLUMNS)))
-    with pytest.raises(ValueError, match="the loss mse needs outputs"):
-        loss.cotangent(1, 1, (NETS, H, COLUMNS), None)

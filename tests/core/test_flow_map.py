@@ -8,7 +8,7 @@ import pytest
 from gradflow.core.cells import GRU, LSTM
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Probe, Sum
 from gradflow.core.network.stack import Network
 from gradflow.core.record import FlowMap, Norms, Timeline
 from tests.variants import draw
@@ -29,12 +29,12 @@ def case(request):
 
 def test_columns_are_separate_runs(case):
     net, weights, x, v = case
-    loss = Loss("probe", "all", v)
+    loss = Probe(v, at="all")
     flow = FlowMap(Timeline(net, loss, [T], NETS, COLUMNS), ("h", "c", "s", "x"))
     backpropagate(net, weights, x, loss, flow.lengths, [flow], Schedule(4), at=flow.at)
     got = flow.quantities(1, T)
     for t in range(1, T + 1):
-        alone = Loss("probe", (t,), v)
+        alone = Probe(v, at=(t,))
         norms = Norms(Timeline(net, alone, [T], NETS, COLUMNS), ("h", "c", "s", "x"))
         backpropagate(net, weights, x, alone, [T], [norms], Schedule(4))
         for name, want in norms.quantities(1, T).items():
@@ -44,7 +44,7 @@ def test_columns_are_separate_runs(case):
 
 def test_the_future_is_dark_unless_the_net_reads_it(case):
     net, weights, x, v = case
-    loss = Loss("probe", "all", v)
+    loss = Probe(v, at="all")
     flow = FlowMap(Timeline(net, loss, [T], NETS, COLUMNS), ("x",))
     backpropagate(net, weights, x, loss, flow.lengths, [flow], Schedule(4), at=flow.at)
     seen = flow.quantities(0, T)["flow.x"]
@@ -57,4 +57,4 @@ def test_the_future_is_dark_unless_the_net_reads_it(case):
 def test_lengths_of_a_bidirectional_net_are_refused():
     net = Network.of(GRU(2), 1, 1, True)
     with pytest.raises(ValueError, match="do not share a forward pass"):
-        backpropagate(net, (), np.zeros((3, 1, 1, 1)), Loss("sum"), [2, 3], [], Schedule(4))
+        backpropagate(net, (), np.zeros((3, 1, 1, 1)), Sum(), [2, 3], [], Schedule(4))

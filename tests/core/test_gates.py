@@ -11,7 +11,7 @@ from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
 from gradflow.core.cells.base import carrousel_of
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Probe, Sum
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Gates, Kept, Timeline
 from tests.own import Keeping
@@ -29,7 +29,7 @@ def test_statistics_over_the_units(cell: Cell):
     net = Network.of(cell, F)
     weights = draw(cell, rng, inputs=F, nets=NETS, gain=3)
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
-    loss = Loss("probe", "last", rng.normal(size=(NETS, H, COLUMNS)))
+    loss = Probe(rng.normal(size=(NETS, H, COLUMNS)))
     lengths = [STEPS, 4]
     gates = Gates(Timeline(net, loss, lengths, NETS, COLUMNS, every=2))
     backpropagate(net, weights, x, loss, lengths, [gates], Schedule(4, keep=False))
@@ -67,7 +67,7 @@ def test_both_directions_and_layers_have_gates_of_their_own_time():
     weights[0][0]["b"][:, H : 2 * H] = 4.0
     weights[0][1]["b"][:, H : 2 * H] = -4.0
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
-    loss = Loss("probe", "last", rng.normal(size=(NETS, 2 * H, COLUMNS)))
+    loss = Probe(rng.normal(size=(NETS, 2 * H, COLUMNS)))
     gates = Gates(Timeline(net, loss, [STEPS], NETS, COLUMNS))
     backpropagate(net, weights, x, loss, [STEPS], [gates], Schedule(4))
     result = gates.quantities(0, STEPS)
@@ -84,14 +84,14 @@ def test_both_directions_and_layers_have_gates_of_their_own_time():
 @pytest.mark.parametrize("cell", [RNN(2), CEC(2)], ids=lambda cell: cell.label)
 def test_cells_without_gates_say_so(cell: Cell):
     with pytest.raises(ValueError, match=f"{cell.label} has no gates"):
-        Gates(Timeline(Network.of(cell, 1), Loss("sum"), [3], 1, 1))
+        Gates(Timeline(Network.of(cell, 1), Sum(), [3], 1, 1))
 
 
 def test_a_gru_that_leaks_nothing_is_saturated():
     net = Network.of(GRU(2), 1)
     p = {k: np.zeros((1, *q.shape)) for k, q in net.layers[0].cell.parameters(1).items()}
     p["b"][:, :2] = -9
-    loss = Loss("probe", "last", np.ones((1, 2, 1)))
+    loss = Probe(np.ones((1, 2, 1)))
     gates = Gates(Timeline(net, loss, [5], 1, 1))
     backpropagate(net, ((p,),), np.zeros((5, 1, 1, 1)), loss, [5], [gates], Schedule(2))
     saturated = gates.quantities(0, 5)["gate_saturated"].values[0, 0]
@@ -106,7 +106,7 @@ def test_what_the_carrousel_keeps_is_multiplied_unit_by_unit(cell: Cell, at: Any
     net, lengths = Network.of(cell, F), [STEPS, 8]
     weights = draw(cell, rng, inputs=F, nets=NETS, gain=2)
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
-    loss = Loss("probe", at, rng.normal(size=(NETS, H, COLUMNS)))
+    loss = Probe(rng.normal(size=(NETS, H, COLUMNS)), at=at)
     whole, cut = (Kept(Timeline(net, loss, lengths, NETS, COLUMNS)) for _ in range(2))
     for kept, schedule in ((whole, Schedule(STEPS)), (cut, Schedule(2, keep=False))):
         backpropagate(net, weights, x, loss, lengths, [kept], schedule)
@@ -142,7 +142,7 @@ def test_units_that_are_shut_leave_the_others():
     cell = LSTM(2)
     p = {name: np.zeros((1, *q.shape)) for name, q in cell.parameters(1).items()}
     p["b"][0, 2:4, 0] = [-1e4, 0]  # f of the two units
-    loss = Loss("sum")
+    loss = Sum()
     kept = Kept(Timeline(Network.of(cell, 1), loss, [6], 1, 1))
     backpropagate(kept.net, ((p,),), np.zeros((6, 1, 1, 1)), loss, [6], [kept], Schedule(6))
     found = {name: float(q.values[0, 0, 0]) for name, q in kept.quantities(0, 6).items()}

@@ -16,7 +16,8 @@ from gradflow.core import cells
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import At, Loss
+from gradflow.core.network.losses import At, CrossEntropy, Loss, MeanSquaredError, Probe, Sum
+from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Layer, Network, Weights
 from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from tests import reference
@@ -38,9 +39,8 @@ def agree(found: Array, wanted: Array, what: object) -> None:
 
 def reference_loss(loss: Loss, net: int, column: int, steps: int) -> reference.Loss:
     """The same loss of one sequence, on outputs (steps, runs, features)."""
-    at = {"last": [steps], "all": range(1, steps + 1)}.get(loss.at, loss.at)
+    at = {"all": range(1, steps + 1)}.get(loss.at, [steps] if loss.at == "last" else loss.at)
     chosen = [step - 1 for step in at]
-    readout = None if loss.readout is None else loss.readout[net].astype(complex)
     targets = None
     if loss.targets is not None:
         targets = loss.targets[:, 0, ..., column]
@@ -52,8 +52,8 @@ def reference_loss(loss: Loss, net: int, column: int, steps: int) -> reference.L
         if loss.kind == "sum":
             return y.sum(axis=-1)
         if loss.kind == "probe":
-            return y @ readout[:, column]
-        z = y @ readout.T
+            return y @ loss.direction[net, :, column]
+        z = y @ loss.readout.V[net].T
         if loss.kind == "mse":
             wanted = ~np.isnan(targets[t])
             return ((z - targets[t])[:, wanted] ** 2).sum(axis=-1) / z.shape[-1]
@@ -140,7 +140,7 @@ def inputs(rng: np.random.Generator, steps: int = STEPS) -> Array:
 
 def probe(rng: np.random.Generator, net: Network, at: At) -> Loss:
     v = rng.normal(size=(NETS, net.outputs, COLUMNS))
-    return Loss("probe", at, v / np.linalg.norm(v, axis=1, keepdims=True))
+    return Probe(v / np.linalg.norm(v, axis=1, keepdims=True), at=at)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}{'-both' if s[1] else ''}")
@@ -163,9 +163,9 @@ def losses_of_all_kinds(rng: np.random.Generator, net: Network, at: At) -> list[
     classes[2, 0, COLUMN] = -1
     return [
         probe(rng, net, at),
-        Loss("sum", at),
-        Loss("mse", at, readout, values),
-        Loss("cross_entropy", at, readout, classes),
+        Sum(at=at),
+        MeanSquaredError(readout=Readout(readout), targets=values, at=at),
+        CrossEntropy(readout=Readout(readout), targets=classes, at=at),
     ]
 
 

@@ -12,7 +12,7 @@ from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.observe import Block
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Loss, Probe, Sum
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from gradflow.core.record.paths import Parts, Paths
@@ -90,7 +90,7 @@ def forward(cell: Cell, p: Any, x: Array) -> list[tuple[Array, Array, dict[str, 
 @pytest.mark.parametrize("cell", CARROUSELS, ids=lambda cell: cell.label)
 def test_the_parts_sum_to_the_whole(cell: Cell, shape: tuple[int, bool]):
     net, weights, x, v = setting(cell, *shape)
-    paths, norms = run(net, weights, x, Loss("probe", "all", v), [STEPS])
+    paths, norms = run(net, weights, x, Probe(v, at="all"), [STEPS])
     assert len(paths.parts) == (STEPS + 1) * len(list(net.places()))
     for (layer, direction, step), parts in paths.parts.items():
         whole, carrousel, gates = (
@@ -118,7 +118,7 @@ def test_the_parts_sum_to_the_whole(cell: Cell, shape: tuple[int, bool]):
 def test_the_carrousel_is_the_sum_of_products_of_its_factors(cell: Cell):
     net, weights, x, v = setting(cell)
     at = (3, STEPS)
-    paths, _ = run(net, weights, x, Loss("probe", at, v), [STEPS])
+    paths, _ = run(net, weights, x, Probe(v, at=at), [STEPS])
     steps = forward(cell, weights[0][0], x)
     for k in range(STEPS + 1):
         wanted = np.zeros_like(v)
@@ -143,9 +143,7 @@ def test_without_weights_the_lstm_is_its_carrousel(bias: float, peephole: Any):
     p = silent(cell)
     p["b"][:, 2:4] = bias
     v = np.ones((1, 2, 1))
-    paths, norms = run(
-        Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), Loss("probe", "last", v), [T], 64
-    )
+    paths, norms = run(Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), Probe(v), [T], 64)
     result = paths.quantities(0, T)
     carrousel, share = (result[f"path_{k}"].values[0, 0, 0] for k in ("carrousel", "share"))
     lags = result["path_carrousel"].coords["lag"][0]
@@ -159,7 +157,7 @@ def test_without_weights_the_lstm_is_its_carrousel(bias: float, peephole: Any):
 
 def test_the_constant_error_carrousel_is_all_carrousel():
     net, weights, x, v = setting(CEC(H))
-    paths, _ = run(net, weights, x, Loss("probe", "last", v), [STEPS])
+    paths, _ = run(net, weights, x, Probe(v), [STEPS])
     result = paths.quantities(1, STEPS)
     assert (result["path_share"].values == 1).all()
     assert (np.ptp(result["path_carrousel"].values, axis=-1) == 0).all()
@@ -169,7 +167,7 @@ def test_the_constant_error_carrousel_is_all_carrousel():
 def test_without_recurrent_weights_the_gru_is_its_leak(reset: Any):
     net, weights, x, v = setting(GRU(H, reset=reset))
     weights[0][0]["W"][:] = 0
-    paths, norms = run(net, weights, x, Loss("probe", "last", v), [STEPS])
+    paths, norms = run(net, weights, x, Probe(v), [STEPS])
     assert (paths.series["share"].values[0] == 1).all()
     np.testing.assert_allclose(
         paths.series["carrousel"].values[0], norms.series["h"].values[0], rtol=1e-12
@@ -187,7 +185,7 @@ def test_both_parts_keep_their_precision_when_they_cancel():
     p["b"][:, 1] = np.log(f / (1 - f))
     p["W"][:, 3] = 4 * (0.5 - f)
     v = np.ones((1, 1, 1))
-    loss = Loss("probe", "last", v)
+    loss = Probe(v)
     paths, norms = run(Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), loss, [T], 64)
     result = {k: q.values[0, 0, 0] for k, q in paths.quantities(0, T).items()}
     lag = np.arange(T, 0, -1) - 1
@@ -209,7 +207,7 @@ def test_parts_hundreds_of_decades_apart():
     p["b"][:, 1] = np.log(f / (1 - f))
     p["W"][:, 3] = 4 * (1.5 - f)
     for at, T in (("last", 10_000), ("all", 1000)):
-        loss = Loss("probe", at, np.ones((1, 1, 1)))
+        loss = Probe(np.ones((1, 1, 1)), at=at)
         paths, norms = run(Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), loss, [T], 64)
         result = {k: q.values[0, 0, 0] for k, q in paths.quantities(0, T).items()}
         lag = np.arange(T, 0, -1) - 1
@@ -235,7 +233,7 @@ def test_a_loss_after_a_long_silence_leaves_the_old_error_in_the_gates():
     p["W"][:, 3] = 4 * (0.3 - f)
     v = np.ones((1, 1, 1))
     one, two = (
-        run(Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), Loss("probe", at, v), [T], 64)[0]
+        run(Network.of(cell, 1), ((p,),), np.zeros((T, 1, 1, 1)), Probe(v, at=at), [T], 64)[0]
         for at in ((T,), (2, T))
     )
     at_two = [paths.parts[0, 0, 2].gates for paths in (one, two)]
@@ -246,7 +244,7 @@ def test_a_loss_after_a_long_silence_leaves_the_old_error_in_the_gates():
 
 def test_lengths_that_run_together_have_the_parts_of_their_own():
     net, weights, x, v = setting(LSTM(H, peephole="full"), 2)
-    loss, lengths = Loss("probe", "all", v), [STEPS, 4, 1]
+    loss, lengths = Probe(v, at="all"), [STEPS, 4, 1]
     together, _ = run(net, weights, x, loss, lengths)
     for length in lengths:
         alone, _ = run(net, weights, x, loss, [length])
@@ -259,7 +257,7 @@ def test_lengths_that_run_together_have_the_parts_of_their_own():
 
 def test_a_cell_without_a_carrousel_says_so():
     with pytest.raises(ValueError, match="rnn has no carrousel: no part of its state"):
-        Paths(Timeline(Network.of(RNN(H), F), Loss("sum"), [STEPS], 1, 1))
+        Paths(Timeline(Network.of(RNN(H), F), Sum(), [STEPS], 1, 1))
     with pytest.raises(ValueError, match="rnn has no carrousel"):
         CarrouselOnly.of(RNN(H))
 
@@ -267,7 +265,7 @@ def test_a_cell_without_a_carrousel_says_so():
 @pytest.mark.parametrize("cell", CARROUSELS, ids=lambda cell: cell.label)
 def test_the_truncated_gradient_is_the_carrousel_part(cell: Cell):
     net, weights, x, v = setting(cell)
-    loss = Loss("probe", "all", v)
+    loss = Probe(v, at="all")
     paths, _ = run(net, weights, x, loss, [STEPS])
     cut = net.of_cells(CarrouselOnly.of)
     vectors = Adjoints(cut)
@@ -324,7 +322,7 @@ def test_the_truncated_parameter_gradient_by_complex_step(cell: Cell):
     """Σ_t v·h_t along a random direction, gates and candidate reading states it does not reach."""
     net, weights, x, v = setting(cell)
     cut, gradients = net.of_cells(CarrouselOnly.of), Gradients(net)
-    backpropagate(cut, weights, x, Loss("probe", "all", v), [STEPS], [gradients], Schedule(3))
+    backpropagate(cut, weights, x, Probe(v, at="all"), [STEPS], [gradients], Schedule(3))
     p = {name: value[1] for name, value in weights[0][0].items()}
 
     def total(p: Any, column: int) -> Any:

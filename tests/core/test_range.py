@@ -9,7 +9,7 @@ import pytest
 
 from gradflow.core import cells
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Probe
 from gradflow.core.network.stack import Network
 from tests.flow import norms, unit
 
@@ -22,7 +22,7 @@ def scalar_linear(U: float, W: float, steps: int, block: int, at: Any = "last") 
     net = Network.of(cells.get("rnn")(1, activation="identity", bias=False), 1)
     weights = (({"U": np.full((1, 1, 1), U), "W": np.full((1, 1, 1), W)},),)
     x = np.zeros((steps, 1, 1, 1))
-    loss = Loss("probe", at, np.ones((1, 1, 1)))
+    loss = Probe(np.ones((1, 1, 1)), at=at)
     return norms(net, weights, x, loss, schedule=Schedule(block))
 
 

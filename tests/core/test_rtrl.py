@@ -14,7 +14,8 @@ from gradflow.core.cells import CEC, LSTM, RNN, Cell
 from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import LOSSES, Loss, Probe, Sum
+from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Gradients, Norms, Timeline
 from gradflow.errors import NumericalError
@@ -60,7 +61,7 @@ def test_every_cell_agrees_with_bptt(cell: Cell, layers: int):
     weights = draw(cell, rng, inputs=F, layers=layers, nets=NETS)
     v = rng.normal(size=(NETS, net.outputs, COLUMNS))
     x = rng.normal(size=(STEPS, 1, F, COLUMNS))
-    compare(net, weights, x, Loss("probe", "all" if layers == 1 else "last", v))
+    compare(net, weights, x, Probe(v, at="all" if layers == 1 else "last"))
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "cec"])
@@ -70,7 +71,7 @@ def test_the_truncated_gradient_of_1997_goes_forward_as_well(kind: str):
     net = Network.of(CarrouselOnly.of(cells.get(kind)(H)), F)
     weights = draw(net.layers[0].cell, rng, inputs=F, nets=NETS)
     v = rng.normal(size=(NETS, H, COLUMNS))
-    compare(net, weights, rng.normal(size=(STEPS, 1, F, COLUMNS)), Loss("probe", "all", v))
+    compare(net, weights, rng.normal(size=(STEPS, 1, F, COLUMNS)), Probe(v, at="all"))
 
 
 @pytest.mark.parametrize("at", ["all", (2, 5)], ids=str)
@@ -83,7 +84,8 @@ def test_every_loss(kind: Any, at: Any):
     targets: Array = rng.normal(size=(STEPS, 1, 4, COLUMNS))
     if kind == "cross_entropy":
         targets = rng.integers(-1, 4, size=(STEPS, 1, COLUMNS))
-    loss = Loss(kind, at, *((V, targets) if kind != "sum" else ()))
+    given: Any = {} if kind == "sum" else {"readout": Readout(V), "targets": targets}
+    loss = LOSSES.get(kind)(at=at, **given)
     compare(net, weights, rng.normal(size=(STEPS, 1, F, COLUMNS)), loss, every=2)
 
 
@@ -101,7 +103,7 @@ def test_far_out_of_the_range_of_floats(kind: str):
         if gate in cell.gates:
             at = cell.gates.index(gate) * 2
             p["b"][:, at : at + 2] = level
-    loss = Loss("probe", "last", np.ones((1, 2, 1)))
+    loss = Probe(np.ones((1, 2, 1)))
     x = rng.normal(size=(400, 1, 1, 1))
     compare(net, ((p,),), x, loss, every="log")
     found = rtrl(net, ((p,),), x, loss, 400, states=["s"], every="log", parameters=False)
@@ -114,7 +116,7 @@ def test_an_exploding_net():
     """‖∂s_T/∂s_k‖ = 30^(T−k) for the linear net at rest."""
     net = Network.of(RNN(1, activation="identity", bias=False), 1)
     weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), 30.0)},),)
-    loss = Loss("probe", "last", np.ones((1, 1, 1)))
+    loss = Probe(np.ones((1, 1, 1)))
     found = rtrl(net, weights, np.zeros((500, 1, 1, 1)), loss, 500, every=50)
     values = found.quantities(0, 500)["s"].values[0, 0, 0]
     np.testing.assert_allclose(values, np.arange(500, -1, -50) * np.log10(30), rtol=1e-12)
@@ -126,7 +128,7 @@ def test_a_parameter_that_only_the_far_past_has_moved():
     weights = (({"U": np.ones((1, 1, 1)), "W": np.full((1, 1, 1), 0.1)},),)
     x = np.zeros((2000, 1, 1, 1))
     x[0] = 1
-    loss = Loss("probe", "last", np.ones((1, 1, 1)))
+    loss = Probe(np.ones((1, 1, 1)))
     total = rtrl(net, weights, x, loss, 2000, states=()).gradients[0, 0, "U"]
     log10 = total.log10
     np.testing.assert_allclose(log10.item(), -1999, rtol=1e-12)
@@ -136,7 +138,7 @@ def test_what_is_not_defined_says_so():
     net = Network.of(CEC(2), 1, bidirectional=True)
     p = {"U": np.ones((1, 2, 1))}
     with pytest.raises(ValueError, match="a backward direction reads them from the end"):
-        rtrl(net, ((p, p),), np.zeros((3, 1, 1, 1)), Loss("sum"), 3)
+        rtrl(net, ((p, p),), np.zeros((3, 1, 1, 1)), Sum(), 3)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_what_overflows_is_named_with_its_step(x: float, w: float, message: str)
     p = {"U": np.ones((1, 2, 1)), "W": np.full((1, 2, 2), w)}
     if x:
         p["W"] = np.eye(2)[None] * w
-    loss = Loss("probe", "last", np.ones((1, 2, 1)))
+    loss = Probe(np.ones((1, 2, 1)))
     with pytest.raises(NumericalError, match=message):
         rtrl(net, ((p,),), np.full((4, 1, 1, 1), x), loss, 4)
 
@@ -160,7 +162,7 @@ def test_memory_is_planned():
     net, sizes = Network.of(LSTM(8), 3, 2), []
     rng = np.random.default_rng(0)
     weights = draw(net.layers[0].cell, rng, inputs=3, layers=2)
-    x, loss = rng.normal(size=(32, 1, 3, 4)), Loss("probe", "last", rng.normal(size=(1, 8, 4)))
+    x, loss = rng.normal(size=(32, 1, 3, 4)), Probe(rng.normal(size=(1, 8, 4)))
     for every in (1, 16):
         tracemalloc.start()
         rtrl(net, weights, x, loss, 32, every=every)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradflow.core.cells import RNN
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Sum
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Series, Timeline, recorded_steps
 
@@ -44,7 +44,7 @@ def test_logarithmic_lags_count_from_where_error_sets_out() -> None:
 @pytest.mark.parametrize("both", [False, True])
 def test_both_ends_and_the_loss_step_always_belong(every: Any, at: Any, both: bool) -> None:
     net = Network.of(RNN(2), 1, bidirectional=both)
-    timeline = Timeline(net, Loss("sum", at), [20], 1, 1, every)
+    timeline = Timeline(net, Sum(at=at), [20], 1, 1, every)
     for first in (0, 1):
         steps = timeline.steps(20, first)
         assert {first, 20, *timeline.ends(20)} <= set(steps.tolist())
@@ -56,5 +56,5 @@ def test_both_ends_and_the_loss_step_always_belong(every: Any, at: Any, both: bo
 
 def test_a_backward_direction_has_a_loss_step_of_its_own() -> None:
     net = Network.of(RNN(2), 1, bidirectional=True)
-    assert Timeline(net, Loss("sum", (4, 9)), [20], 1, 1).ends(20) == (9, 17)
-    assert Timeline(net, Loss("sum"), [20], 1, 1).ends(20) == (20, 1)
+    assert Timeline(net, Sum(at=(4, 9)), [20], 1, 1).ends(20) == (9, 17)
+    assert Timeline(net, Sum(), [20], 1, 1).ends(20) == (20, 1)

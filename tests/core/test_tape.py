@@ -14,7 +14,8 @@ from gradflow.core.cells import LSTM, RNN
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule, Work
 from gradflow.core.engine.tape import Keep, Tape
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Loss, MeanSquaredError, Probe, Sum
+from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Gates, Gradients, Norms, Timeline
 from gradflow.experiment.workers import heap
@@ -61,13 +62,15 @@ def test_only_local_derivatives_stay() -> None:
 
 def test_states_and_caches_stay_where_they_are_needed() -> None:
     net = Network.of(LSTM(HIDDEN), INPUTS, depth=2)
-    gates = Gates(Timeline(net, Loss("sum"), [STEPS], 1, COLUMNS))
+    gates = Gates(Timeline(net, Sum(), [STEPS], 1, COLUMNS))
     for tape in tapes(net, None, gates).values():
         assert (len(tape.states), len(tape.caches)) == (1, len(tape.x))
     for tape in tapes(net, None, Gradients(net)).values():
         assert (len(tape.states), len(tape.caches)) == (len(tape.x) + 1, len(tape.x))
     readout, targets = np.ones((1, 2, HIDDEN)), np.zeros((STEPS, 1, 2, COLUMNS))
-    for tape in tapes(net, Loss("mse", "all", readout, targets)).values():
+    for tape in tapes(
+        net, MeanSquaredError(readout=Readout(readout), targets=targets, at="all")
+    ).values():
         assert (len(tape.states), len(tape.caches)) == (len(tape.x) + 1, 0)
 
 
@@ -86,7 +89,7 @@ def test_no_step_is_taken_back_twice(weight: float, monkeypatch: pytest.MonkeyPa
     net = Network.of(cells.get("rnn")(1, activation="identity", bias=False), 1)
     one = np.ones((1, 1, 1), np.float32)
     steps = 200
-    loss = Loss("probe", "last", one)
+    loss = Probe(one)
     seen = Norms(Timeline(net, loss, [steps], 1, 1), ["h"])
     weights = (({"U": one, "W": one * np.float32(weight)},),)
     x = np.zeros((steps, 1, 1, 1), np.float32)

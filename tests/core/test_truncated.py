@@ -12,7 +12,7 @@ from gradflow.core.analyses.truncated import bias, truncated, windows
 from gradflow.core.cells import CEC, LSTM, RNN, Cell
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Probe, Sum
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Gradients, Norms, Timeline
 from tests import plain as by_hand
@@ -50,7 +50,7 @@ def test_against_each_window_by_hand(cell: Cell, k1: int, k2: int):
     """∂L_window/∂s_k and its share of ∂L/∂U, from the plain recursion cut at the window's start."""
     net, weights, x, v = setting(cell)
     p = weights[0][0]
-    loss, gradients = Loss("probe", "all", v), Gradients(net)
+    loss, gradients = Probe(v, at="all"), Gradients(net)
     truncated(net, weights, x, loss, STEPS, k1, k2, [gradients], Schedule(2))
     (result, other) = bias(net, weights, x, loss, STEPS, k1, [k2], Schedule(3))
     assert set(result) == set(other)
@@ -81,7 +81,7 @@ def test_against_each_window_by_hand(cell: Cell, k1: int, k2: int):
 @pytest.mark.parametrize("k1", [1, 4, STEPS])
 def test_going_back_all_the_way_is_exact(k1: int, layers: int):
     net, weights, x, v = setting(LSTM(H, peephole="diagonal"), layers)
-    loss = Loss("probe", "all", v)
+    loss = Probe(v, at="all")
     norms = Norms(Timeline(net, loss, [STEPS], NETS, COLUMNS), ["h", "c", "s"])
     backpropagate(net, weights, x, loss, [STEPS], [norms], Schedule(4))
     for index, result in enumerate(
@@ -102,7 +102,7 @@ def test_the_bias_of_a_linear_unit():
     rho, T = 0.9, 50
     net = Network.of(RNN(1, activation="identity", bias=False), 1)
     weights = (({"U": np.zeros((1, 1, 1)), "W": np.full((1, 1, 1), rho)},),)
-    loss = Loss("probe", "last", np.ones((1, 1, 1)))
+    loss = Probe(np.ones((1, 1, 1)))
     k2 = [1, 5, 20, T]
     (result,) = bias(net, weights, np.ones((T, 1, 1, 1)), loss, T, 1, k2, Schedule(8))
     left_out = [(rho**k - rho**T) / (1 - rho**T) for k in k2]
@@ -122,7 +122,7 @@ def test_hundreds_of_decades_of_vanishing_flow():
     rho, T = 0.5, 3000
     net = Network.of(RNN(1, activation="identity", bias=False), 1)
     weights = (({"U": np.zeros((1, 1, 1)), "W": np.full((1, 1, 1), rho)},),)
-    loss = Loss("probe", "last", np.ones((1, 1, 1)))
+    loss = Probe(np.ones((1, 1, 1)))
     (result,) = bias(
         net, weights, np.ones((T, 1, 1, 1)), loss, T, 100, [400, T], Schedule(64), every="log"
     )
@@ -136,7 +136,7 @@ def test_a_gradient_that_is_not_there():
     net = Network.of(CEC(2), 1)
     weights = (({"U": np.ones((1, 2, 1))},),)
     for at in ("last", (9,)):
-        loss = Loss("probe", at, np.ones((1, 2, 1)))
+        loss = Probe(np.ones((1, 2, 1)), at=at)
         (result,) = bias(net, weights, np.zeros((4, 1, 1, 1)), loss, 4, 1, [2], Schedule(4))
         assert np.isnan(result["truncation_error"].values).all()
         assert np.isnan(result["truncation_cosine"].values).all()
@@ -146,4 +146,4 @@ def test_both_directions_are_not_truncated():
     net = Network.of(CEC(2), 1, bidirectional=True)
     p = {"U": np.ones((1, 2, 1))}
     with pytest.raises(ValueError, match="a backward direction has no past to cut off"):
-        truncated(net, ((p, p),), np.zeros((3, 1, 1, 1)), Loss("sum"), 3, 1, 1, [], Schedule(4))
+        truncated(net, ((p, p),), np.zeros((3, 1, 1, 1)), Sum(), 3, 1, 1, [], Schedule(4))

@@ -11,7 +11,7 @@ import pytest
 from gradflow.core import cells
 from gradflow.core.cells import Cell
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Probe
 from gradflow.core.network.stack import Network, Weights
 from gradflow.testing.closed_forms import biased, closed_forms, silence
 from tests import plain
@@ -70,7 +70,7 @@ def test_single_precision_reaches_as_far():
     net, weights = linear(np.stack([rho * np.eye(4) for rho in (0.5, 2.0)]).astype(np.float32))
     v = rng.normal(size=(2, 4, 1)).astype(np.float32)
     x = silence(steps).astype(np.float32)
-    h = norms(net, weights, x, Loss("probe", "last", v), states=["h"])["h"][:, 0, 0, 0]
+    h = norms(net, weights, x, Probe(v), states=["h"])["h"][:, 0, 0, 0]
     lag = steps - np.arange(steps + 1)
     exact = np.log10([[0.5], [2.0]]) * lag + np.log10(np.linalg.norm(v, axis=1))
     np.testing.assert_allclose(h, exact, rtol=0, atol=1e-6)
@@ -179,7 +179,7 @@ def test_a_loss_times_two_to_the_k_shifts_every_exponent(cell: Cell):
     loss = unit(net, 2, 3, "all")
     wanted = vectors(net, weights, x, loss)
     for power in (-900, 900):
-        louder = Loss("probe", "all", np.ldexp(loss.readout, power))
+        louder = Probe(np.ldexp(loss.direction, power), at="all")
         found = vectors(net, weights, x, louder)
         identical(
             found, {key: (m, np.where(m == 0, 0, e + power)) for key, (m, e) in wanted.items()}
@@ -199,7 +199,7 @@ def test_scaled_is_unscaled_bit_for_bit(cell: Cell, gain: float):
     x = rng.normal(size=(steps, 1, 2, 3))
     loss = unit(net, 2, 3, at)
     p = weights[0][0]
-    states, totals, drives = plain.back(cell, p, x, dict.fromkeys(at, loss.readout))
+    states, totals, drives = plain.back(cell, p, x, dict.fromkeys(at, loss.direction))
     wanted = {}
     for step in range(steps + 1):
         wanted["h", 0, 0, step] = states[step][0]
@@ -247,7 +247,7 @@ def test_units_have_no_order(cell: Cell, both: bool):
         tuple(shuffled(p, layer) for p in directions) for layer, directions in enumerate(weights)
     )
     loss = unit(net, 2, 3)
-    moved = Loss("probe", "last", loss.readout[:, outputs])
+    moved = Probe(loss.direction[:, outputs])
     same(norms(net, other, x, moved), norms(net, weights, x, loss))
 
 
@@ -260,8 +260,8 @@ def test_batched_is_single(cell: Cell, both: bool):
     for n in range(2):
         own = tuple(tuple({k: a[n : n + 1] for k, a in p.items()} for p in d) for d in weights)
         for j in range(3):
-            v = loss.readout[n : n + 1, :, j : j + 1]
-            alone = norms(net, own, x[..., j : j + 1], Loss("probe", "all", v))
+            v = loss.direction[n : n + 1, :, j : j + 1]
+            alone = norms(net, own, x[..., j : j + 1], Probe(v, at="all"))
             same(alone, {k: a[n : n + 1, :, :, j : j + 1] for k, a in together.items()})
 
 
@@ -280,7 +280,7 @@ def test_reversed_input_swaps_the_directions(cell: Cell):
     )
     loss = unit(net, 2, 3, "all")
     there = norms(net, weights, x, loss)
-    back = norms(net, mirrored, x[::-1], Loss("probe", "all", loss.readout[:, swap]))
+    back = norms(net, mirrored, x[::-1], Probe(loss.direction[:, swap], at="all"))
     x_there, x_back = there.pop("x"), back.pop("x")
     same(back, {name: a[:, :, ::-1] for name, a in there.items()})
     np.testing.assert_allclose(x_back, x_there[..., ::-1], rtol=0, atol=1e-11)

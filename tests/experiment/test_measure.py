@@ -8,7 +8,7 @@ import pytest
 import gradflow
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import Sum
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Norms, Timeline
 from gradflow.experiment.data import sources
@@ -46,7 +46,7 @@ def test_imported_weights_are_the_ones_that_are_measured(state_dict):
     imported = weights.read(state_dict)
     net = Network.of(imported.cell, imported.inputs, 2, True)
     x = sources.load(made.inputs, 12, 0).x
-    loss = Loss("sum", "all")
+    loss = Sum(at="all")
     norms = Norms(Timeline(net, loss, [12], 1, 2), ["h", "c", "s", "x"])
     backpropagate(net, imported.weights, x, loss, [12], [norms], Schedule(5))
     for name, want in norms.quantities(0, 12).items():

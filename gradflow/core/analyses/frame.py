@@ -10,9 +10,9 @@ import numpy as np
 
 from gradflow.core.analyses.graded import graded, logarithm, ordered, times, without_dust
 from gradflow.core.cells import State
-from gradflow.core.engine.forward import States, Tapes, forward
+from gradflow.core.engine.forward import Tapes, forward
 from gradflow.core.engine.scan import Keep, pull_joint
-from gradflow.core.network.stack import Network, Weights
+from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.random import stream
 from gradflow.core.scaled import NOTHING, Scaled
 from gradflow.core.typing import Array

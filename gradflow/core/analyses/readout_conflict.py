@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradflow.core.engine.forward import forward, outputs
+from gradflow.core.engine.entering import Entering
+from gradflow.core.engine.forward import forward
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
@@ -34,7 +35,7 @@ def readout(
     Parameters
     ----------
     net, weights, x, loss, length
-        As in `backpropagate`; the loss is mse or cross_entropy.
+        As in `backpropagate`; the loss has a readout.
     schedule : Schedule
         How time is cut.
 
@@ -47,16 +48,18 @@ def readout(
     Raises
     ------
     ValueError
-        If the loss has no readout weights.
+        If the loss has no readout.
 
     References
     ----------
     S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997),
     section 3.2, "output weight conflict".
     """
-    nets = weights[0][0]["U"].shape[0]
+    if loss.readout is None:
+        raise ValueError(f"the loss {loss.kind} has no readout whose weights could be in conflict")
+    nets, steps = weights[0][0]["U"].shape[0], loss.steps(length)
     states = net.initial(nets, x.shape[-1], x.dtype)
-    steps = loss.steps(length)
+    entering = Entering(net, loss, [length], [steps])
     spans = [(0, length)] if net.bidirectional else schedule.cuts(length)
     total: RankOnes | None = None
     logs: list[Array] = []
@@ -64,11 +67,9 @@ def readout(
         tapes, states = forward(
             net, weights, x[lo:hi], states, schedule.cuts(hi - lo), first=lo, keep=Keep.STATES
         )
-        wanted = steps[(steps > lo) & (steps <= hi)] - lo - 1
-        y = outputs(tapes[-1])
-        error = loss.residual(lo + 1, y)
-        if len(wanted):
-            left, right = (Scaled.of(a[wanted]).unit() for a in (error, y))
+        reading = entering.reading((lo, hi), tapes[-1], states)
+        if reading is not None:
+            left, right = (Scaled.of(a).unit() for a in (reading.slope, reading.y))
             new = RankOnes.sum(left, right)
             total = new if total is None else total + new
             logs.append((left.norm() * right.norm()).log10)

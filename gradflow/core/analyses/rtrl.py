@@ -9,6 +9,7 @@ import numpy as np
 
 from gradflow.core.analyses.jacobian import Jacobian, jacobian
 from gradflow.core.analyses.nudges import Sources
+from gradflow.core.engine.observe import Reading
 from gradflow.core.engine.scan import advance
 from gradflow.core.engine.tape import Taken
 from gradflow.core.network.losses import Loss
@@ -200,9 +201,12 @@ class _Run:
 
     def output(self, M: Scaled, top: Taken, step: int) -> Scaled:
         """(∂ℓ_t/∂y_t) (∂y_t/∂θ)."""
-        y = top.after[0]
-        dy = self.loss.cotangent(step, 1, y.shape, y[None] if self.loss.sees_outputs else None)[0]
-        rows = M.parts[-1][:, :, : y.shape[1]]
+        which = self.net.layers[-1].cell.parts.index(self.loss.of)
+        y = top.after[which]
+        counts = np.ones((1, 1, 1, 1), bool)
+        dy = Reading(self.loss, np.array([step]), y[None], counts).cotangent[0]
+        end = sum(part.shape[1] for part in top.after[: which + 1])
+        rows = M.parts[-1][:, :, end - y.shape[1] : end]
         return Scaled((dy.transpose(0, 2, 1)[:, :, None] @ rows,), M.exponent)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradflow.core.engine.bptt import Run, backpropagate
+from gradflow.core.engine.bptt import Unrolling, backpropagate
 from gradflow.core.engine.observe import Observer
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.engine.tape import Keep
@@ -109,7 +109,7 @@ def truncated(
         targets = at[(at > first) & (at <= end)]
         if not len(targets):
             continue
-        run = Run(net, weights, x, loss, [end], [targets], observers, schedule)
+        run = Unrolling(net, weights, x, loss, [end], [targets], observers, schedule)
         for lo, hi in schedule.cuts(start - now):
             _, states = run.forward((now + lo, now + hi), states, Keep.NOTHING)
         now = start

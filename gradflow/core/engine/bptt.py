@@ -14,17 +14,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gradflow.core.cells import State
-from gradflow.core.engine.forward import States, Tapes, forward, outputs
-from gradflow.core.engine.observe import Block, Observer
+from gradflow.core.engine.entering import Entering
+from gradflow.core.engine.forward import Tapes, forward
+from gradflow.core.engine.observe import Block, Listener, Observer
 from gradflow.core.engine.scan import Keep, Tape, pull_back
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
-from gradflow.core.network.stack import Network, Weights, reads
+from gradflow.core.network.stack import Network, States, Weights, reads
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array
 from gradflow.errors import NumericalError
 
-__all__ = ["Run", "backpropagate"]
+__all__ = ["Unrolling", "backpropagate"]
 
 
 def backpropagate(
@@ -37,6 +38,7 @@ def backpropagate(
     schedule: Schedule,
     *,
     at: Sequence[int] | None = None,
+    initial: States | None = None,
 ) -> None:
     """Run the network forward once and the adjoints of all lengths back, showing them to observers.
 
@@ -58,9 +60,14 @@ def backpropagate(
     at : sequence of int, optional
         One loss step for each of `lengths`, in place of the loss's own: many losses of one
         unrolling, side by side.
+    initial : States, optional
+        s_0 of every layer and direction (see `Network.initial`); default 0.
 
     Raises
     ------
+    ValueError
+        If different lengths of a bidirectional net are asked for, or the loss looks at what the
+        net does not have.
     NumericalError
         If a state or an adjoint becomes NaN or infinite; names layer, direction and step.
     """
@@ -70,13 +77,14 @@ def backpropagate(
     longest_first = sorted(range(len(lengths)), key=lambda j: -lengths[j])
     targets = [each[j] for j in longest_first]
     lengths = [lengths[j] for j in longest_first]
-    run = Run(net, weights, x, loss, lengths, targets, observers, schedule)
+    given = (net, weights, x, loss, lengths, targets, observers, schedule)
     nets = next(iter(weights[0][0].values())).shape[0]
-    run.between(0, lengths[0], net.initial(nets, x.shape[-1], x.dtype))
+    states = net.initial(nets, x.shape[-1], x.dtype, initial)
+    Unrolling(*given, spread=at is not None).between(0, lengths[0], states)
 
 
 @dataclass
-class Run:
+class Unrolling:
     """What goes forward and back; the arguments of `backpropagate`, the longest length first.
 
     ``targets`` are the loss steps of each length.
@@ -90,12 +98,17 @@ class Run:
     targets: Sequence[Array]
     observers: Sequence[Observer]
     schedule: Schedule
+    spread: bool = False
     wants_dx: bool = field(init=False)
     keep: Keep = field(init=False)
+    entering: Entering = field(init=False)
 
     def __post_init__(self) -> None:
         self.wants_dx = any(o.needs_inputs for o in self.observers)
-        self.keep = Keep.LOCAL | self.loss.needs
+        listeners = [o for o in self.observers if isinstance(o, Listener)]
+        given = (self.net, self.loss, self.lengths, self.targets)
+        self.entering = Entering(*given, listeners, self.spread)
+        self.keep = Keep.LOCAL | self.entering.keep
         for observer in self.observers:
             self.keep |= observer.needs
 
@@ -114,8 +127,10 @@ class Run:
             tapes.append(made if stays else None)
         adjoints: list[list[Scaled]] = [[self.nothing(part) for part in layer] for layer in states]
         for span in reversed(spans):
-            tape = tapes.pop() or self.forward(span, before[len(tapes)], self.keep)[0]
-            adjoints = self.backward(span, tape, adjoints)
+            start = before.pop()
+            tape = tapes.pop() or self.forward(span, start, self.keep)[0]
+            adjoints = self.backward(span, tape, states, adjoints)
+            states = start
             del tape  # before the next one is made
 
     def nothing(self, state: State) -> Scaled:
@@ -139,12 +154,12 @@ class Run:
         )
 
     def backward(
-        self, span: tuple[int, int], tapes: Tapes, adjoints: list[list[Scaled]]
+        self, span: tuple[int, int], tapes: Tapes, states: States, adjoints: list[list[Scaled]]
     ) -> list[list[Scaled]]:
-        """Take the adjoints back through a span, layer by layer from the top."""
+        """Take the adjoints back through a span that has led to `states`, from the top layer."""
         lo, hi = span
         adjoints = [[self.joined(a, hi) for a in layer] for layer in adjoints]
-        dy = self.injection(span, tapes[-1])
+        adjoints[-1], dy = self.entering.enter(adjoints[-1], span, tapes[-1], states)
         after: list[list[Scaled]] = []
         for layer in range(len(self.net.layers) - 1, -1, -1):
             wants_dx = layer > 0 or self.wants_dx
@@ -212,27 +227,6 @@ class Run:
         """Let the lengths that end at `step` join, as zeros: their loss is injected next."""
         new = self.lengths.count(step) if len(self.lengths) > 1 else 0
         return adjoint.grown(new)
-
-    def injection(self, span: tuple[int, int], top: list[list[Tape]]) -> Scaled | None:
-        """∂L/∂y of the loss at the steps of a span, for each length that has joined."""
-        lo, hi = span
-        if not any(at[0] <= hi and at[-1] > lo for at in self.targets):
-            return None
-        steps = np.arange(lo + 1, hi + 1)
-        joined = [at for length, at in zip(self.lengths, self.targets, strict=True) if length >= hi]
-        at = np.stack([np.isin(steps, target) for target in joined], axis=1)
-        if not at.any():
-            return None
-        nets, _, columns = top[0][0].states[0][0].shape
-        y = outputs(top) if self.loss.sees_outputs else None
-        dy = self.loss.cotangent(lo + 1, hi - lo, (nets, self.net.outputs, columns), y)
-        chosen = at[:, :, None, None, None].astype(self.x.dtype)
-        if len(self.lengths) == 1:
-            chosen = chosen[:, 0]
-        else:
-            dy = dy[:, None]
-        dy = dy * chosen
-        return Scaled.of(dy)
 
     def share(self, dy: Scaled, layer: int, direction: int) -> Scaled:
         """The part of ∂L/∂[h→; h←] that belongs to a direction, in its own time."""

@@ -10,14 +10,11 @@ import numpy as np
 
 from gradflow.core.cells import State
 from gradflow.core.engine.scan import Keep, Tape, unroll
-from gradflow.core.network.stack import Network, Weights, reads
+from gradflow.core.network.stack import Network, States, Weights, reads
 from gradflow.core.typing import Array, Params
 from gradflow.errors import NumericalError
 
-__all__ = ["States", "Tapes", "forward", "outputs"]
-
-States: TypeAlias = tuple[tuple[State, ...], ...]
-"""By layer and direction."""
+__all__ = ["Tapes", "forward", "outputs"]
 
 Tapes: TypeAlias = list[list[list[Tape]]]
 """By layer, direction and block."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from gradflow.core.cells import Cell
 from gradflow.core.engine.scan import Keep, Swept, Tape
+from gradflow.core.network.losses import Loss
 from gradflow.core.scaled import Scaled
-from gradflow.core.typing import Params
+from gradflow.core.typing import Array, Params
 
-__all__ = ["Block", "Observer"]
+__all__ = ["Block", "Listener", "Observer", "Reading"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,58 @@ class Block:
     first: int
     tape: Tape
     swept: Swept
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the loss looks at in one span of time.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss.
+    steps : array of int
+        The steps, (n,); that of the end for a loss on the ends.
+    y : array
+        What it looks at, ``(n, nets, outputs, columns)``: outputs, or the ends of a state.
+    counts : array of bool
+        Whether a step counts, ``(n, [lengths,] 1, 1, columns or 1)``, for those that have joined.
+    """
+
+    loss: Loss
+    steps: Array
+    y: Array
+    counts: Array
+
+    @cached_property
+    def slope(self) -> Array:
+        """∂ℓ/∂o of each step, ``(n, nets, m, columns)``, whatever counts."""
+        return self.loss.slope(self.loss.read(self.y), self.loss.target(self.steps))
+
+    @property
+    def cotangent(self) -> Array:
+        """∂ℓ/∂y of each step, ``(n, nets, outputs, columns)``, whatever counts."""
+        readout = self.loss.readout
+        return self.slope if readout is None else readout.vjp(self.slope)
+
+    @property
+    def values(self) -> Array:
+        """Σ ℓ over these steps, ``([lengths,] nets, columns)``."""
+        each = self.loss.value(self.loss.read(self.y), self.loss.target(self.steps))
+        total: Array = np.where(self.counts[..., 0, :], self.abreast(each), 0).sum(axis=0)
+        return total
+
+    def abreast(self, a: Array) -> Array:
+        """The same array for all lengths, where several run together."""
+        return a[:, None] if self.counts.ndim == 5 else a
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Looks at what the loss looks at."""
+
+    def reading(self, reading: Reading) -> None:
+        """See the loss's steps in a span, latest span first."""
 
 
 class Observer(Protocol):

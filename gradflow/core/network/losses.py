@@ -1,127 +1,280 @@
-"""Losses: one scalar per sequence, as the cotangents they send into the top layer's outputs."""
+"""Losses: one scalar per sequence, its value and the cotangents it sends into the net's outputs.
+
+A loss of one's own is a subclass of `Loss`, registered with ``LOSSES.add`` or by the package that
+defines it through an entry point in the group ``gradflow.losses``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 
-from gradflow.core.cells import pull
-from gradflow.core.engine.tape import Keep
-from gradflow.core.typing import Array
+from gradflow.core.network.readout import Readout
+from gradflow.core.random import stream
+from gradflow.core.registry import Registry
+from gradflow.core.typing import Array, DType
 
-__all__ = ["At", "Kind", "Loss"]
+__all__ = [
+    "LOSSES",
+    "At",
+    "CrossEntropy",
+    "Given",
+    "Loss",
+    "MeanSquaredError",
+    "Probe",
+    "Sum",
+]
 
-Kind: TypeAlias = Literal["probe", "sum", "mse", "cross_entropy"]
-At: TypeAlias = Literal["last", "all"] | tuple[int, ...]
+At: TypeAlias = Literal["last", "all", "ends"] | tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Loss:
-    """L = Σ_t ℓ_t over the steps `at`, with y_t the top layer's output.
+@dataclass(frozen=True, kw_only=True)
+class Loss(ABC):
+    """L = Σ_t ℓ(o_t, target_t) over the steps `at`, with o_t = V y_t + b, or y_t without a readout.
 
-    ::
-
-        probe           ℓ_t = v · y_t                       v a unit vector per sequence
-        sum             ℓ_t = Σ_j y_tj
-        mse             ℓ_t = ‖V y_t − target_t‖² / m       m rows of V; NaN targets count 0
-        cross_entropy   ℓ_t = −log softmax(V y_t)[target_t] 0 where target_t is −1
+    y_t is the top layer's output; of a bidirectional net [h→_t; h←_t]. Subclasses say what ℓ is and
+    what its slope is; all else is common to them.
 
     Parameters
     ----------
-    kind : {"probe", "sum", "mse", "cross_entropy"}
-        ℓ.
-    at : "last", "all" or tuple of int
-        At which steps 1..T; of a bidirectional net ``last`` reads [h→_T; h←_T].
-    readout : array or None
-        v ``(nets, outputs, columns)`` for the probe, V ``(nets, m, outputs)`` for mse and
-        cross_entropy.
+    at : "last", "all", "ends" or tuple of int
+        At which steps 1..T. ``ends`` is each direction's own last state, [h→_T; h←_1].
+    of : str
+        Which part of the state is looked at in place of h, at ``ends`` alone: ``c`` of an LSTM.
+    readout : Readout or None
+        V and b.
     targets : array or None
         Values ``(steps, nets or 1, m, columns)`` or classes ``(steps, nets or 1, columns)``.
+
+    Raises
+    ------
+    ValueError
+        If a part other than h is looked at elsewhere than at the ends, or targets are missing.
     """
 
-    kind: Kind
     at: At = "last"
-    readout: Array | None = None
+    of: str = "h"
+    readout: Readout | None = None
     targets: Array | None = None
 
-    @property
-    def sees_outputs(self) -> bool:
-        """Whether ∂ℓ_t/∂y_t depends on y_t."""
-        return self.kind in ("mse", "cross_entropy")
+    kind: ClassVar[str]
+    """Its name in an experiment file."""
 
-    @property
-    def needs(self) -> Keep:
-        """What the tapes must hold beside the local derivatives."""
-        return Keep.STATES if self.sees_outputs else Keep.NOTHING
+    compares: ClassVar[Literal["nothing", "values", "classes", "cotangents"]] = "nothing"
+    """What its targets are."""
+
+    linear: ClassVar[bool] = False
+    """Whether the slope is the same whatever o is, so that no outputs need to be kept."""
+
+    def __post_init__(self) -> None:
+        if self.of != "h" and self.at != "ends":
+            raise ValueError(f"a loss on {self.of} looks at the end of the state: at = 'ends'")
+        if self.compares != "nothing" and self.targets is None:
+            raise ValueError(f"the loss {self.kind} needs targets: {self.compares}")
+
+    @classmethod
+    def drawn(
+        cls, width: int, columns: int, seeds: Sequence[int], dtype: DType
+    ) -> dict[str, Array]:
+        """Draw the fields that a loss has of its own, for each net by its seed; here, none.
+
+        Parameters
+        ----------
+        width : int
+            Features of o.
+        columns : int
+            How many sequences there are.
+        seeds : sequence of int
+            One for each net.
+        dtype : dtype
+            Drawn in float64, then cast.
+        """
+        return {}
+
+    @abstractmethod
+    def value(self, o: Array, target: Array | None) -> Array:
+        """ℓ for each step, net and sequence, ``(steps, nets, columns)``.
+
+        Parameters
+        ----------
+        o : array
+            ``(steps, nets, m, columns)``.
+        target : array or None
+            The targets of these steps.
+        """
+
+    @abstractmethod
+    def slope(self, o: Array, target: Array | None) -> Array:
+        """∂ℓ/∂o, shaped as o; of a linear loss o is only a shape."""
 
     def steps(self, length: int) -> Array:
         """The loss steps of a sequence of `length` steps, ascending."""
         if self.at == "all":
             return np.arange(1, length + 1)
-        return np.array([length] if self.at == "last" else sorted(self.at))
+        return np.array([length] if isinstance(self.at, str) else sorted(self.at))
 
     def span(self, length: int) -> tuple[int, int]:
         """The first and the last of the loss steps."""
         if self.at == "all":
             return 1, length
-        return (length, length) if self.at == "last" else (min(self.at), max(self.at))
+        return (length, length) if isinstance(self.at, str) else (min(self.at), max(self.at))
 
-    def cotangent(self, first: int, count: int, shape: tuple[int, ...], y: Array | None) -> Array:
-        """∂ℓ_t/∂y_t for the steps first, …, first + count − 1.
+    def among(self, columns: slice) -> Self:
+        """Return the same loss of some of the sequences."""
+        own = None if self.targets is None else self.targets[..., columns]
+        return replace(self, targets=own)
 
-        Parameters
-        ----------
-        first, count : int
-            Which steps.
-        shape : tuple of int
-            Of one step's output, ``(nets, outputs, columns)``.
-        y : array or None
-            The outputs ``(count, *shape)``, where `sees_outputs`.
+    def read(self, y: Array) -> Array:
+        """o of outputs y."""
+        return y if self.readout is None else self.readout(y)
 
-        Returns
-        -------
-        array
-            ``(count, *shape)``, possibly a read-only view of one repeated step.
-        """
-        if self.kind == "sum":
-            return np.broadcast_to(1.0, (count, *shape))
-        if self.readout is None:
-            raise ValueError(f"the loss {self.kind} needs a readout")
-        if self.kind == "probe":
-            return np.broadcast_to(self.readout, (count, *shape))
-        if y is None:
-            raise ValueError(f"the loss {self.kind} needs outputs")
-        return pull(self.readout, self.residual(first, y))
+    def target(self, steps: Array) -> Array | None:
+        """The targets of some steps 1..T."""
+        return None if self.targets is None else self.targets[steps - 1]
 
-    def residual(self, first: int, y: Array) -> Array:
-        """∂ℓ_t/∂(V y_t) of mse and cross_entropy for the steps first, first + 1, … of y.
 
-        Raises
-        ------
-        ValueError
-            If the loss has no readout weights V.
-        """
-        if self.kind not in ("mse", "cross_entropy") or self.readout is None:
-            raise ValueError(
-                f"the loss {self.kind} has no readout weights: those of mse and cross_entropy are V"
-            )
-        if self.targets is None:
-            raise ValueError(f"the loss {self.kind} needs targets")
-        target = self.targets[first - 1 : first - 1 + len(y)]
-        logits = self.readout @ y
-        if self.kind == "cross_entropy":
-            return _softmax_minus_target(logits, target)
-        error: Array = 2 / logits.shape[-2] * np.where(np.isnan(target), 0, logits - target)
+@dataclass(frozen=True)
+class Probe(Loss):
+    """ℓ_t = v · o_t: with v a unit vector the curve starts at 1.
+
+    Parameters
+    ----------
+    direction : array
+        v, ``(nets, m, columns)``.
+    """
+
+    direction: Array
+
+    kind: ClassVar[str] = "probe"
+    linear: ClassVar[bool] = True
+
+    @classmethod
+    def drawn(
+        cls, width: int, columns: int, seeds: Sequence[int], dtype: DType
+    ) -> dict[str, Array]:
+        """A random unit vector for each sequence: it is the same however many others there are."""
+        each = [
+            np.stack([stream(seed, "probe", j).standard_normal(width) for j in range(columns)], -1)
+            for seed in seeds
+        ]
+        v = np.stack([one / np.linalg.norm(one, axis=0) for one in each])
+        return {"direction": v.astype(dtype)}
+
+    def among(self, columns: slice) -> Self:
+        """The same of some of the sequences, each with its own v."""
+        return replace(super().among(columns), direction=self.direction[..., columns])
+
+    def value(self, o: Array, target: Array | None) -> Array:
+        """v · o."""
+        found: Array = (self.direction * o).sum(axis=-2)
+        return found
+
+    def slope(self, o: Array, target: Array | None) -> Array:
+        """v."""
+        return np.broadcast_to(self.direction, o.shape)
+
+
+@dataclass(frozen=True)
+class Sum(Loss):
+    """ℓ_t = Σ_j o_tj."""
+
+    kind: ClassVar[str] = "sum"
+    linear: ClassVar[bool] = True
+
+    def value(self, o: Array, target: Array | None) -> Array:
+        """The sum over features."""
+        found: Array = o.sum(axis=-2)
+        return found
+
+    def slope(self, o: Array, target: Array | None) -> Array:
+        """Ones."""
+        return np.broadcast_to(np.ones((), o.dtype), o.shape)
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """ℓ_t = ‖o_t − target_t‖² / m; a target of NaN counts 0."""
+
+    kind: ClassVar[str] = "mse"
+    compares: ClassVar[Literal["values"]] = "values"
+
+    def value(self, o: Array, target: Array | None) -> Array:
+        """The mean over features of the squared error."""
+        found: Array = (self._error(o, target) ** 2).sum(axis=-2) / o.shape[-2]
+        return found
+
+    def slope(self, o: Array, target: Array | None) -> Array:
+        """(2/m) (o − target)."""
+        slope: Array = 2 / o.shape[-2] * self._error(o, target)
+        return slope
+
+    def _error(self, o: Array, target: Array | None) -> Array:
+        target = np.asarray(target)
+        error: Array = np.where(np.isnan(target), 0, o - target)
         return error
 
 
-def _softmax_minus_target(logits: Array, target: Array) -> Array:
-    """softmax − onehot(target); 0 where the target is −1."""
-    e = np.exp(logits - logits.max(axis=-2, keepdims=True))
-    e /= e.sum(axis=-2, keepdims=True)
-    classes = np.arange(logits.shape[-2])[:, None]
-    target = target[..., None, :]
-    error: Array = (e - (classes == target)) * (target >= 0)
-    return error
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """ℓ_t = −log softmax(o_t)[target_t]; a target of −1 counts 0.
+
+    Both value and slope keep their digits where the net is all but certain: they are made of what
+    is left for the other classes, 1 − p = Σ_{k ≠ target} p_k, never of a difference from 1.
+    """
+
+    kind: ClassVar[str] = "cross_entropy"
+    compares: ClassVar[Literal["classes"]] = "classes"
+
+    def value(self, o: Array, target: Array | None) -> Array:
+        """log(1 + Σ_{k ≠ target} e^(o_k − o_target))."""
+        hit, counts = self._hit(o, target)
+        own = np.where(hit, o, 0).sum(axis=-2, keepdims=True)
+        others = np.where(hit, -np.inf, o - own)
+        top = others.max(axis=-2, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore"):  # one class has no others
+            rest = top + np.log(np.exp(others - top).sum(axis=-2, keepdims=True))
+        found: Array = np.logaddexp(0, np.where(np.isnan(rest), -np.inf, rest))[..., 0, :]
+        return found * counts
+
+    def slope(self, o: Array, target: Array | None) -> Array:
+        """softmax(o), and −Σ of the others at the target."""
+        hit, counts = self._hit(o, target)
+        p = np.exp(o - o.max(axis=-2, keepdims=True))
+        p /= p.sum(axis=-2, keepdims=True)
+        others = np.where(hit, 0, p)
+        slope: Array = np.where(hit, -others.sum(axis=-2, keepdims=True), p)
+        return slope * counts[..., None, :]
+
+    def _hit(self, o: Array, target: Array | None) -> tuple[Array, Array]:
+        """Where the target's class stands, and which targets count."""
+        target = np.asarray(target)
+        return np.arange(o.shape[-2])[:, None] == target[..., None, :], target >= 0
+
+
+@dataclass(frozen=True)
+class Given(Loss):
+    """ℓ_t = d_t · o_t: the cotangents d_t = ∂L/∂o_t are the targets, from a head of one's own."""
+
+    kind: ClassVar[str] = "given"
+    compares: ClassVar[Literal["cotangents"]] = "cotangents"
+    linear: ClassVar[bool] = True
+
+    def value(self, o: Array, target: Array | None) -> Array:
+        """d · o, whose slope is d."""
+        found: Array = (target * o).sum(axis=-2)
+        return found
+
+    def slope(self, o: Array, target: Array | None) -> Array:
+        """The d that were handed in."""
+        return np.broadcast_to(np.asarray(target, o.dtype), o.shape)
+
+
+LOSSES: Registry[Loss] = Registry("gradflow.losses", "kind")
+"""Every loss by its kind."""
+
+for _loss in (Probe, Sum, MeanSquaredError, CrossEntropy, Given):
+    LOSSES.add(_loss)

@@ -12,7 +12,10 @@ import numpy as np
 from gradflow.core.cells import Cell, Parameter, State
 from gradflow.core.typing import Array, DType, Params
 
-__all__ = ["Layer", "Network", "Weights", "reads"]
+__all__ = ["Layer", "Network", "States", "Weights", "reads"]
+
+States: TypeAlias = tuple[tuple[State, ...], ...]
+"""States by layer and direction."""
 
 Weights: TypeAlias = tuple[tuple[Params, ...], ...]
 """Parameters by layer and direction; arrays are ``(nets, rows, cols)``."""
@@ -141,6 +144,11 @@ class Network:
             raise refused[0]
         return found
 
+    def width(self, part: str) -> int:
+        """Features of a part of the top layer's state, of all its directions."""
+        top = self.layers[-1]
+        return top.cell.sizes[top.cell.parts.index(part)] * len(top.directions)
+
     def features(self, layer: int) -> int:
         """Features that a layer reads."""
         return self.layers[layer - 1].outputs if layer else self.inputs
@@ -170,15 +178,44 @@ class Network:
             for direction in range(len(layer.directions)):
                 yield index, direction
 
-    def initial(self, nets: int, columns: int, dtype: DType) -> tuple[tuple[State, ...], ...]:
-        """State 0 of every layer and direction."""
-        return tuple(
-            tuple(
-                tuple(np.zeros((nets, size, columns), dtype) for size in layer.cell.sizes)
-                for _ in layer.directions
+    def initial(self, nets: int, columns: int, dtype: DType, given: States | None = None) -> States:
+        """State 0 of every layer and direction: zero, or as it is given.
+
+        Parameters
+        ----------
+        nets, columns : int
+            Independent nets and sequences.
+        dtype : dtype
+            Of the states.
+        given : States, optional
+            Arrays ``(nets or 1, size, columns or 1)``: 1 where all share them.
+
+        Raises
+        ------
+        ValueError
+            If a given state does not fit.
+        """
+        found = []
+        for layer, direction in self.places():
+            sizes = self.layers[layer].cell.sizes
+            own = [np.zeros(1)] * len(sizes) if given is None else given[layer][direction]
+            found.append(
+                [
+                    self._filled(part, (nets, size, columns), dtype, self.name(layer, direction))
+                    for part, size in zip(own, sizes, strict=True)
+                ]
             )
-            for layer in self.layers
-        )
+        each = iter(map(tuple, found))
+        return tuple(tuple(next(each) for _ in layer.directions) for layer in self.layers)
+
+    @staticmethod
+    def _filled(part: Array, shape: tuple[int, ...], dtype: DType, where: str) -> Array:
+        try:
+            return np.broadcast_to(part, shape).astype(dtype)
+        except ValueError:
+            raise ValueError(
+                f"the initial state of {where} is shaped {part.shape}, expected {shape}"
+            ) from None
 
 
 def reads(direction: int, sequence: Array) -> Array:

@@ -72,6 +72,8 @@ class Timeline:
     def ends(self, length: int) -> tuple[int, ...]:
         """The last loss step in each direction's own time."""
         first, last = self.loss.span(length)
+        if self.loss.at == "ends" and self.net.layers[-1].bidirectional:
+            first = 1
         return (last, length + 1 - first)[: len(self.net.directions)]
 
     def steps(self, length: int, first: int = 0) -> Array:

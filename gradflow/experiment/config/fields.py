@@ -102,12 +102,12 @@ Bias = Annotated[
     PlainSerializer(lambda bias: bias if is_number(bias) else tuple(bias)),
 ]
 
-AT = "last, all, or a list of steps counted from 1"
+AT = "last, all, ends, or a list of steps counted from 1"
 
 
-def _at(value: Any) -> Literal["last", "all"] | tuple[int, ...]:
-    if value == "last" or value == "all":
-        return value  # type: ignore[no-any-return]  # one of the two that were just tested
+def _at(value: Any) -> Literal["last", "all", "ends"] | tuple[int, ...]:
+    if value == "last" or value == "all" or value == "ends":
+        return value  # type: ignore[no-any-return]  # one of those that were just tested
     if isinstance(value, tuple):
         for i, step in enumerate(value):
             if not is_step(step):
@@ -119,14 +119,14 @@ def _at(value: Any) -> Literal["last", "all"] | tuple[int, ...]:
         raise Mistake("an empty list: there would be no loss", AT, "write last")
     if is_step(value):
         raise Mistake(f"{value} where a list belongs", AT, f"write [{value}]")
-    near = nearest(value, ("last", "all")) if isinstance(value, str) else ""
+    near = nearest(value, ("last", "all", "ends")) if isinstance(value, str) else ""
     fix = f"did you mean {near}?" if near else "write last"
     raise Mistake(f"{got(value)} where the loss's steps belong", AT, fix)
 
 
 At = Annotated[
-    Literal["last", "all"] | tuple[int, ...],
-    PlainValidator(_at, json_schema_input_type=Literal["last", "all"] | tuple[int, ...]),
+    Literal["last", "all", "ends"] | tuple[int, ...],
+    PlainValidator(_at, json_schema_input_type=Literal["last", "all", "ends"] | tuple[int, ...]),
 ]
 
 EVERY = "a whole number of at least 1, or log"

@@ -198,7 +198,11 @@ class LossConfig(Section):
     """The scalar whose derivatives are measured."""
 
     kind: Literal["probe", "sum", "mse", "cross_entropy"] = "probe"
-    at: At = Field("last", description="last, all, or a list of steps counted from 1")
+    at: At = Field(
+        "last",
+        description="last, all, or a list of steps counted from 1; ends: each direction's own",
+    )
+    of: str = Field("h", min_length=1, description="the part of the state that is looked at")
 
 
 class RecordConfig(Derived):

@@ -12,7 +12,7 @@ import numpy as np
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Footprint, Schedule, Work
 from gradflow.core.engine.tape import Keep
-from gradflow.core.network.losses import Loss
+from gradflow.core.network.losses import LOSSES, Sum
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
 from gradflow.core.record import Norms
@@ -107,13 +107,14 @@ def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:
     config = bundle.points[0].config
     return Scope(
         net,
-        Loss(config.loss.kind, config.loss.at),
+        Sum(at=config.loss.at),  # any loss: it is asked for its steps alone
         bundle.lengths,
         len(bundle.seeds),
         columns,
         config.record.every,
         states=config.record.states,
         dtype=np.dtype(config.dtype),
+        reads=LOSSES.get(config.loss.kind).compares in ("values", "classes"),
     )
 
 
@@ -206,7 +207,8 @@ def _with(
 
 def _kept(config: PointConfig, asked: Sequence[Recording]) -> Keep:
     """What is left of every step."""
-    kept = Keep.LOCAL | Loss(config.loss.kind).needs
+    linear = LOSSES.get(config.loss.kind).linear
+    kept = Keep.LOCAL if linear else Keep.LOCAL | Keep.STATES
     for one in asked:
         kept |= one.needs
     return kept | Keep.COTANGENTS if "x" in config.record.states else kept

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.inputs import Batch
 from gradflow.core.network.initialise import draw
-from gradflow.core.network.losses import At, Loss
+from gradflow.core.network.losses import LOSSES, Loss
+from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.random import stream
 from gradflow.core.typing import Array, DType
@@ -44,12 +46,7 @@ def prepare(
         noise = stream(config.inputs.seed, "input-noise").standard_normal(x.shape)
         x = x * (1 + input_noise * noise)
     net = network(config, x.shape[2])
-    readout = None
-    if config.loss.kind != "sum":
-        each = [_readout(net, config, batch, seed, x.shape[-1]) for seed in seeds]
-        readout = np.stack(each).astype(dtype)
-    at: At = config.loss.at
-    loss = Loss(config.loss.kind, at, readout, batch.targets)
+    loss = _loss(net, config, batch, seeds, dtype)
     return Setting(net, _weights(net, config, seeds, dtype), x.astype(dtype, copy=False), loss)
 
 
@@ -85,13 +82,13 @@ def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DTy
     )
 
 
-def _readout(net: Network, config: PointConfig, batch: Batch, seed: int, columns: int) -> Array:
-    """v of the probe, a random unit vector per sequence, or V, N(0, 1/outputs)."""
-    if config.loss.kind == "probe":
-        rows = [stream(seed, "probe", j).standard_normal(net.outputs) for j in range(columns)]
-        v = np.stack(rows, axis=-1)
-        unit: Array = v / np.linalg.norm(v, axis=0)
-        return unit
-    shape = (batch.outputs, net.outputs)
-    drawn: Array = stream(seed, "readout").standard_normal(shape) / np.sqrt(net.outputs)
-    return drawn
+def _loss(
+    net: Network, config: PointConfig, batch: Batch, seeds: Sequence[int], dtype: DType
+) -> Loss:
+    """The loss with its targets, its readout, and what it draws for itself."""
+    kind, width = LOSSES.get(config.loss.kind), net.width(config.loss.of)
+    own: dict[str, Any] = dict(kind.drawn(width, batch.x.shape[-1], seeds, dtype))
+    if kind.compares != "nothing":
+        own["targets"] = batch.targets
+        own["readout"] = Readout.draw(batch.outputs, width, seeds, dtype)
+    return kind(at=config.loss.at, of=config.loss.of, **own)

@@ -19,6 +19,7 @@ from gradflow.core.learning.layout import Layout
 from gradflow.core.learning.loop import Trainer, Window
 from gradflow.core.learning.objective import Objective
 from gradflow.core.learning.symptoms import stall
+from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.random import stream
@@ -330,13 +331,8 @@ def _along(name: str, each: list[Quantity], updates: Array) -> Result:
 
 def _few(setting: Setting, columns: int) -> Setting:
     """The first sequences alone."""
-    loss = setting.loss
-    targets = None if loss.targets is None else loss.targets[..., :columns]
-    readout = loss.readout
-    if readout is not None and loss.kind == "probe":
-        readout = readout[..., :columns]
-    few = replace(loss, targets=targets, readout=readout)
-    return replace(setting, x=setting.x[..., :columns], loss=few)
+    few = slice(columns)
+    return replace(setting, x=setting.x[..., few], loss=setting.loss.among(few))
 
 
 def _square(net: Network) -> tuple[str, ...]:
@@ -364,8 +360,8 @@ def taught(setting: Setting, layout: Layout, theta: Array) -> Setting:
         tuple({name: a.astype(kind) for name, a in p.items()} for p in layer) for layer in weights
     )
     loss = setting.loss
-    if loss.kind in ("mse", "cross_entropy"):
-        loss = replace(loss, readout=head["V"].astype(kind))
+    if loss.readout is not None:
+        loss = replace(loss, readout=Readout(head["V"].astype(kind)))
     return replace(setting, weights=cast, loss=loss)
 
 

@@ -57,7 +57,7 @@ class ContributionsRecording(Recording):
 
     def numbers(self, scope: Scope) -> int:
         """A norm for each gate of U and of W, and for V."""
-        return (2 * scope.net.most_gates + scope.loss.sees_outputs) * scope.series
+        return (2 * scope.net.most_gates + scope.reads) * scope.series
 
     def beside(self, scope: Scope, schedule: Schedule) -> int:
         """The sums of each gate's U and W, kept for every length.
@@ -84,7 +84,7 @@ class ContributionsRecording(Recording):
 
     def analyse(self, scope: Scope, setting: Setting, schedule: Schedule) -> Sequence[Result]:
         """Sum the loss steps' gradients of V."""
-        if not scope.loss.sees_outputs:
+        if not scope.reads:
             return ()
         from gradflow.core.analyses.readout_conflict import readout
 

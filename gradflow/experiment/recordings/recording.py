@@ -45,10 +45,13 @@ class Scope(Timeline):
         Whose norms are asked for.
     dtype : dtype
         Of states and adjoints.
+    reads : bool
+        Whether there is a readout.
     """
 
     states: tuple[str, ...]
     dtype: DType
+    reads: bool = False
 
     @property
     def places(self) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from gradflow.core.engine.forward import States, forward, outputs
+from gradflow.core.engine.forward import forward, outputs
 from gradflow.core.engine.tape import Keep
-from gradflow.core.network.stack import Network, Weights
+from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.typing import Array
 
 __all__ = ["SINGLE", "SMALL_X", "Keras", "Onnx", "Published", "both", "numbers"]

@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gradflow.core.cells import GRU, LSTM, RNN, Cell
-from gradflow.core.engine.forward import States
-from gradflow.core.network.stack import Layer, Network
+from gradflow.core.network.stack import Layer, Network, States
 from gradflow.core.typing import Array
 from gradflow.testing.published.case import Keras, Onnx, Published
 from gradflow.testing.published.keras_cases import LINEAR_STACK

@@ -1,0 +1,156 @@
+"""Where a loss enters: what it looks at, and ∂L/∂ of it at the steps of a span."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradflow.core.engine.forward import outputs
+from gradflow.core.engine.observe import Listener, Reading
+from gradflow.core.engine.tape import Keep, Tape
+from gradflow.core.network.losses import Loss
+from gradflow.core.network.stack import Network, States
+from gradflow.core.scaled import Scaled
+from gradflow.core.typing import Array
+
+__all__ = ["Entering"]
+
+
+@dataclass(frozen=True)
+class Entering:
+    """A loss and when it looks at a network.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    loss : Loss
+        The loss.
+    lengths : sequence of int
+        All that run together, the longest first.
+    targets : sequence of array
+        The loss steps of each length.
+    listeners : sequence of Listener
+        Who sees what the loss looks at.
+    spread : bool
+        Whether each length has one loss step in place of the loss's own (see `backpropagate`).
+
+    Raises
+    ------
+    ValueError
+        If the loss looks at a part that the top layer's state does not have.
+    """
+
+    net: Network
+    loss: Loss
+    lengths: Sequence[int]
+    targets: Sequence[Array]
+    listeners: Sequence[Listener] = ()
+    spread: bool = False
+
+    def __post_init__(self) -> None:
+        cell = self.net.layers[-1].cell
+        if self.loss.of not in cell.parts:
+            raise ValueError(f"the loss looks at {self.loss.of}, but {cell.label} has no such part")
+        if self.spread and self.loss.of != "h":
+            raise ValueError(f"a loss on {self.loss.of} looks at the end alone, not at each step")
+
+    @property
+    def keep(self) -> Keep:
+        """What the tapes must hold for it."""
+        blind = self.loss.linear and not self.listeners
+        return Keep.NOTHING if blind else Keep.STATES
+
+    def reading(
+        self, span: tuple[int, int], top: list[list[Tape]], after: States
+    ) -> Reading | None:
+        """What the loss looks at in a span; None where that is nothing.
+
+        Parameters
+        ----------
+        span : tuple of int
+            The span.
+        top : list of list of Tape
+            The top layer's tapes, by direction and block.
+        after : States
+            The states after the span.
+        """
+        lo, hi = span
+        pairs = zip(self.lengths, self.targets, strict=True)
+        joined = [(length, at) for length, at in pairs if length >= hi]
+        if self._at_ends:
+            counts = np.array([[length == hi for length, _ in joined]])
+            ends = [state[self._which] for state in after[-1]]
+            y = np.concatenate(ends, axis=-2)[None]
+            return self._reading(np.array([hi]), y, counts) if counts.any() else None
+        steps = np.arange(lo + 1, hi + 1)
+        counts = np.stack([np.isin(steps, at) for _, at in joined], axis=1)
+        rows = np.flatnonzero(counts.any(axis=1))
+        if not len(rows):
+            return None
+        h = after[-1][0][0]
+        shape = (len(rows), len(h), self.net.outputs, h.shape[-1])
+        y = outputs(top)[rows] if self.keep else np.broadcast_to(np.zeros((), h.dtype), shape)
+        return self._reading(steps[rows], y, counts[rows])
+
+    def enter(
+        self, adjoints: list[Scaled], span: tuple[int, int], top: list[list[Tape]], after: States
+    ) -> tuple[list[Scaled], Scaled | None]:
+        """Let the loss enter at the steps of a span, for each length that has joined.
+
+        Parameters
+        ----------
+        adjoints : list of Scaled
+            ∂L/∂ of the top layer's state after the span, by direction.
+        span, top, after
+            As in `reading`.
+
+        Returns
+        -------
+        adjoints : list of Scaled
+            With a loss on another part than h at the end.
+        dy : Scaled or None
+            ∂L/∂y at each step of the span.
+        """
+        reading = self.reading(span, top, after)
+        if reading is None:
+            return adjoints, None
+        for listener in self.listeners:
+            listener.reading(reading)
+        dy = reading.abreast(reading.cotangent.astype(after[-1][0][0].dtype, copy=False))
+        dy = np.where(reading.counts, dy, np.zeros((), dy.dtype))
+        if self.loss.of != "h":
+            own = np.split(dy[0], len(adjoints), axis=-2)
+            return [self._ended(*pair) for pair in zip(adjoints, own, strict=True)], None
+        lo, hi = span
+        if len(dy) == hi - lo and not self._at_ends:
+            return adjoints, Scaled.of(dy)
+        whole = np.zeros((hi - lo, *dy.shape[1:]), dy.dtype)
+        if self._at_ends:
+            H = dy.shape[-2] // 2
+            whole[-1, ..., :H, :], whole[0, ..., H:, :] = dy[0, ..., :H, :], dy[0, ..., H:, :]
+        else:
+            whole[reading.steps - lo - 1] = dy
+        return adjoints, Scaled.of(whole)
+
+    @property
+    def _at_ends(self) -> bool:
+        """Whether the states at the ends are looked at, not the outputs at a step."""
+        both = self.loss.at == "ends" and self.net.layers[-1].bidirectional and not self.spread
+        return both or self.loss.of != "h"
+
+    @property
+    def _which(self) -> int:
+        return self.net.layers[-1].cell.parts.index(self.loss.of)
+
+    def _reading(self, steps: Array, y: Array, counts: Array) -> Reading:
+        counts = counts if len(self.lengths) > 1 else counts[:, 0]
+        return Reading(self.loss, steps, y, counts[..., None, None, None])
+
+    def _ended(self, adjoint: Scaled, d: Array) -> Scaled:
+        """An adjoint beyond the end, with ∂L/∂ of the part that the loss looks at."""
+        parts = list(adjoint.parts)
+        parts[self._which] = parts[self._which] + d
+        return Scaled(tuple(parts), adjoint.exponent)

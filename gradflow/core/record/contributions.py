@@ -81,16 +81,15 @@ class Contributions:
 
     def block(self, block: Block) -> None:
         """Add the block's steps."""
-        for (name, _), summands in summands_of(block).items():
-            if name not in self.names:
-                continue
-            left, right = factors(summands, block.swept.exponent)
-            place, gate = (block.layer, block.direction), summands[0].gate
+        found, place = summands_of(block), (block.layer, block.direction)
+        for name in found.keys() & self.series.keys():
             series = self.series[name]
-            where = (*place, series.gates.index(gate))
-            series.put(where, block.first + 1, (left.norm() * right.norm()).log10)
-            key, new = (*place, name, gate), RankOnes.sum(left, right)
-            self.sums[key] = self.sums[key] + new if key in self.sums else new
+            for summand in found[name]:
+                left, right = factors(summand, block.swept.exponent)
+                where = (*place, series.gates.index(summand.gate))
+                series.put(where, block.first + 1, (left.norm() * right.norm()).log10)
+                key, new = (*place, name, summand.gate), RankOnes.sum(left, right)
+                self.sums[key] = self.sums[key] + new if key in self.sums else new
 
     def inputs(self, first: int, dx: Scaled) -> None:
         """Parameters do not depend on ∂L/∂x."""

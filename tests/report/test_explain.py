@@ -303,3 +303,10 @@ def test_in_a_stack_only_the_top_layer_is_explained_by_its_paths():
 def test_what_has_no_gates_is_explained_in_a_sweep_of_those_that_have():
     cec, _ = measured("lstm", sweep={"model.cell": ["cec", "lstm"]})
     assert cec == "steady: the carrousel's factor is 1"
+
+
+def test_the_ways_of_a_sum_of_losses_are_not_those_of_the_last():
+    (last,) = measured("gru", record={"paths": True})
+    (every,) = measured("gru", record={"paths": True}, loss={"at": "all"})
+    assert "paths through gates" in last
+    assert every == last.partition(";")[0]

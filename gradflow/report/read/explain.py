@@ -91,7 +91,8 @@ def sentence(summary: Summary, results: Sequence[Result], *, several: bool = Fal
 class _Kept:
     """What the carrousel keeps at a summary's place: of the seeds, the medians over sequences.
 
-    ``share`` is the carrousel's of the error at the far end, None where paths were not recorded.
+    ``share`` is the carrousel's of the error at the far end, None where paths were not recorded, or
+    are of a sum of losses and not of the last one, which is judged.
     """
 
     gate: str
@@ -113,7 +114,8 @@ def _kept(summary: Summary, results: Sequence[Result]) -> _Kept | None:
     coords = results[0]["keep_mean"].coords
     layer = np.asarray(coords["layer"]).tolist().index(summary.layer)
     gate, above = str(coords["gate"][layer]), bool(coords["above"][layer])
-    shares = [_at(summary, result.get("path_share")) for result in results]
+    paths = [] if summary.several else results
+    shares = [_at(summary, result.get("path_share")) for result in paths]
     known = [share for share in shares if share is not None]
     share = float(np.median(known)) if known else None
     return _Kept(gate, above, mean, spread, decades, share)

@@ -13,6 +13,7 @@ from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
 from gradflow.core.network.initialise import Chrono, Init, draw
 from gradflow.core.network.stack import Network
 from gradflow.core.theory import (
+    at_rest,
     carrousel_rate,
     chrono_decay,
     chrono_rate,
@@ -20,7 +21,8 @@ from gradflow.core.theory import (
     predict,
     radius_rate,
 )
-from tests.core.nets import curves, measured, noise, weights_of
+from tests.core.nets import curves, first_of, measured, noise, weights_of
+from tests.variants import every_cell
 
 LN10 = math.log(10)
 
@@ -134,3 +136,25 @@ def test_the_leading_exponent_is_the_slope_of_the_norm() -> None:
     found = lyapunov(Network.of(cell, 1), weights, x, 1, settle=50)
     rate, _ = measured(cell, weights, x)
     assert float(found.decades.mean()) == pytest.approx(rate, abs=1e-3)
+
+
+@pytest.mark.parametrize("cell", [c for c in every_cell(4) if c.kind in ("lstm", "gru")], ids=str)
+def test_every_option_has_its_predictions_or_the_reason_why_not(cell: Cell) -> None:
+    weights = weights_of(cell, Init(), 1)
+    found = {one.name: one for one in predict(Network.of(cell, 1), weights, noise(6))}
+    assert np.isfinite([one.rate for one in found.values()]).all()
+    if getattr(cell, "projection", 0):
+        assert "a projection stands between" in found["at rest"].note
+
+
+@pytest.mark.parametrize("gate", ["hard_sigmoid", "hard_sigmoid_keras2"])
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_a_silent_net_of_hard_gates_has_the_rate_at_rest(kind: Any, gate: str) -> None:
+    """Random W of 300 units: the leading eigenvalue is within a few per cent of its limit."""
+    cell = kind(300, gate_activation=gate)
+    init = Init(recurrent="normal", recurrent_gain=0.5, forget_bias=0.4, bias={"z": -1.0})
+    weights = weights_of(cell, init, 1)
+    said = at_rest(cell, first_of(weights), np.zeros((1, 1, 1, 1)))
+    assert said.applies
+    curve = curves(cell, weights, np.zeros((200, 1, 1, 1)))[0]
+    assert (curve[50] - curve[150]) / 100 == pytest.approx(said.rate, rel=0.05)

@@ -14,7 +14,7 @@ from gradflow.core.network.stack import Network, Weights
 from gradflow.core.quantity import Prediction
 from gradflow.core.theory.carrousel import carrousel_rate, chrono_decay, chrono_rate
 from gradflow.core.theory.gated import UNITS, at_rest, population_rate
-from gradflow.core.theory.population import gains
+from gradflow.core.theory.population import covers, gains
 from gradflow.core.theory.vanilla import norm_bound, radius_rate, rnn_chi, rnn_driven
 from gradflow.core.typing import Array, Params
 
@@ -74,8 +74,7 @@ def predict(net: Network, weights: Weights, x: Array) -> list[Prediction]:
         found.append(carrousel_rate(kept))
     if isinstance(cell, LSTM | GRU):
         found.append(at_rest(cell, p, x))
-        full = isinstance(cell, LSTM) and cell.peephole == "full"
-        if not full and len(x) >= 8:
+        if covers(cell) and len(x) >= 8:
             found.append(population_rate(cell, p, x))
     return found
 

@@ -33,7 +33,8 @@ import math
 
 import numpy as np
 
-from gradflow.core.cells import GRU, LSTM, Cell, State, blocks, sigmoid
+from gradflow.core.cells import GRU, LSTM, Cell, State, blocks
+from gradflow.core.cells.activations import ACTIVATIONS
 from gradflow.core.engine.scan import Keep, pull_joint, unroll
 from gradflow.core.quantity import Prediction
 from gradflow.core.random import stream
@@ -54,10 +55,10 @@ def at_rest(cell: Cell, p: Params, x: Array | None = None) -> Prediction:
         LSTM   c_{t+1} = (f + i o W_g) c_t              rate log10(f + i o σ_g)
         GRU    h_{t+1} = (1 − z + z r W_g) h_t          rate log10(1 − z + z r σ_g)
 
-    with f = σ(b_f), …, and σ_g² / N the variance of W_g's elements: the spectral radius, since the
-    eigenvalues of W_g fill a disk of radius σ_g. It holds for silent input, equal biases over the
-    units of a gate and none of the candidate, while the rate is negative; else the state leaves
-    zero.
+    times the slopes at zero of what stands for tanh, with f = σ(b_f), …, and σ_g² / N the variance
+    of W_g's elements: the spectral radius, since the eigenvalues of W_g fill a disk of radius σ_g.
+    It holds for silent input, equal biases over the units of a gate and none of the candidate,
+    while the rate is negative; else the state leaves zero.
 
     Parameters
     ----------
@@ -87,13 +88,18 @@ def at_rest(cell: Cell, p: Params, x: Array | None = None) -> Prediction:
     drive = p["b"][0] if "b" in p else np.zeros((count * cell.hidden, 1))
     bias = dict(zip(cell.gates, blocks(drive, count), strict=True))
     inner = p["b_rec"] if "b_rec" in p else np.zeros(1)
-    gate = {name: float(sigmoid(value).mean()) for name, value in bias.items()}
+    opened = ACTIVATIONS[cell.gate_activation].f
+    gate = {name: float(opened(value.copy()).mean()) for name, value in bias.items()}
     sigma = float(gains(p["W"][0], count)[-1])
     if isinstance(cell, GRU):
         keep, write = 1 - gate["z"], gate["z"] * gate["r"]
     else:
         keep = gate["f"] if cell.forget_gate else 1.0
         write = gate["o"] * (1 - gate["f"] if cell.coupled else gate["i"])
+    squashers = [cell.activation, *([cell.output_activation] if isinstance(cell, LSTM) else [])]
+    at_zero = [ACTIVATIONS[name].f(np.zeros(1)) for name in squashers]
+    for name, y in zip(squashers, at_zero, strict=True):
+        write *= float(ACTIVATIONS[name].slope(y)[0])
     rate = math.log10(keep + write * sigma)
     why_not = why_not_random(p["W"][0], count)
     if x is not None and x.any():
@@ -102,6 +108,12 @@ def at_rest(cell: Cell, p: Params, x: Array | None = None) -> Prediction:
         why_not.append("biases differ from unit to unit")
     if bias["g"].any() or inner.any():
         why_not.append("the candidate has a bias, so the state is not zero")
+    if any(y.any() for y in at_zero):
+        why_not.append("a nonlinearity is not zero at zero, so the state is not")
+    if "relu" in squashers:
+        why_not.append("relu has no slope at zero")
+    if isinstance(cell, LSTM) and cell.projection:
+        why_not.append("a projection stands between the state and W")
     if rate >= 0:
         why_not.append("the rest is not stable, so the state does not stay there")
     return Prediction(

@@ -11,10 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from gradflow.core.cells import GRU, LSTM, RNN, Cell, Parameter, State, blocks, sigmoid
+from gradflow.core.cells import GRU, LSTM, RNN, Cell, Parameter, State, blocks
+from gradflow.core.cells.activations import ACTIVATIONS
 from gradflow.core.typing import Array, Params
 
-__all__ = ["gains", "population", "why_not_random", "why_not_wide"]
+__all__ = ["covers", "gains", "population", "why_not_random", "why_not_wide"]
 
 _NEW = 1e-6
 """Share of a source below which nothing in it is new."""
@@ -152,7 +153,8 @@ class _ResetBefore(Population):
         """a_z and a_r from the fields of h, a_g from that of r ⊙ h."""
         h = state[0][0, 0]
         a = u + self.sigma * self.ahead(h)
-        r = sigmoid(a[0, 1])
+        assert isinstance(self.one, GRU)
+        r = ACTIVATIONS[self.one.gate_activation].f(a[0, 1].copy())
         a[0, 2] = u[0, 2] + self.sigma[2] * self.candidate(r * h)[0]
         return self.one.step(self.p, state, a)
 
@@ -188,6 +190,13 @@ class _ResetAfter(Population):
         return (dh + sum(self.pulled(k, behind) for k in range(3)),), da, totals
 
 
+def covers(cell: Cell) -> bool:
+    """Whether a cell's only recurrent matrices are W's blocks, which the theory takes as random."""
+    if isinstance(cell, LSTM):
+        return cell.peephole != "full" and not cell.projection
+    return isinstance(cell, RNN | GRU)
+
+
 def population(
     cell: Cell, p: Params, rng: np.random.Generator, units: int, steps: int
 ) -> Population:
@@ -198,6 +207,11 @@ def population(
     ValueError
         If the cell has recurrent weights that the theory does not cover.
     """
+    if not covers(cell):
+        raise ValueError(
+            f"{cell.label}: mean field covers rnn, gru, and lstm without full peepholes or "
+            "projection"
+        )
     count = len(cell.gates)
     which = np.arange(units) % cell.hidden
     inner = {"W": np.zeros((1, count, 1))}
@@ -213,7 +227,4 @@ def population(
         one = replace(cell, hidden=1, bias=True)
         inner.setdefault("b_rec", np.zeros((1, 1, units)))
         return _ResetAfter(1, one, inner, given[3], fields[0], tuple(fields[1:]))
-    full = isinstance(cell, LSTM) and cell.peephole == "full"
-    if full or not isinstance(cell, LSTM | RNN):
-        raise ValueError(f"{cell.label}: mean field covers rnn, lstm without full peepholes, gru")
     return Population(*given, fields[0], tuple(fields[1:]))

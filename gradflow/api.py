@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gradflow.core.quantity import Result
     from gradflow.experiment.config import Experiment
     from gradflow.experiment.workers.executor import Outcome
-    from gradflow.gate.compare import Verdict
+    from gradflow.gate.compare import Judgement
 
 __all__ = ["Flow", "check", "configure", "load", "open", "run"]
 
@@ -113,7 +113,7 @@ def open(run: str | Path, out: str | Path = RESULTS) -> Flow:
     return Flow(open_run(run, Path(out)))
 
 
-def check(experiment: Experiment, *, out: str | Path = RESULTS, jobs: int = 1) -> Verdict:
+def check(experiment: Experiment, *, out: str | Path = RESULTS, jobs: int = 1) -> Judgement:
     """Compare an experiment with its baseline, as ``gradflow check`` does.
 
     The verdict's ``passed`` says whether nothing differs; its ``findings`` what does.
@@ -211,9 +211,9 @@ class Flow:
     def print(self) -> None:
         """Print the closing table."""
         from gradflow.report.tables.closing import closing_sheet
-        from gradflow.report.tables.layout import show
+        from gradflow.report.tables.layout import print_sheet
 
-        show(closing_sheet(self.rows(), self.source.name))
+        print_sheet(closing_sheet(self.rows(), self.source.name))
 
     def plot(self, ax: Axes, **options: Any) -> None:
         """Draw the curves of all cells onto an Axes; see `gradflow.report.figures.draw_curves`."""

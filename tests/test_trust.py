@@ -18,7 +18,7 @@ from gradflow.cli.progress import line
 from gradflow.core import cells
 from gradflow.core.analyses.rtrl import rtrl
 from gradflow.core.cells import GRU, LSTM, RNN
-from gradflow.report.tables.layout import show
+from gradflow.report.tables.layout import print_sheet
 from gradflow.report.tables.trust import trust_sheet
 from gradflow.testing import variants
 from gradflow.testing.conformance import Check
@@ -151,7 +151,7 @@ def louder(net, weights, x, loss, length, **options):
 def test_ascii_where_the_terminal_knows_no_more() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     rows = [Trust("x", "x", {"RTRL": Evidence((Check("x", "σ", float("inf"), note="no"),))})]
-    show(trust_sheet(rows), Console(file=stream, width=80))
+    print_sheet(trust_sheet(rows), Console(file=stream, width=80))
     stream.seek(0)
     text = stream.read()
     assert "fails" in text

@@ -12,7 +12,7 @@ from gradflow.advice.search import Trial
 from gradflow.report.figures.axes import decades_over_steps, draw_trace, limits
 from gradflow.report.figures.data import Trace, condense, thin
 from gradflow.report.figures.layout import Grid, Panel, common_ranges, facets
-from gradflow.report.figures.margins import Entry
+from gradflow.report.figures.margins import LegendEntry
 from gradflow.report.figures.output import private_style, target
 from gradflow.report.figures.page import Setup, figure
 from gradflow.report.figures.sites import Site, statistics
@@ -111,7 +111,7 @@ def _cell(grid: Grid[_Change], panel: Panel[_Change]) -> str:
     return panel.sites[0].cell if len(grid.panels) > 1 else ""
 
 
-def _keys() -> list[Entry]:
+def _keys() -> list[LegendEntry]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

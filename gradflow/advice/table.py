@@ -8,14 +8,14 @@ from typing import Any
 from gradflow.advice.advise import Advice, Trial
 from gradflow.experiment.config import Experiment
 from gradflow.report.format import as_data, cell_name, decades, setting
-from gradflow.report.tables.layout import Cell, Column, Sheet, labels, numbers
+from gradflow.report.tables.layout import Column, Sheet, Written, label_column, number_column
 
-__all__ = ["advice_data", "advice_sheet", "note"]
+__all__ = ["advice_data", "advice_note", "advice_sheet"]
 
 
 def advice_sheet(advice: Sequence[Advice], experiment: Experiment) -> Sheet:
     """Lay out each cell as it is and, below, what its knobs can do, the best first and marked."""
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Written, ...]] = []
     for one in advice:
         cell, before = (cell_name(one.cell), "bold"), decades(one.before.decades)
         rows.append((cell, before, "", "", "", _says(one)))
@@ -27,14 +27,14 @@ def advice_sheet(advice: Sequence[Advice], experiment: Experiment) -> Sheet:
             rows.append((knob, "", after, _share(one, each.judged), str(each.tried), change))
     knobs, *counted, changes = zip(*rows, strict=True)
     columns = [
-        labels("cell, knob", knobs),
-        *map(numbers, ("before", "after", "seeds", "tried"), counted),
+        label_column("cell, knob", knobs),
+        *map(number_column, ("before", "after", "seeds", "tried"), counted),
         Column("change", changes, "word"),
     ]
-    return Sheet(columns, notes=[note(advice, experiment)])
+    return Sheet(columns, notes=[advice_note(advice, experiment)])
 
 
-def note(advice: Sequence[Advice], experiment: Experiment) -> str:
+def advice_note(advice: Sequence[Advice], experiment: Experiment) -> str:
     """Say what the table holds for, and how to read it."""
     one = advice[0]
     text = (
@@ -89,7 +89,7 @@ def advice_data(advice: Sequence[Advice], experiment: Experiment) -> dict[str, A
     }
 
 
-def _says(one: Advice) -> Cell:
+def _says(one: Advice) -> Written:
     """What stands beside the cell where there is no change to make."""
     if one.before.steady:
         return "nothing has to change", "green"

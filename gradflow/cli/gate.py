@@ -34,7 +34,7 @@ def baseline(
         )
     from gradflow.experiment.workers.choice import workers
     from gradflow.gate.check import make_baseline
-    from gradflow.gate.formats import changes
+    from gradflow.gate.formats import accepted
 
     experiment = read_experiment(config, overrides)
     with bar(experiment.name, quiet=quiet) as on_progress:
@@ -42,7 +42,7 @@ def baseline(
             experiment, out=results, workers=workers(jobs), on_progress=on_progress
         )
     if not quiet:
-        emit(changes(path, change))
+        emit(accepted(path, change))
 
 
 def check(
@@ -61,9 +61,10 @@ def check(
     """Compare with the baseline and the assertions: exit code 1 if a case fails."""
     from gradflow.experiment.workers.choice import workers
     from gradflow.gate import check as gate
-    from gradflow.gate.formats import known, write
+    from gradflow.gate.formats import FORMATS, write
+    from gradflow.report.format import one_of
 
-    form = known(format)
+    form = one_of("format", format, FORMATS)
     words = ["gradflow", "baseline", str(config), *(overrides or ())]
     accept = shlex.join(
         [*words, *([] if results == Path("results") else ["--results", str(results)])]

@@ -54,11 +54,11 @@ def show_sheet(sheet: Sheet) -> None:
     """Write a table to stdout, as wide as the terminal."""
     from rich.console import Console
 
-    from gradflow.report.tables.layout import show
+    from gradflow.report.tables.layout import print_sheet
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
     with piped():
-        show(sheet, Console(width=width))
+        print_sheet(sheet, Console(width=width))
 
 
 def read_experiment(
@@ -75,10 +75,10 @@ def read_experiment(
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]], words: Collection[str]) -> None:
     """Write rows as a table to stdout; the columns of `words` are names, all others numbers."""
-    from gradflow.report.tables.layout import Sheet, labels, numbers
+    from gradflow.report.tables.layout import Sheet, label_column, number_column
 
     columns = [
-        (labels if name in words else numbers)(name, [row[i] for row in rows])
+        (label_column if name in words else number_column)(name, [row[i] for row in rows])
         for i, name in enumerate(header)
     ]
     show_sheet(Sheet(columns))

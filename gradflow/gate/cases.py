@@ -18,7 +18,15 @@ from gradflow.report.format import setting
 from gradflow.report.read.rates import slopes
 from gradflow.report.read.records import Curves, curves, other_axes, states
 
-__all__ = ["LAGS", "Case", "Series", "judged_by_slope", "measure_case", "prefix", "series"]
+__all__ = [
+    "LAGS",
+    "Case",
+    "NamedCurve",
+    "judged_by_slope",
+    "measure_case",
+    "named_curves",
+    "prefix",
+]
 
 LAGS = 16
 """About how many lags are remembered: 0, and the rest spaced evenly in log."""
@@ -118,7 +126,7 @@ class _Line(_Strict):
 
 
 @dataclass(frozen=True)
-class Series:
+class NamedCurve:
     """A recorded curve and where it belongs; `name` identifies it in a baseline."""
 
     name: str
@@ -136,7 +144,7 @@ def prefix(point: Point) -> str:
     return " ".join(words) + " "
 
 
-def series(point: Point, result: Result) -> Iterator[Series]:
+def named_curves(point: Point, result: Result) -> Iterator[NamedCurve]:
     """Name every norm recorded at a point, by layer and direction."""
     cell, kind = point.cell, point.net.get("kind", point.cell)
     for state in states(result):
@@ -144,7 +152,7 @@ def series(point: Point, result: Result) -> Iterator[Series]:
         for one in found:
             part = f" layer={one.layer} {one.direction}" if len(found) > 1 else ""
             top = one.layer == found[-1].layer
-            yield Series(prefix(point) + state + part, cell, kind, state, one, top)
+            yield NamedCurve(prefix(point) + state + part, cell, kind, state, one, top)
 
 
 def measure_case(one: Curves) -> Case:

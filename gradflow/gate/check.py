@@ -18,8 +18,8 @@ from gradflow.experiment.store.runs import RESULTS, Run
 from gradflow.experiment.workers.choice import Workers
 from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
 from gradflow.gate.baseline import Change, baseline_path, merge, read_baseline, write_baseline
-from gradflow.gate.cases import Case, judged_by_slope, measure_case, prefix, series
-from gradflow.gate.compare import Finding, Verdict, compare, idle, judge, ranked
+from gradflow.gate.cases import Case, judged_by_slope, measure_case, named_curves, prefix
+from gradflow.gate.compare import Finding, Judgement, compare, idle, judge, ranked
 
 __all__ = ["NOISE", "check", "make_baseline"]
 
@@ -43,7 +43,7 @@ def check(
     assert_only: bool = False,
     workers: Workers = Serial,
     on_progress: OnProgress | None = None,
-) -> Verdict:
+) -> Judgement:
     """Compare an experiment with its baseline and with what it asserts.
 
     Points that the code there is now has measured are not measured again.
@@ -78,7 +78,7 @@ def check(
         Finding(prefix(failure.point).strip(), "failed", failure.reason)
         for failure in finished.failures
     ]
-    return Verdict(
+    return Judgement(
         name=experiment.name,
         tolerance=experiment.check.tolerance,
         compared=tuple(sorted(expected.keys() & seen.cases.keys())),
@@ -128,7 +128,7 @@ def _look(stored: Run, assertions: Sequence[AssertConfig]) -> _Seen:
     seen = _Seen()
     met = [0] * len(assertions)
     for point in stored.points:
-        for one in series(point, stored.result(point)):
+        for one in named_curves(point, stored.result(point)):
             seen.cases[one.name] = measure_case(one.curves)
             for i, assertion in enumerate(assertions):
                 found = judge(assertion, one)
@@ -147,7 +147,7 @@ def _probe(experiment: Experiment, executor: Executor[Result]) -> dict[str, Case
     def on_done(outcome: Outcome[Result]) -> None:
         failures.extend(outcome.failures)
         for planned, result in outcome.results:
-            for one in series(planned.point, result):
+            for one in named_curves(planned.point, result):
                 cases[one.name] = measure_case(one.curves)
 
     executor.run(pieces(bundle(plan(experiment))), on_done)

@@ -16,12 +16,12 @@ import numpy as np
 
 from gradflow.experiment.config import AssertConfig
 from gradflow.experiment.workers.executor import Failure
-from gradflow.gate.cases import Case, Series
+from gradflow.gate.cases import Case, NamedCurve
 from gradflow.report.read.rates import slopes
 
-__all__ = ["Finding", "Kind", "Verdict", "compare", "idle", "judge", "ranked"]
+__all__ = ["Finding", "FindingKind", "Judgement", "compare", "idle", "judge", "ranked"]
 
-Kind: TypeAlias = Literal[
+FindingKind: TypeAlias = Literal[
     "vanishing", "exploding", "class", "missing", "new", "failed", "invariant"
 ]
 
@@ -47,7 +47,7 @@ class Finding:
     """
 
     case: str
-    kind: Kind
+    kind: FindingKind
     reason: str
     difference: float = math.inf
     lag: int | None = None
@@ -56,7 +56,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What the gate says; `findings` has the worst first.
 
     Parameters
@@ -147,7 +147,7 @@ def compare_case(name: str, expected: Case, measured: Case, tolerance: float) ->
     return replace(worst, reason=f"{worst.reason}; beyond the tolerance from lag {at_lags[0].lag}")
 
 
-def judge(assertion: AssertConfig, one: Series) -> list[Finding] | None:
+def judge(assertion: AssertConfig, one: NamedCurve) -> list[Finding] | None:
     """Return what an assertion finds wrong with a curve; None if it is about others.
 
     Assertions are about the top layer: what arrives in a lower one has come through the layers
@@ -209,7 +209,7 @@ def _class(number: float | None) -> str:
     return "none" if number is None else "finite" if math.isfinite(number) else str(number)
 
 
-def _broken(assertion: AssertConfig, one: Series) -> Iterator[Finding]:
+def _broken(assertion: AssertConfig, one: NamedCurve) -> Iterator[Finding]:
     values = one.curves.values
     if assertion.flat is not None:
         drift = np.ptp(values, axis=1).max() if np.isfinite(values).all() else math.inf

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 from xml.etree import ElementTree
 
-from gradflow.errors import UserError
 from gradflow.gate.baseline import Change
-from gradflow.gate.compare import Finding, Verdict
+from gradflow.gate.compare import Finding, Judgement
 
-__all__ = ["FORMATS", "Format", "changes", "known", "write"]
+__all__ = ["FORMATS", "Format", "accepted", "write"]
 
 Format: TypeAlias = Literal["text", "json", "junit", "github"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -25,12 +24,12 @@ UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold."""
 
 
-def write(verdict: Verdict, format: Format, *, config: str, accept: str) -> str:
+def write(verdict: Judgement, format: Format, *, config: str, accept: str) -> str:
     """Write a verdict.
 
     Parameters
     ----------
-    verdict : Verdict
+    verdict : Judgement
         What the gate found.
     format : {"text", "json", "junit", "github"}
         For people, programs, test reports, or annotations on a pull request.
@@ -46,21 +45,7 @@ def write(verdict: Verdict, format: Format, *, config: str, accept: str) -> str:
     return _github(verdict, config, accept) if format == "github" else _text(verdict, accept)
 
 
-def known(name: str) -> Format:
-    """Check the name of a format.
-
-    Raises
-    ------
-    UserError
-        If there is none of this name.
-    """
-    for form in FORMATS:
-        if form == name:
-            return form
-    raise UserError(f"no format {name!r}; there is {', '.join(FORMATS)}")
-
-
-def changes(path: Path, change: Change) -> str:
+def accepted(path: Path, change: Change) -> str:
     """Say what a new baseline has accepted."""
     accepted = len(change.findings)
     lines = [f"{path}: {change.total} cases, {accepted} changed, {change.kept} as they were"]
@@ -78,7 +63,7 @@ def _difference(finding: Finding) -> str:
     return f" ({finding.difference:+.3g} decades)"
 
 
-def _headline(verdict: Verdict) -> str:
+def _headline(verdict: Judgement) -> str:
     asserted = f", {verdict.asserted} asserted" if verdict.asserted else ""
     count = f"{len(verdict.compared)} cases compared{asserted}"
     if verdict.exit_code == 4:
@@ -91,7 +76,7 @@ def _headline(verdict: Verdict) -> str:
     )
 
 
-def _text(verdict: Verdict, accept: str) -> str:
+def _text(verdict: Judgement, accept: str) -> str:
     lines = [_headline(verdict)]
     for one in verdict.findings[:SHOWN]:
         lines += [f"{one.kind:>10}  {one.case}", f"            {one.reason}{_difference(one)}"]
@@ -102,7 +87,7 @@ def _text(verdict: Verdict, accept: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _json(verdict: Verdict, config: str, accept: str) -> str:
+def _json(verdict: Judgement, config: str, accept: str) -> str:
     content = {
         "name": verdict.name,
         "config": config,
@@ -125,7 +110,7 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _junit(verdict: Verdict, accept: str) -> str:
+def _junit(verdict: Judgement, accept: str) -> str:
     bad = {finding.case for finding in verdict.findings}
     good = [name for name in verdict.compared if name not in bad]
     suite = ElementTree.Element(
@@ -150,12 +135,12 @@ def _junit(verdict: Verdict, accept: str) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
-def _junit_case(suite: ElementTree.Element, verdict: Verdict, name: str) -> ElementTree.Element:
+def _junit_case(suite: ElementTree.Element, verdict: Judgement, name: str) -> ElementTree.Element:
     where = f"gradflow.{verdict.name}"
     return ElementTree.SubElement(suite, "testcase", classname=where, name=UNFIT.sub("?", name))
 
 
-def _github(verdict: Verdict, config: str, accept: str) -> str:
+def _github(verdict: Judgement, config: str, accept: str) -> str:
     if verdict.exit_code == 0:
         return f"::notice title=gradflow::{_data(_headline(verdict))}\n"
     lines = []
@@ -175,6 +160,6 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _acceptable(verdict: Verdict) -> bool:
+def _acceptable(verdict: Judgement) -> bool:
     """Whether a new baseline would help: it does not against assertions and failed points."""
     return any(one.kind not in ("invariant", "failed") for one in verdict.findings)

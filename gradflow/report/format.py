@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from gradflow.errors import UserError
 
@@ -30,6 +30,8 @@ __all__ = [
     "shortest",
     "wrap",
 ]
+
+Name = TypeVar("Name", bound=str)
 
 EXACT_ZERO = "exact 0"
 """The text of a log10 norm of −inf: the derivative is zero by structure."""
@@ -157,7 +159,7 @@ def setting(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def one_of(what: str, name: str, names: Sequence[str]) -> str:
+def one_of(what: str, name: str, names: Sequence[Name]) -> Name:
     """Return `name`, which has to be one of a few.
 
     Raises
@@ -165,8 +167,9 @@ def one_of(what: str, name: str, names: Sequence[str]) -> str:
     UserError
         If it is none of them; names the nearest.
     """
-    if name in names:
-        return name
+    for known in names:
+        if known == name:
+            return known
     from gradflow.experiment.config.text.mistakes import nearest
 
     near = nearest(name, names)

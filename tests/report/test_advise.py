@@ -17,14 +17,14 @@ import gradflow
 from gradflow.advice.advise import Advice, advise
 from gradflow.advice.knobs import knobs
 from gradflow.advice.search import BISECTIONS, Trial, search, trial, turn
-from gradflow.advice.table import advice_sheet, note
+from gradflow.advice.table import advice_note, advice_sheet
 from gradflow.cli import app
 from gradflow.core import cells
 from gradflow.core.cells import CEC
 from gradflow.errors import GradflowError, NumericalError, UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.report.read.rates import STEADY
-from gradflow.report.tables.layout import show
+from gradflow.report.tables.layout import print_sheet
 from tests.own import Keeping, registered
 
 CONFIG = """\
@@ -144,11 +144,11 @@ def test_one_seed_is_made_five() -> None:
     many = gradflow.configure(
         model={"cell": "cec"}, inputs={"kind": "noise"}, length=3, sweep={"seed": 12}
     )
-    assert "alone on seeds 0 to 11" in note(advise(many), many)
+    assert "alone on seeds 0 to 11" in advice_note(advise(many), many)
     apart = gradflow.configure(
         model={"cell": "cec"}, inputs={"kind": "noise"}, length=3, sweep={"seed": [4, 9]}
     )
-    assert "alone on seeds 4, 9; after" in note(advise(apart), apart)
+    assert "alone on seeds 4, 9; after" in advice_note(advise(apart), apart)
 
 
 def test_what_explodes_is_turned_down() -> None:
@@ -221,7 +221,7 @@ def test_there_may_be_nothing_to_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (advice.found, advice.best) == ((), None)
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     experiment = gradflow.configure(model={"cell": "fading"}, inputs={"kind": "noise"}, length=30)
-    show(advice_sheet([advice], experiment), Console(file=stream, width=80))
+    print_sheet(advice_sheet([advice], experiment), Console(file=stream, width=80))
     stream.seek(0)
     text = stream.read()
     assert "there is nothing to turn" in text

@@ -15,7 +15,7 @@ from gradflow.cli import app
 from gradflow.core.quantity import Quantity
 from gradflow.errors import UserError
 from gradflow.report.read.digest import digest
-from gradflow.report.tables.layout import show
+from gradflow.report.tables.layout import print_sheet
 from gradflow.report.tables.quantity import quantity_data, quantity_sheet
 from tests.report.fakes import Run, series
 
@@ -28,7 +28,7 @@ def one(lines, **labels):
 def text(run, name, encoding="utf-8"):
     out = io.BytesIO()
     file = io.TextIOWrapper(out, encoding=encoding)
-    show(quantity_sheet(digest(run, name), run.name), Console(file=file, width=160))
+    print_sheet(quantity_sheet(digest(run, name), run.name), Console(file=file, width=160))
     file.flush()
     return out.getvalue().decode(encoding)
 

@@ -14,7 +14,7 @@ from gradflow.errors import UserError
 from gradflow.report.read.explain import Explanation, explain, sentence
 from gradflow.report.read.predictions import predicted_and_measured, predictions
 from gradflow.report.read.rates import summarise
-from gradflow.report.tables.layout import show
+from gradflow.report.tables.layout import print_sheet
 from gradflow.report.tables.reasons import predictions_data, predictions_sheet, sentences
 from tests.own import Keeping, registered
 from tests.report.fakes import Run, line, series, walk
@@ -197,7 +197,7 @@ def test_the_loss_is_read_from_the_configuration(tmp_path, at, several):
 def printed(sheet, found, width=100, encoding="utf-8", **more):
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding)
-    show(sheet(found, **more), Console(file=file, width=width))
+    print_sheet(sheet(found, **more), Console(file=file, width=width))
     file.flush()
     return raw.getvalue().decode(encoding)
 

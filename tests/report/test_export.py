@@ -10,7 +10,7 @@ import pytest
 
 from gradflow.errors import UserError
 from gradflow.report.export import write as module
-from gradflow.report.export.tidy import MORE, NAMES, blocks, columns
+from gradflow.report.export.tidy import MORE, NAMES, columns, tidy_rows
 from gradflow.report.export.write import export
 from tests.report.fakes import Run, line, series, walk
 
@@ -121,7 +121,7 @@ def test_what_is_not_a_norm_along_time_has_columns_of_its_own(tmp_path, capsys):
 
 
 def test_results_are_read_one_by_one(run):
-    rows = blocks(run)
+    rows = tidy_rows(run)
     next(rows)
     assert run.loads == 1
 

@@ -16,9 +16,10 @@ from gradflow.errors import NoBaselineError, UserError
 from gradflow.experiment.config import AssertConfig
 from gradflow.experiment.workers.executor import Failure
 from gradflow.gate.baseline import merge, read_baseline, write_baseline
-from gradflow.gate.cases import Case, Series, judged_by_slope, measure_case, series
-from gradflow.gate.compare import Finding, Verdict, compare, idle, judge
-from gradflow.gate.formats import changes, known, write
+from gradflow.gate.cases import Case, NamedCurve, judged_by_slope, measure_case, named_curves
+from gradflow.gate.compare import Finding, Judgement, compare, idle, judge
+from gradflow.gate.formats import FORMATS, accepted, write
+from gradflow.report.format import one_of
 from gradflow.report.read.records import curves
 from tests.report.fakes import Run, line
 from tests.report.fakes import series as norms
@@ -170,19 +171,19 @@ def test_a_well_conditioned_case_is_not() -> None:
 
 def test_cases_are_named_by_what_they_are() -> None:
     run = Run(Path()).add("lstm(coupled)", 9, 2, {"h": line(-1, 9, name="h")}, init__gain=0.5)
-    (one,) = series(run.points[0], run.result(run.points[0]))
+    (one,) = named_curves(run.points[0], run.result(run.points[0]))
     assert one.name == "lstm(coupled) length=9 seed=2 init.gain=0.5 h"
     assert (one.cell, one.kind, one.state) == ("lstm(coupled)", "lstm", "h")
     stack = norms(np.zeros((2, 2, 1, 4)), directions=("forward", "backward"))
-    names = [one.name for one in series(run.points[0], {"s": stack})]
+    names = [one.name for one in named_curves(run.points[0], {"s": stack})]
     assert names[1] == "lstm(coupled) length=9 seed=2 init.gain=0.5 s layer=0 backward"
     assert len(names) == 4
-    tops = [one.top for one in series(run.points[0], {"s": stack})]
+    tops = [one.top for one in named_curves(run.points[0], {"s": stack})]
     assert tops == [False, False, True, True]
 
 
-def a_series(quantity: Any, cell: str = "cec") -> Series:
-    return Series(f"{cell} s", cell, cell.partition("(")[0], "s", *curves(quantity))
+def a_series(quantity: Any, cell: str = "cec") -> NamedCurve:
+    return NamedCurve(f"{cell} s", cell, cell.partition("(")[0], "s", *curves(quantity))
 
 
 def asserts(**fields: Any) -> AssertConfig:
@@ -283,11 +284,11 @@ def test_cases_that_still_pass_keep_their_lines() -> None:
     assert merged == {"same": old["same"], "moved": new["moved"], "new": new["new"]}
     assert (change.kept, change.total) == (1, 3)
     assert [one.kind for one in change.findings] == ["exploding", "missing", "new"]
-    words = changes(Path("b.json"), change)
+    words = accepted(Path("b.json"), change)
     assert words.startswith("b.json: 3 cases, 3 changed, 1 as they were\n exploding  moved")
     assert "+0.5 decades" in words
     many = replace(change, findings=change.findings * 5)
-    assert "and 5 more" in changes(Path("b.json"), many)
+    assert "and 5 more" in accepted(Path("b.json"), many)
 
 
 def test_a_case_that_becomes_ill_conditioned_is_written_anew() -> None:
@@ -295,9 +296,9 @@ def test_a_case_that_becomes_ill_conditioned_is_written_anew() -> None:
     assert merge({"a": a_case()}, {"a": marked}, TOLERANCE)[0] == {"a": marked}
 
 
-def a_verdict(*findings: Finding, compared: int = 3, **fields: Any) -> Verdict:
+def a_verdict(*findings: Finding, compared: int = 3, **fields: Any) -> Judgement:
     names = tuple(f"case {number}" for number in range(compared))
-    return Verdict("demo", TOLERANCE, names, 0, findings, **fields)
+    return Judgement("demo", TOLERANCE, names, 0, findings, **fields)
 
 
 FAILED = a_verdict(
@@ -318,7 +319,7 @@ WORDS: dict[str, Any] = {"config": "a,b:c.yaml", "accept": "gradflow baseline a,
         (a_verdict(*FAILED.findings, errors=(Failure(None, "NaN", numerical=True),)), 1),  # type: ignore[arg-type]
     ],
 )
-def test_a_verdict_has_an_exit_code(verdict: Verdict, code: int) -> None:
+def test_a_verdict_has_an_exit_code(verdict: Judgement, code: int) -> None:
     assert verdict.exit_code == code
 
 
@@ -377,6 +378,6 @@ def test_github_annotations_are_escaped() -> None:
 
 
 def test_formats_are_known() -> None:
-    assert known("junit") == "junit"
+    assert one_of("format", "junit", FORMATS) == "junit"
     with pytest.raises(UserError, match="there is text, json, junit, github"):
-        known("xml")
+        one_of("format", "xml", FORMATS)

@@ -13,7 +13,7 @@ from gradflow.report.format import cell_name, plain
 from gradflow.report.read.digest import digest
 from gradflow.report.read.rows import rows
 from gradflow.report.tables.closing import closing_sheet
-from gradflow.report.tables.layout import Column, Sheet, labels, numbers, show
+from gradflow.report.tables.layout import Column, Sheet, label_column, number_column, print_sheet
 from gradflow.report.tables.quantity import quantity_sheet
 from tests.report.fakes import SLOPES, Run, series, sweep
 
@@ -23,7 +23,7 @@ WIDTHS = (60, 80, 100, 140)
 def printed(sheet, width, encoding="utf-8"):
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding)
-    show(sheet, Console(file=file, width=width))
+    print_sheet(sheet, Console(file=file, width=width))
     file.flush()
     return raw.getvalue().decode(encoding)
 
@@ -49,8 +49,8 @@ def sheet(request, tmp_path):
         return quantity_sheet(digest(wide(tmp_path), "s"), "wide")
     cells = ["lstm(peephole=full, peephole_gates=f+i, forget_gate=false)", "gru(reset=after)"]
     marks = [("passes", "green"), ("fails", "red")]
-    columns = [labels("cell", list(map(cell_name, cells)))]
-    columns += [numbers(f"n{i}", [f"{10**i}.25", f"−{10**i}.75"]) for i in range(12)]
+    columns = [label_column("cell", list(map(cell_name, cells)))]
+    columns += [number_column(f"n{i}", [f"{10**i}.25", f"−{10**i}.75"]) for i in range(12)]
     return Sheet([*columns, Column("verdict", marks, "word")], "cells", ruled=[1])
 
 
@@ -97,7 +97,7 @@ def test_what_is_too_wide_goes_on_below_with_its_labels(tmp_path):
 
 
 def test_a_name_longer_than_the_terminal_is_cut_and_the_number_is_not():
-    sheet = Sheet([labels("cell", ["x" * 70]), numbers("decades", ["−1234567.25"])])
+    sheet = Sheet([label_column("cell", ["x" * 70]), number_column("decades", ["−1234567.25"])])
     text = printed(sheet, 60)
     assert "−1234567.25" in text
     assert text.count("x") == 70

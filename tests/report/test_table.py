@@ -10,15 +10,15 @@ from rich.console import Console
 from gradflow.errors import UserError
 from gradflow.report.read.records import default_state
 from gradflow.report.read.rows import rows
-from gradflow.report.tables.closing import closing_sheet, note, rows_data
-from gradflow.report.tables.layout import show
+from gradflow.report.tables.closing import closing_note, closing_sheet, rows_data
+from gradflow.report.tables.layout import print_sheet
 from tests.report.fakes import Run, line, series, sweep, walk
 
 
 def printed(found, width=100, encoding="utf-8", **options):
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding)
-    show(closing_sheet(found, "quickstart"), Console(file=file, width=width, **options))
+    print_sheet(closing_sheet(found, "quickstart"), Console(file=file, width=width, **options))
     file.flush()
     return raw.getvalue().decode(encoding)
 
@@ -167,7 +167,7 @@ def test_cells_without_the_state_have_no_row(run):
 
 
 def test_no_rows_no_note_trouble(tmp_path):
-    assert "median" in note([])
+    assert "median" in closing_note([])
 
 
 def test_the_state_is_chosen_and_checked(tmp_path, run):

@@ -22,7 +22,7 @@ from gradflow.experiment.store.manifest import (
 )
 from gradflow.experiment.store.npz import decode
 
-__all__ = ["RESULTS", "Point", "Run", "Summary", "latest", "list_runs", "load", "open_run"]
+__all__ = ["RESULTS", "ListedRun", "Point", "Run", "latest", "list_runs", "load", "open_run"]
 
 RESULTS = Path("results")
 """Where runs are kept unless told otherwise."""
@@ -109,7 +109,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Summary:
+class ListedRun:
     """One line of a list of runs; `updated` is ISO time, `seconds` what its points took."""
 
     name: str
@@ -164,7 +164,7 @@ def latest(out: Path = RESULTS) -> Run:
     return open_run(max(runs, key=_age).path, out)
 
 
-def list_runs(out: Path = RESULTS) -> tuple[Summary, ...]:
+def list_runs(out: Path = RESULTS) -> tuple[ListedRun, ...]:
     """Return a line for each run of `out`, by name."""
     return tuple(_summary(path) for path in sorted(out.glob("*")) if _is_run(path))
 
@@ -225,15 +225,15 @@ def _read(path: Path) -> Manifest:
         raise damage(path / FILE, "it is missing") from None
 
 
-def _age(summary: Summary) -> tuple[str, int]:
+def _age(summary: ListedRun) -> tuple[str, int]:
     return summary.updated, (summary.path / FILE).stat().st_mtime_ns
 
 
-def _summary(path: Path) -> Summary:
+def _summary(path: Path) -> ListedRun:
     try:
         manifest = _read(path)
     except DamagedError:
-        return Summary(path.name, path, 0, 0.0, "", damaged=True)
+        return ListedRun(path.name, path, 0, 0.0, "", damaged=True)
     stored = manifest.stored.values()
     seconds = sum(one.seconds or 0.0 for one in stored)
-    return Summary(path.name, path, len(stored), seconds, manifest.updated)
+    return ListedRun(path.name, path, len(stored), seconds, manifest.updated)

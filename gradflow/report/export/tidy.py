@@ -19,7 +19,7 @@ from gradflow.core.typing import Array
 from gradflow.experiment.store.runs import Run
 from gradflow.report.read.records import COLUMNS, original_step
 
-__all__ = ["MORE", "NAMES", "Block", "blocks", "columns", "plain", "swept"]
+__all__ = ["MORE", "NAMES", "TidyRows", "columns", "scalar", "swept", "tidy_rows"]
 
 NAMES = (
     "cell",
@@ -43,7 +43,7 @@ LABELS = ("prediction", "count", "kind", "figure")
 
 
 @dataclass(frozen=True)
-class Block:
+class TidyRows:
     """Rows that differ in step, lag and number only.
 
     Parameters
@@ -88,13 +88,13 @@ def columns(run: Run) -> tuple[str, ...]:
     return (*swept(run), *NAMES, *(MORE if _holds_more(run) else ()))
 
 
-def blocks(run: Run) -> Iterator[Block]:
+def tidy_rows(run: Run) -> Iterator[TidyRows]:
     """Go through all numbers of a run, one result in memory at a time."""
     axes = swept(run)
     for point in run.points:
         result = run.result(point)
         front = (
-            *(plain(point.axes.get(axis)) for axis in axes),
+            *(scalar(point.axes.get(axis)) for axis in axes),
             point.cell,
             point.length,
             point.seed,
@@ -103,7 +103,7 @@ def blocks(run: Run) -> Iterator[Block]:
             yield from _rows(front, quantity, point.length)
 
 
-def _rows(front: tuple[Any, ...], quantity: Quantity, length: int) -> Iterator[Block]:
+def _rows(front: tuple[Any, ...], quantity: Quantity, length: int) -> Iterator[TidyRows]:
     """Go through a quantity in the order of its axes, time innermost."""
     dims, coords = quantity.dims, quantity.coords
     others = [axis for axis, name in enumerate(dims) if name != "step"]
@@ -122,7 +122,7 @@ def _rows(front: tuple[Any, ...], quantity: Quantity, length: int) -> Iterator[B
                 lag = lags[place[dims.index("direction")] if way is not None else 0]
         where = (at.get("sequence"), at.get("layer"), way, quantity.name)
         label = next((at[name] for name in LABELS if name in at), None)
-        yield Block(
+        yield TidyRows(
             constant=(*front, *where),
             step=step,
             lag=lag,
@@ -148,7 +148,7 @@ def swept(run: Run) -> list[str]:
     return [path for path in paths if path not in COLUMNS]
 
 
-def plain(value: Any) -> Any:
+def scalar(value: Any) -> Any:
     """Leave a number, a truth value, a text or nothing as it is; write all else as JSON."""
     if value is None or isinstance(value, str | bool | int | float):
         return value

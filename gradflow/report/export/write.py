@@ -18,7 +18,7 @@ from gradflow.errors import UserError
 from gradflow.experiment.config.text.nodes import visible
 from gradflow.experiment.store.files import whole
 from gradflow.experiment.store.runs import Run
-from gradflow.report.export.tidy import Block, blocks, columns, plain, swept
+from gradflow.report.export.tidy import TidyRows, columns, scalar, swept, tidy_rows
 from gradflow.report.format import one_of
 
 __all__ = ["TO", "export"]
@@ -105,7 +105,7 @@ def _csv(run: Run, file: IO[str]) -> int:
     names = columns(run)
     writer.writerow(names)
     count = 0
-    for block in blocks(run):
+    for block in tidy_rows(run):
         front = tuple(_text(value) for value in block.constant)
         rows = zip(*block.lists()[: len(names) - len(front)], strict=True)
         writer.writerows((*front, *row) for row in rows)
@@ -153,10 +153,10 @@ def _parquet(run: Run, path: Path) -> int:
     return count
 
 
-def _batches(run: Run) -> Iterator[list[Block]]:
-    together: list[Block] = []
+def _batches(run: Run) -> Iterator[list[TidyRows]]:
+    together: list[TidyRows] = []
     size = 0
-    for block in blocks(run):
+    for block in tidy_rows(run):
         together.append(block)
         size += block.size
         if size >= GROUP:
@@ -168,7 +168,7 @@ def _batches(run: Run) -> Iterator[list[Block]]:
 
 def _kind(run: Run, axis: str) -> type:
     """Return the type that holds all values of an axis; text where they are mixed or composed."""
-    kinds = {type(plain(point.axes[axis])) for point in run.points if axis in point.axes}
+    kinds = {type(scalar(point.axes[axis])) for point in run.points if axis in point.axes}
     kinds.discard(type(None))
     if kinds == {int, float}:
         return float

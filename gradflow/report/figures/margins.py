@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from gradflow.report.figures.layout import Grid
 
-__all__ = ["LINE", "Entry", "Margins", "ruler"]
+__all__ = ["LINE", "LegendEntry", "Margins", "ruler"]
 
-Entry = tuple["Artist", str]
+LegendEntry = tuple["Artist", str]
 """A line or patch of the legend, and its name."""
 
 PAD = 0.04
@@ -101,7 +101,7 @@ class Margins:
             self._below.append((self.bottom, written))
             self.bottom += len(lines) * LINE * self.small + PAD
 
-    def legend(self, entries: Sequence[Entry], title: str, across: int, beside: bool) -> None:
+    def legend(self, entries: Sequence[LegendEntry], title: str, across: int, beside: bool) -> None:
         """Name the lines below the panels, or beside a single one."""
         fit = ruler(0.94 * self.normal)
         wide = (self.width / 2 if beside else self.width) - 0.6

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from gradflow.report.figures.axes import FORMAT, Bar
 from gradflow.report.figures.layout import Grid, Panel
-from gradflow.report.figures.margins import Entry, Margins
+from gradflow.report.figures.margins import LegendEntry, Margins
 from gradflow.report.figures.output import ORDINARY, Paper
 from gradflow.report.figures.sites import Site
 from gradflow.report.figures.style import Hue, literal, ramp
@@ -82,7 +82,7 @@ def figure(
     shown: Hue | None = None,
     notes: Collection[str] = (),
     height: float | None = None,
-    keys: Sequence[Entry] = (),
+    keys: Sequence[LegendEntry] = (),
     bar: Bar | None = None,
 ) -> Figure:
     """Lay out the panels, a legend outside of them, a heading above and notes below.
@@ -150,7 +150,7 @@ def figure(
     return fig
 
 
-def _entries(grid: Grid[S], shown: Hue | None) -> list[Entry]:
+def _entries(grid: Grid[S], shown: Hue | None) -> list[LegendEntry]:
     """Name the lines that were drawn."""
     if shown is None or len(shown.numbers) > BAR:
         return []

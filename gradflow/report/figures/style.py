@@ -16,7 +16,7 @@ from gradflow.report.format import axis_names
 
 __all__ = [
     "COLOURS", "DASHES", "GATES", "GREY", "Hue", "by_cell", "by_gate", "gate_keys", "hue",
-    "literal", "looks", "norm_label", "ramp", "swept",
+    "literal", "looks", "norm_label", "ramp", "swept_hues",
 ]  # fmt: skip
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -148,7 +148,7 @@ def hue(sites: Sequence[Site], cells: Sequence[str] = ()) -> Hue:
     return next((one for one in places if len(one.keys) > 1), best)
 
 
-def swept(sites: Sequence[Site]) -> list[Hue]:
+def swept_hues(sites: Sequence[Site]) -> list[Hue]:
     """Return the swept axes with more than one value."""
     return [_of(sites, dim, ()) for dim in varying(sites)]
 

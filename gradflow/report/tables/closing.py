@@ -19,9 +19,9 @@ from gradflow.report.format import (
 from gradflow.report.read.horizons import LIMITS, Horizon
 from gradflow.report.read.rates import Bend, Summary
 from gradflow.report.read.rows import Row, row_names
-from gradflow.report.tables.layout import Cell, Column, Sheet, labels, numbers
+from gradflow.report.tables.layout import Column, Sheet, Written, label_column, number_column
 
-__all__ = ["closing_sheet", "note", "remarks", "rows_data"]
+__all__ = ["closing_note", "closing_sheet", "remarks", "rows_data"]
 
 BENDS = 6
 """Curves that are not straight of which the small print says how."""
@@ -49,27 +49,29 @@ def closing_sheet(rows: Sequence[Row], title: str = "") -> Sheet:
         if len(set(named[name])) == 1:
             alone = ("" if name == "cell" else "length ") + named.pop(name)[0]
             title = " · ".join(filter(None, [title, alone]))
-    verdicts: list[Cell] = [(_verdict(one), _STYLES.get(one.verdict or "", "dim")) for one in ones]
+    verdicts: list[Written] = [
+        (_verdict(one), _STYLES.get(one.verdict or "", "dim")) for one in ones
+    ]
     columns = [
         *(
-            numbers(name, cells)
+            number_column(name, cells)
             if name in ("length", "layer")
-            else labels(paths.get(name, name), cells)
+            else label_column(paths.get(name, name), cells)
             for name, cells in named.items()
         ),
-        numbers("decades", [decades(one.decades) for one in ones]),
-        numbers("per step", [_slope(one) for one in ones]),
-        numbers("half-life", [_half_life(one) for one in ones], spared=True),
+        number_column("decades", [decades(one.decades) for one in ones]),
+        number_column("per step", [_slope(one) for one in ones]),
+        number_column("half-life", [_half_life(one) for one in ones], spared=True),
         *(
-            numbers(name, [_horizon(one.horizons[name]) for one in ones], spared=True)
+            number_column(name, [_horizon(one.horizons[name]) for one in ones], spared=True)
             for name in LIMITS
         ),
         Column("verdict", verdicts, "word"),
     ]
-    return Sheet(columns, title, [note(rows), *remarks(rows)])
+    return Sheet(columns, title, [closing_note(rows), *remarks(rows)])
 
 
-def note(rows: Sequence[Row]) -> str:
+def closing_note(rows: Sequence[Row]) -> str:
     """Explain the columns of the table in a few lines."""
     seeds = max((row.summary.seeds for row in rows), default=1)
     spread = f" ± half the 10–90 % range of {seeds} seeds" if seeds > 1 else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from gradflow.experiment.measure.price import Price
 from gradflow.report.format import cell_name, number
-from gradflow.report.tables.layout import Sheet, labels, numbers
+from gradflow.report.tables.layout import Sheet, label_column, number_column
 
 __all__ = ["costs_data", "costs_sheet"]
 
@@ -24,15 +24,16 @@ def costs_sheet(found: Sequence[Price]) -> Sheet:
     """Lay out a row for each network: counts, times, and the time over that of the first row."""
     base = found[0].forward + found[0].backward if found else 1.0
     each = [one.counted for one in found]
+    both = [(counted.forward, counted.backward) for counted in each]
     columns = [
-        labels("cell", [cell_name(one.cell) for one in found]),
-        numbers("params", [f"{one.parameters:,}" for one in found]),
-        numbers("MFLOP → ←", [_pair(c.forward.flops / 1e6, c.backward.flops / 1e6) for c in each]),
-        numbers("MB → ←", [_pair(c.forward.traffic / 1e6, c.backward.traffic / 1e6) for c in each]),
-        numbers("kB kept", [number(c.tape / 1e3) for c in each]),
-        numbers("µs → ←", [_pair(one.forward * 1e6, one.backward * 1e6) for one in found]),
-        numbers("cost", [f"×{(one.forward + one.backward) / base:.1f}" for one in found]),
-        numbers("sequential", [f"{sum(one.path):,}" for one in found]),
+        label_column("cell", [cell_name(one.cell) for one in found]),
+        number_column("params", [f"{one.parameters:,}" for one in found]),
+        number_column("MFLOP → ←", [_pair(*(p.flops / 1e6 for p in ways)) for ways in both]),
+        number_column("MB → ←", [_pair(*(p.traffic / 1e6 for p in ways)) for ways in both]),
+        number_column("kB kept", [number(c.tape / 1e3) for c in each]),
+        number_column("µs → ←", [_pair(one.forward * 1e6, one.backward * 1e6) for one in found]),
+        number_column("cost", [f"×{(one.forward + one.backward) / base:.1f}" for one in found]),
+        number_column("sequential", [f"{sum(one.path):,}" for one in found]),
     ]
     return Sheet(columns, notes=[NOTE])
 

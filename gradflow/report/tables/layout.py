@@ -16,9 +16,9 @@ from rich.text import Text
 
 from gradflow.report.format import plain, shortest, wrap
 
-__all__ = ["Cell", "Column", "Sheet", "labels", "numbers", "show"]
+__all__ = ["Column", "Sheet", "Written", "label_column", "number_column", "print_sheet"]
 
-Cell: TypeAlias = str | tuple[str, str]
+Written: TypeAlias = str | tuple[str, str]
 """A text, or a text and its style."""
 
 GAP = "  "
@@ -32,7 +32,7 @@ class Column:
     ----------
     header : str
         Its name, on one line or several.
-    cells : sequence of Cell
+    cells : sequence of Written
         One for each row.
     kind : {"label", "number", "word"}
         A label stands to the left and may be broken, a number to the right, a word to the left.
@@ -41,7 +41,7 @@ class Column:
     """
 
     header: str
-    cells: Sequence[Cell]
+    cells: Sequence[Written]
     kind: Literal["label", "number", "word"] = "number"
     spared: bool = False
 
@@ -72,7 +72,7 @@ class Sheet:
         From the left.
     title : str
         A line above.
-    notes : sequence of Cell
+    notes : sequence of Written
         Lines below, dim where they have no style.
     ruled : collection of int
         Rows above which a rule is drawn.
@@ -80,21 +80,21 @@ class Sheet:
 
     columns: Sequence[Column]
     title: str = ""
-    notes: Sequence[Cell] = ()
+    notes: Sequence[Written] = ()
     ruled: Sequence[int] = ()
 
 
-def labels(header: str, cells: Sequence[Cell]) -> Column:
+def label_column(header: str, cells: Sequence[Written]) -> Column:
     """Make a column of names."""
     return Column(header, cells, "label")
 
 
-def numbers(header: str, cells: Sequence[Cell], *, spared: bool = False) -> Column:
+def number_column(header: str, cells: Sequence[Written], *, spared: bool = False) -> Column:
     """Make a column of numbers."""
     return Column(header, cells, "number", spared)
 
 
-def show(sheet: Sheet, console: Console | None = None) -> None:
+def print_sheet(sheet: Sheet, console: Console | None = None) -> None:
     """Print a table, as the console's width and encoding allow."""
     console = console or Console()
     ascii_only = not console.encoding.lower().startswith("utf")
@@ -117,7 +117,7 @@ def show(sheet: Sheet, console: Console | None = None) -> None:
         console.print(Text(write(text), style=style))
 
 
-def _text(cell: Cell) -> str:
+def _text(cell: Written) -> str:
     return cell if isinstance(cell, str) else cell[0]
 
 

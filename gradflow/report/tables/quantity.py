@@ -9,7 +9,7 @@ import numpy as np
 
 from gradflow.report.format import EXACT_ZERO, as_data, axis_names, number
 from gradflow.report.read.digest import Digest, Line
-from gradflow.report.tables.layout import Sheet, labels, numbers
+from gradflow.report.tables.layout import Sheet, label_column, number_column
 
 __all__ = ["quantity_data", "quantity_sheet"]
 
@@ -24,11 +24,11 @@ def quantity_sheet(shown: Digest, title: str) -> Sheet:
     if all(map(str.isdigit, along)):
         along.sort(key=int)
     columns = [
-        labels(name, [line.labels.get(label, "") for line in shown.lines])
+        label_column(name, [line.labels.get(label, "") for line in shown.lines])
         for label, name in names.items()
     ]
     columns += [
-        numbers(one, [_written(line.values.get(one), shown.unit) for line in shown.lines])
+        number_column(one, [_written(line.values.get(one), shown.unit) for line in shown.lines])
         for one in along
     ]
     unit = {"1": "", "log10": "log10; "}.get(shown.unit, f"{shown.unit}; ")

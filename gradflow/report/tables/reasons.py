@@ -11,7 +11,7 @@ from gradflow.report.read.explain import Explanation
 from gradflow.report.read.learning import Lesson
 from gradflow.report.read.predictions import Comparison
 from gradflow.report.read.rows import row_names
-from gradflow.report.tables.layout import Cell, Sheet, labels, numbers
+from gradflow.report.tables.layout import Sheet, Written, label_column, number_column
 
 __all__ = ["lesson_lines", "predictions_data", "predictions_sheet", "sentences"]
 
@@ -39,7 +39,7 @@ def predictions_sheet(found: Sequence[Comparison], title: str = "") -> Sheet:
     """Lay out measured rate, predicted rate and residual, and where theory does not apply."""
     names = axis_names(dict.fromkeys(path for one in found for path in one.row.axes))
     notes: dict[str, str] = {}
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Written, ...]] = []
     before: tuple[str, ...] = ()
     for one in found:
         row, said = one.row, one.prediction
@@ -55,7 +55,9 @@ def predictions_sheet(found: Sequence[Comparison], title: str = "") -> Sheet:
         before = where
     headers = ("cell", *names.values(), "measured", "predicted", "residual", "theory")
     columns = [
-        (numbers if name in ("measured", "predicted", "residual") else labels)(name, cells)
+        (number_column if name in ("measured", "predicted", "residual") else label_column)(
+            name, cells
+        )
         for name, cells in zip(headers, zip(*rows, strict=True), strict=True)
     ]
     text = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradflow.report.format import as_data
-from gradflow.report.tables.layout import Cell, Column, Sheet, labels, numbers
+from gradflow.report.tables.layout import Column, Sheet, Written, label_column, number_column
 from gradflow.testing.conformance import TOLERANCE, Check
 from gradflow.testing.published import SINGLE
 from gradflow.testing.trust import METHODS, Evidence, Trust
@@ -21,11 +21,13 @@ SHOWN = 8
 
 def trust_sheet(rows: Sequence[Trust]) -> Sheet:
     """Lay out the largest error of each cell by method, kind after kind; below, what failed."""
-    verdicts: list[Cell] = [("passes", "green") if row.passed else ("fails", "red") for row in rows]
+    verdicts: list[Written] = [
+        ("passes", "green") if row.passed else ("fails", "red") for row in rows
+    ]
     columns = [
-        labels("cell", [_label(row) for row in rows]),
+        label_column("cell", [_label(row) for row in rows]),
         *(
-            numbers(
+            number_column(
                 name.replace(" ", "\n"),
                 [_error(row.evidence.get(name, Evidence())) for row in rows],
             )
@@ -35,7 +37,7 @@ def trust_sheet(rows: Sequence[Trust]) -> Sheet:
     ]
     ruled = [i for i in range(1, len(rows)) if rows[i].kind != rows[i - 1].kind]
     wrong = [check for row in rows for check in row.wrong]
-    notes: list[Cell] = [(f"{c.cell}: {c.name}: {c.reason}", "red") for c in wrong[:SHOWN]]
+    notes: list[Written] = [(f"{c.cell}: {c.name}: {c.reason}", "red") for c in wrong[:SHOWN]]
     if len(wrong) > SHOWN:
         notes.append((f"… and {len(wrong) - SHOWN} more", "red"))
     return Sheet(columns, notes=[*notes, _note(rows)], ruled=ruled)
@@ -71,14 +73,14 @@ def _note(rows: Sequence[Trust]) -> str:
     )
 
 
-def _label(row: Trust) -> Cell:
+def _label(row: Trust) -> Written:
     """The kind for its plain cell; of the others the options alone."""
     if row.cell == row.kind:
         return row.kind, "bold"
     return " " + row.cell.removeprefix(row.kind).removeprefix("(").removesuffix(")")
 
 
-def _error(evidence: Evidence) -> Cell:
+def _error(evidence: Evidence) -> Written:
     error = evidence.error
     if error is None:
         return NOTHING, "dim"

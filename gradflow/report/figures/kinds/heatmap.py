@@ -16,7 +16,7 @@ from gradflow.report.figures.data import Curve
 from gradflow.report.figures.layout import Panel, facets
 from gradflow.report.figures.page import Setup, figure
 from gradflow.report.figures.sites import at_greatest_length
-from gradflow.report.figures.style import Hue, literal, norm_label, swept
+from gradflow.report.figures.style import Hue, literal, norm_label, swept_hues
 from gradflow.report.read.bands import finite_range
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _rows(found: Sequence[Curve]) -> Hue:
         If there is neither.
     """
     lengths = sorted({one.length for one in found})
-    numeric = [one for one in swept(found) if len(one.numbers) > 1]
+    numeric = [one for one in swept_hues(found) if len(one.numbers) > 1]
     most = max(numeric, key=lambda one: len(one.keys), default=None)
     if most is not None and len(most.keys) > len(lengths):
         return most

@@ -15,7 +15,7 @@ from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.axes import decades_over_steps, draw_trace, limits
 from gradflow.report.figures.data import Trace, none_recorded, pools, traces
 from gradflow.report.figures.layout import Panel, common_ranges, facets
-from gradflow.report.figures.margins import Entry
+from gradflow.report.figures.margins import LegendEntry
 from gradflow.report.figures.page import Setup, figure
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import COLOURS, DASHES, norm_label
@@ -83,7 +83,7 @@ def draw(found: Sequence[Predicted], name: str, setup: Setup) -> Figure:
         ax.set_xlim(-0.02 * shown.length, 1.02 * shown.length)
         return notes
 
-    keys: list[Entry] = [(Line2D([], [], **MEASURED), "measured")]
+    keys: list[LegendEntry] = [(Line2D([], [], **MEASURED), "measured")]
     for theory in theories:
         said = next(s for one in found for s in one.said if s.name == theory)
         label = f"{theory} (upper bound)" if said.kind == "upper bound" else theory

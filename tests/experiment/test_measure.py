@@ -39,10 +39,9 @@ def test_imported_weights_are_the_ones_that_are_measured(state_dict):
         inputs={"kind": "digits", "sequences": 2},
         loss={"kind": "sum", "at": "all"},
         length=12,
-        sweep={"seed": 2},
         record={"states": ["h", "c", "s", "x"]},
     )
-    first, second = measure(bundle(plan(made))[0])
+    (first,) = measure(bundle(plan(made))[0])
     imported = weights.read(state_dict)
     net = Network.of(imported.cell, imported.inputs, 2, True)
     x = sources.load(made.inputs, 12, 0).x
@@ -51,7 +50,6 @@ def test_imported_weights_are_the_ones_that_are_measured(state_dict):
     backpropagate(net, imported.weights, x, loss, [12], [norms], Schedule(5))
     for name, want in norms.quantities(0, 12).items():
         np.testing.assert_allclose(first[name].values, want.values, rtol=1e-12, atol=1e-12)
-        np.testing.assert_array_equal(second[name].values, first[name].values)
 
 
 def test_input_noise_moves_the_numbers_by_about_as_much():

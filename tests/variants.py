@@ -15,6 +15,11 @@ Array = np.ndarray[Any, Any]
 
 def every_cell(hidden: int) -> list[Cell]:
     """Those whose state is h, or h and c: what independent recursions are written for."""
+    return [cell for cell in with_projections(hidden) if cell.sizes[0] == hidden]
+
+
+def with_projections(hidden: int) -> list[Cell]:
+    """The same, and those whose h has other features than there are units."""
     every = [cell for kind in cells.names() for cell in variants(cells.get(kind), hidden)]
     return [cell for cell in every if cell.parts in (("h",), ("h", "c"))]
 
@@ -22,9 +27,7 @@ def every_cell(hidden: int) -> list[Cell]:
 def usual_cells(hidden: int) -> list[Cell]:
     """Those with the usual nonlinearities (an RNN with any); h has a feature for each unit."""
     return [
-        cell
-        for cell in every_cell(hidden)
-        if (cell.kind == "rnn" or "activation=" not in cell.label) and cell.sizes[0] == hidden
+        cell for cell in every_cell(hidden) if cell.kind == "rnn" or "activation=" not in cell.label
     ]
 
 

@@ -33,8 +33,8 @@ def test_all_that_is_there_is_shown(checkpoint: Path) -> None:
     shown = gradflow("inspect", str(checkpoint))
     assert shown.exit_code == 0, shown.output
     rows = [line.split() for line in shown.output.splitlines() if line.startswith("model.")]
-    assert rows[0] == ["model.encoder", "lstm", "4", "5", "both", "—"]
-    assert rows[1] == ["model.encoder", "lstm", "10", "5", "both", "—"]
+    assert rows[0] == ["model.encoder", "lstm", "4", "5", "both", "bias:", "True"]
+    assert rows[1] == ["model.encoder", "lstm", "10", "5", "both", "bias:", "True"]
     assert rows[2][:5] == ["model.decoder", "gru", "6", "5", "forward"]
     assert "embedding model.emb: 9 × 4" in shown.output
     assert "head model.fc: 9 × 5" in shown.output

@@ -21,7 +21,7 @@ from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Layer, Network, Weights
 from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from tests import reference
-from tests.variants import draw, every_cell
+from tests.variants import draw, with_projections
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 6, 2, 2
 NET, COLUMN = 1, 1
@@ -144,7 +144,7 @@ def probe(rng: np.random.Generator, net: Network, at: At) -> Loss:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}{'-both' if s[1] else ''}")
-@pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
+@pytest.mark.parametrize("cell", with_projections(H), ids=lambda cell: cell.label)
 def test_state_input_and_parameter_gradients(cell: Cell, shape: tuple[int, bool]):
     layers, both = shape
     rng = np.random.default_rng(layers)
@@ -230,7 +230,7 @@ def vanishing(cell: Cell, rng: np.random.Generator) -> tuple[Weights, Array]:
     return ((p,),), x
 
 
-@pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
+@pytest.mark.parametrize("cell", with_projections(H), ids=lambda cell: cell.label)
 def test_gradients_that_have_all_but_vanished(cell: Cell):
     rng = np.random.default_rng(3)
     weights, x = vanishing(cell, rng)

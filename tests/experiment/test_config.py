@@ -338,7 +338,7 @@ def test_stacks_of_unlike_layers_run_and_what_was_taken_for_granted_is_said(file
     experiment = load_config(file)
     assert experiment.notes == ("w.npz: c.1 is taken to read c.0",)
     (point,) = plan(experiment)
-    assert point.config.model.cell_label == "lstm → gru(reset=after, no bias)"
+    assert point.config.model.cell_label == "lstm(no bias) → gru(reset=after, no bias)"
     (result,) = measure(*bundle([point]))
     assert np.isfinite(result["h"].values).all()
 

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gradflow.errors import ConfigError
@@ -60,7 +60,11 @@ def experiments(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=40, deadline=None)
 @given(experiments())
 def test_what_is_written_gives_the_same_points(mapping: dict[str, Any]) -> None:
-    experiment = parse(mapping)
+    try:
+        experiment = parse(mapping)
+    except ConfigError as error:
+        assume("has no effect" not in str(error))  # a key that this cell lacks
+        raise
     again = resolve(yaml.load(dump(experiment), "again.yaml"), "again")
     assert plan(again) == plan(experiment)
 

@@ -222,7 +222,7 @@ def test_a_file_system_without_locks_is_named(
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(files, "_lock", refuse)
-    with pytest.raises(UserError, match=r"cannot lock files(.|\n)*--out"):
+    with pytest.raises(UserError, match=r"cannot lock files(.|\n)*--results"):
         Folder(tmp_path, ENVIRONMENT)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradflow.core.engine.bptt import Unrolling, backpropagate
 from gradflow.core.engine.observe import Observer
-from gradflow.core.engine.schedule import Schedule
+from gradflow.core.engine.schedule import OBJECT, Schedule, Work
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network, Weights
@@ -16,9 +16,15 @@ from gradflow.core.quantity import Quantity, Result
 from gradflow.core.record import Adjoints, Gradients
 from gradflow.core.record.series import Every, Series, Timeline
 from gradflow.core.scaled import Scaled, concatenated, cosine
-from gradflow.core.typing import Array
+from gradflow.core.typing import Array, DType
 
-__all__ = ["bias", "truncated", "windows"]
+__all__ = ["bias", "bytes_needed", "truncated", "windows"]
+
+_SUMMAND = 300
+"""Bytes of the objects of a gate's summand of a parameter's gradient."""
+
+_SUM = 600
+"""Bytes of a sum of adjoints, its arrays left aside."""
 
 
 def windows(length: int, k1: int, k2: int) -> list[tuple[int, int, int]]:
@@ -192,6 +198,39 @@ def bias(
             )
         results.append(result)
     return results
+
+
+def bytes_needed(
+    net: Network,
+    nets: int,
+    columns: int,
+    length: int,
+    k2: Sequence[int],
+    dtype: DType,
+    schedule: Schedule,
+) -> int:
+    """Predict the bytes that `bias` takes at its peak, its results left aside.
+
+    The exact pass needs tapes of all steps, a window's pass those of k2 steps and as many sums of
+    adjoints; either adds up gradients of all parameters.
+    """
+    far, size = min(max(k2), length), dtype.itemsize
+
+    def pass_(steps: int) -> int:
+        keep = Keep.LOCAL | Gradients.needs
+        needed = Work(net, nets, columns, (steps,), 0, dtype, keep).footprint(schedule)
+        return needed.tapes + needed.block
+
+    cells = [net.layers[layer].cell for layer, _ in net.places()]
+    numbers = sum(2 * sum(cell.sizes) - cell.sizes[0] for cell in cells)
+    objects = sum(_SUM + OBJECT * (2 * len(cell.parts) - 1) for cell in cells)
+    adjoints = (far + 1) * (nets * columns * size * numbers + objects)
+    summands = max(
+        sum(len(parameter.blocks) for parameter in net.parameters(layer).values())
+        for layer in range(len(net.layers))
+    )
+    gradients = 4 * nets * net.size * size + _SUMMAND * summands * min(schedule.block, length)
+    return max(pass_(length), pass_(far) + adjoints) + gradients
 
 
 def _vector(gradients: Gradients) -> Scaled:

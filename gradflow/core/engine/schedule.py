@@ -17,7 +17,7 @@ from gradflow.core.engine.tape import Keep
 from gradflow.core.network.stack import Network
 from gradflow.core.typing import DType, Params
 
-__all__ = ["Footprint", "Schedule", "Work"]
+__all__ = ["OBJECT", "Footprint", "Schedule", "Work"]
 
 _BLOCK = 64
 """Steps of a block where memory is no concern: what is done once for each no longer counts."""
@@ -28,7 +28,7 @@ _ADJOINTS = 16 << 20
 _OBJECTS = 1500
 """Bytes of Python objects that a span leaves behind in each layer and direction."""
 
-_OBJECT = 180
+OBJECT = 180
 """Bytes of an array that stands alone, its numbers left aside, and of its place in a list."""
 
 
@@ -135,19 +135,22 @@ class Work:
         step = self._bytes(sum(_left(cell, self.keep) for cell in cells))
         above = [layer.outputs for layer in net.layers[:-1]]
         step += self._bytes(sum(above))
-        parts = sum(len(cell.parts) for cell in cells)
-        step += _OBJECT * parts * (Keep.STATES in self.keep)
+        small = [c for c in cells if c.hidden * self.nets * self.columns < SMALL]
+        if Keep.STATES in self.keep:
+            step += OBJECT * sum(len(cell.parts) for cell in cells)
+            if Keep.CACHES in self.keep:  # those of a block are copied into one array
+                step += self._bytes(sum(cell.sizes[0] for cell in small))
         state = self._bytes(sum(sum(cell.sizes) for cell in cells))
         stay = Keep.COTANGENTS in self.keep or len(net.layers) > 1
         back = max(3 * sum(cell.sizes) + 2 * stay * _drive(cell) for cell in cells)
         width = steps if net.bidirectional else block
         between = sum(above) + net.bidirectional * net.outputs
         column = block * self._bytes(back) + 2 * width * self._bytes(between)
-        column += 2 * width * _OBJECT * net.bidirectional  # what each direction sends down
+        column += 2 * width * OBJECT * net.bidirectional  # what each direction sends down
         drive = self._bytes(max(map(_drive, cells)))
         driven = 2 * min(max(drive, DRIVEN), block * drive)
+        driven += 4 * block * OBJECT * max(len(cell.parts) for cell in cells)
         # The caches of a block of small arrays, linearised at once.
-        small = [c for c in cells if c.hidden * self.nets * self.columns < SMALL]
         caches = max((_left(cell, Keep.CACHES) for cell in small), default=0)
         waiting = 2 * block * self._bytes(caches)
         # Tapes shrink while lengths join: the peak is at the end of one of the lengths.

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradflow.core.engine.schedule import Schedule, Work
-from gradflow.core.engine.tape import Keep
+from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.stack import Network
 from gradflow.core.options import option
 from gradflow.core.quantity import Quantity, Result
-from gradflow.core.record import Gradients, recorded_steps
+from gradflow.core.record import recorded_steps
 from gradflow.core.typing import Array
 from gradflow.errors import OptionError
 from gradflow.experiment.recordings.recording import Recording, Scope, Setting
@@ -202,16 +201,11 @@ class TruncationRecording(Recording):
         return len(self.k2) * (names * scope.series + 2 * scope.nets * len(scope.lengths))
 
     def alone(self, scope: Scope, schedule: Schedule) -> int:
-        """The exact pass and its gradients, and the adjoints that windows still add to."""
+        """See `bytes_needed` of the analysis."""
+        from gradflow.core.analyses.truncated import bytes_needed
+
         net, (length,) = scope.net, scope.lengths
-        whole = Work(
-            net, scope.nets, scope.columns, (length,), 0, scope.dtype, Keep.LOCAL | Gradients.needs
-        ).footprint(schedule)
-        size = scope.dtype.itemsize
-        open_steps = min(length, 2 * max(self.k2)) + 1
-        adjoints = open_steps * scope.nets * scope.columns * size * net.joint * 2
-        gradients = 6 * scope.nets * net.size * size
-        return whole.tapes + whole.block + adjoints + gradients
+        return bytes_needed(net, scope.nets, scope.columns, length, self.k2, scope.dtype, schedule)
 
     def analyse(self, scope: Scope, setting: Setting, schedule: Schedule) -> Sequence[Result]:
         """Go back through windows."""

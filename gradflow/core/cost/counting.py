@@ -71,6 +71,7 @@ class Counted(np.ndarray[Any, Any]):
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
     ) -> Any:
+        kwargs = {name: _plain(value) for name, value in kwargs.items()}
         if out is not None:
             kwargs["out"] = tuple(_plain(a) for a in out)
         result = getattr(ufunc, method)(*map(_plain, inputs), **kwargs)

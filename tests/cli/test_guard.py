@@ -44,7 +44,7 @@ def await_results(where: Path) -> None:
 
 def await_nobody(session: int) -> bool:
     """Whether all processes of a session are gone soon."""
-    for _ in range(50):
+    for _ in range(200):
         alive = subprocess.run(["pgrep", "-s", str(session)], capture_output=True, check=False)
         if not alive.stdout:
             return True
@@ -58,7 +58,7 @@ def test_a_signal_ends_a_run_at_once(name: str, tmp_path: Path) -> None:
     running = start(tmp_path)
     await_results(tmp_path)
     running.send_signal(number)
-    _, words = running.communicate(timeout=10)
+    _, words = running.communicate(timeout=30)
     assert running.returncode == 128 + number
     assert "what is finished is kept" in words
     assert not list(tmp_path.glob("results/long/points/.*"))

@@ -31,8 +31,10 @@ class Quantity:
         Labels along axes. ``step`` is the direction's own time: how many inputs it has read, 0..T
         (for a backward direction step ``j`` is the original ``T + 1 − j``). ``lag``, shaped
         (direction, step), counts the steps back from the direction's own last loss step.
-        ``exists``, over the first axes, says which layers have which directions and gates, where
-        not all have all: elsewhere the values are NaN.
+        Where sequences have lengths of their own, ``length`` (sequence,) says them, the lag is
+        (direction, sequence, step), and values after a sequence's end are NaN. ``exists``, over the
+        first axes, says which layers have which directions and gates, where not all have all:
+        elsewhere the values are NaN.
     unit : str
         ``log10`` for norms, else what the numbers count.
     """

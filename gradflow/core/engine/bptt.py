@@ -16,7 +16,7 @@ import numpy as np
 from gradflow.core.cells import State
 from gradflow.core.engine.entering import Entering
 from gradflow.core.engine.forward import Tapes, forward
-from gradflow.core.engine.observe import Block, Listener, Observer
+from gradflow.core.engine.observe import Block, Listener, Observer, whole
 from gradflow.core.engine.scan import Keep, Tape, pull_back
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
@@ -39,6 +39,7 @@ def backpropagate(
     *,
     at: Sequence[int] | None = None,
     initial: States | None = None,
+    own_lengths: Array | None = None,
 ) -> None:
     """Run the network forward once and the adjoints of all lengths back, showing them to observers.
 
@@ -62,17 +63,22 @@ def backpropagate(
         unrolling, side by side.
     initial : States, optional
         s_0 of every layer and direction (see `Network.initial`); default 0.
+    own_lengths : array of int, optional
+        Where each sequence ends, ``(columns,)``, in 1 to the one length that is asked for. The loss
+        stands at each one's own last step and not after it, a backward direction starts there, and
+        what `x` holds after it is never read.
 
     Raises
     ------
     ValueError
-        If different lengths of a bidirectional net are asked for, or the loss looks at what the
-        net does not have.
+        If different lengths of a bidirectional net are asked for, or of sequences that have lengths
+        of their own; or the loss looks at what the net does not have.
     NumericalError
         If a state or an adjoint becomes NaN or infinite; names layer, direction and step.
     """
     if net.bidirectional and len(set(lengths)) > 1:
         raise ValueError("the lengths of a bidirectional net do not share a forward pass")
+    own_lengths = _checked(own_lengths, lengths, x.shape[-1])
     each = [loss.steps(n) for n in lengths] if at is None else [np.array([k]) for k in at]
     longest_first = sorted(range(len(lengths)), key=lambda j: -lengths[j])
     targets = [each[j] for j in longest_first]
@@ -80,7 +86,24 @@ def backpropagate(
     given = (net, weights, x, loss, lengths, targets, observers, schedule)
     nets = next(iter(weights[0][0].values())).shape[0]
     states = net.initial(nets, x.shape[-1], x.dtype, initial)
-    Unrolling(*given, spread=at is not None).between(0, lengths[0], states)
+    unrolling = Unrolling(*given, own_lengths=own_lengths, spread=at is not None)
+    unrolling.between(0, lengths[0], states)
+
+
+def _checked(own_lengths: Array | None, lengths: Sequence[int], columns: int) -> Array | None:
+    """Lengths of their own, if any sequence ends before the others."""
+    if own_lengths is None:
+        return None
+    own = np.asarray(own_lengths)
+    longest = max(lengths)
+    if own.shape != (columns,) or own.min() < 1 or own.max() > longest:
+        raise ValueError(
+            f"{columns} sequences of at most {longest} steps need as many lengths from 1 to "
+            f"{longest}, not {own.tolist()}"
+        )
+    if len(set(lengths)) > 1:
+        raise ValueError("sequences with lengths of their own are unrolled to one length at a time")
+    return own if (own < longest).any() else None
 
 
 @dataclass
@@ -98,6 +121,7 @@ class Unrolling:
     targets: Sequence[Array]
     observers: Sequence[Observer]
     schedule: Schedule
+    own_lengths: Array | None = None
     spread: bool = False
     wants_dx: bool = field(init=False)
     keep: Keep = field(init=False)
@@ -107,7 +131,7 @@ class Unrolling:
         self.wants_dx = any(o.needs_inputs for o in self.observers)
         listeners = [o for o in self.observers if isinstance(o, Listener)]
         given = (self.net, self.loss, self.lengths, self.targets)
-        self.entering = Entering(*given, listeners, self.spread)
+        self.entering = Entering(*given, listeners, self.own_lengths, self.spread)
         self.keep = Keep.LOCAL | self.entering.keep
         for observer in self.observers:
             self.keep |= observer.needs
@@ -116,7 +140,7 @@ class Unrolling:
         """Go forward from the states at step `first` to step `last`, and the adjoints back."""
         spans = [(first, last)]
         if not self.net.bidirectional:
-            ends = [length - first for length in self.lengths]
+            ends = [length - first for length in [*self.lengths, *self.borders]]
             spans = [(first + a, first + b) for a, b in self.schedule.cuts(last - first, ends)]
         before: list[States] = []
         tapes: list[Tapes | None] = []
@@ -148,10 +172,16 @@ class Unrolling:
             self.weights,
             self.x[lo:hi],
             states,
-            self.schedule.cuts(hi - lo),
+            self.schedule.cuts(hi - lo, [end - lo for end in self.borders if lo < end < hi]),
             first=lo,
             keep=keep,
+            own_lengths=self.own_lengths,
         )
+
+    @property
+    def borders(self) -> list[int]:
+        """Where sequences end."""
+        return [] if self.own_lengths is None else sorted(set(self.own_lengths.tolist()))
 
     def backward(
         self, span: tuple[int, int], tapes: Tapes, states: States, adjoints: list[list[Scaled]]
@@ -203,25 +233,31 @@ class Unrolling:
         exponents: list[Array] = []
         end = sum(len(tape.x) for tape in tapes)
         for tape in reversed(tapes):
-            start = end - len(tape.x)
-            joining = None
-            if inject is not None:
-                joining = inject[start:end]
-            for swept in pull_back(cell, p, tape, adjoint, joining, keep):
+            start, running = end - len(tape.x), tape.columns
+            joining = None if inject is None else inject[start:end]
+            own = adjoint
+            if running is not None:
+                own = adjoint[..., running]
+                joining = None if joining is None else joining[..., running]
+            for swept in pull_back(cell, p, tape, own, joining, keep):
                 first = lo + start + swept.start
                 block = Block(layer, direction, cell, p, first, tape, swept)
                 self.check(block)
+                block = whole(block, adjoint.exponent.shape[-1])
                 for observer in self.observers:
                     observer.block(block)
-                adjoint = Scaled(swept.before, swept.exponent)
+                own = Scaled(swept.before, swept.exponent)
                 if wants_dx:
-                    dx += [cell.drive_vjp(p, da) for da in reversed(swept.da)]
-                    exponents += [swept.exponent] * len(swept.dstates)
+                    dx += [cell.drive_vjp(p, da) for da in reversed(block.swept.da)]
+                    exponents += [block.swept.exponent] * len(swept.dstates)
+            adjoint = own if running is None else _among(adjoint, running, own)
             end = start
         if not wants_dx:
             return adjoint, []
-        own, exponent = np.stack(dx[::-1]), np.stack(exponents[::-1])
-        return adjoint, [Scaled((reads(direction, own),), reads(direction, exponent))]
+        values, exponent = (
+            reads(direction, np.stack(each[::-1]), self.own_lengths) for each in (dx, exponents)
+        )
+        return adjoint, [Scaled((values,), exponent)]
 
     def joined(self, adjoint: Scaled, step: int) -> Scaled:
         """Let the lengths that end at `step` join, as zeros: their loss is injected next."""
@@ -232,7 +268,8 @@ class Unrolling:
         """The part of ∂L/∂[h→; h←] that belongs to a direction, in its own time."""
         H = self.net.layers[layer].cell.sizes[0]
         part = dy.values[..., direction * H : (direction + 1) * H, :]
-        return Scaled((reads(direction, part),), reads(direction, dy.exponent))
+        values, exponent = (reads(direction, a, self.own_lengths) for a in (part, dy.exponent))
+        return Scaled((values,), exponent)
 
     def check(self, block: Block) -> None:
         """Raise where an adjoint is NaN or infinite."""
@@ -243,3 +280,13 @@ class Unrolling:
                 f"the adjoint of {where} is not finite at one of the steps {block.first + 1} to "
                 f"{last}: the derivative of a single step overflows"
             )
+
+
+def _among(adjoint: Scaled, running: Array, own: Scaled) -> Scaled:
+    """An adjoint of all sequences, with that of the running ones in its place."""
+    parts = tuple(part.copy() for part in adjoint.parts)
+    exponent = adjoint.exponent.copy()
+    for part, new in zip(parts, own.parts, strict=True):
+        part[..., running] = new
+    exponent[..., running] = own.exponent
+    return Scaled(parts, exponent)

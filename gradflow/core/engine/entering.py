@@ -34,6 +34,8 @@ class Entering:
         The loss steps of each length.
     listeners : sequence of Listener
         Who sees what the loss looks at.
+    own_lengths : array of int, optional
+        Where each sequence ends: the last step is its own, and it has no loss after that.
     spread : bool
         Whether each length has one loss step in place of the loss's own (see `backpropagate`).
 
@@ -48,6 +50,7 @@ class Entering:
     lengths: Sequence[int]
     targets: Sequence[Array]
     listeners: Sequence[Listener] = ()
+    own_lengths: Array | None = None
     spread: bool = False
 
     def __post_init__(self) -> None:
@@ -84,15 +87,22 @@ class Entering:
             counts = np.array([[length == hi for length, _ in joined]])
             ends = [state[self._which] for state in after[-1]]
             y = np.concatenate(ends, axis=-2)[None]
-            return self._reading(np.array([hi]), y, counts) if counts.any() else None
+            own = np.array([hi]) if self.own_lengths is None else self.own_lengths[None]
+            return self._reading(own, y, counts) if counts.any() else None
         steps = np.arange(lo + 1, hi + 1)
         counts = np.stack([np.isin(steps, at) for _, at in joined], axis=1)
-        rows = np.flatnonzero(counts.any(axis=1))
+        if self.own_lengths is not None:
+            counts = self._each_to_its_end(steps, counts)
+        rows = np.flatnonzero(counts.reshape(len(counts), -1).any(axis=1))
         if not len(rows):
             return None
         h = after[-1][0][0]
         shape = (len(rows), len(h), self.net.outputs, h.shape[-1])
-        y = outputs(top)[rows] if self.keep else np.broadcast_to(np.zeros((), h.dtype), shape)
+        y = (
+            outputs(top, self.own_lengths)[rows]
+            if self.keep
+            else np.broadcast_to(np.zeros((), h.dtype), shape)
+        )
         return self._reading(steps[rows], y, counts[rows])
 
     def enter(
@@ -130,7 +140,9 @@ class Entering:
         whole = np.zeros((hi - lo, *dy.shape[1:]), dy.dtype)
         if self._at_ends:
             H = dy.shape[-2] // 2
-            whole[-1, ..., :H, :], whole[0, ..., H:, :] = dy[0, ..., :H, :], dy[0, ..., H:, :]
+            whole[0, ..., H:, :] = dy[0, ..., H:, :]
+            for j, last in enumerate(np.broadcast_to(reading.steps[0], dy.shape[-1])):
+                whole[last - lo - 1, ..., :H, j] = dy[0, ..., :H, j]
         else:
             whole[reading.steps - lo - 1] = dy
         return adjoints, Scaled.of(whole)
@@ -145,9 +157,17 @@ class Entering:
     def _which(self) -> int:
         return self.net.layers[-1].cell.parts.index(self.loss.of)
 
+    def _each_to_its_end(self, steps: Array, counts: Array) -> Array:
+        """Which steps count for which sequence, ``(steps, 1, columns)``."""
+        lengths, step = self.own_lengths, steps[:, None, None]
+        assert lengths is not None
+        if self.loss.at in ("last", "ends") and not self.spread:
+            return np.asarray(step == lengths)
+        return np.asarray(counts[..., None] & (step <= lengths))
+
     def _reading(self, steps: Array, y: Array, counts: Array) -> Reading:
-        counts = counts if len(self.lengths) > 1 else counts[:, 0]
-        return Reading(self.loss, steps, y, counts[..., None, None, None])
+        counts = counts[..., None, None, :] if counts.ndim == 3 else counts[..., None, None, None]
+        return Reading(self.loss, steps, y, counts if len(self.lengths) > 1 else counts[:, 0])
 
     def _ended(self, adjoint: Scaled, d: Array) -> Scaled:
         """An adjoint beyond the end, with ∂L/∂ of the part that the loss looks at."""

@@ -14,7 +14,7 @@ from gradflow.core.network.stack import Network, States, Weights, reads
 from gradflow.core.typing import Array, Params
 from gradflow.errors import NumericalError
 
-__all__ = ["Tapes", "forward", "outputs"]
+__all__ = ["Tapes", "filled", "forward", "outputs"]
 
 Tapes: TypeAlias = list[list[list[Tape]]]
 """By layer, direction and block."""
@@ -29,6 +29,7 @@ def forward(
     *,
     first: int = 0,
     keep: Keep = Keep.LOCAL,
+    own_lengths: Array | None = None,
 ) -> tuple[Tapes, States]:
     """Take all layers and directions through the steps of x.
 
@@ -47,6 +48,9 @@ def forward(
     keep : Keep
         What is left of every step; states of the layers below, which are the inputs of the next,
         always are.
+    own_lengths : array of int, optional
+        Where each sequence ends, counted from the start of time; blocks have borders there. A
+        sequence that has ended keeps its state, and nothing of it is read.
 
     Returns
     -------
@@ -69,33 +73,70 @@ def forward(
         below = layer + 1 < len(net.layers)
         own_keep = keep | Keep.STATES if below else keep
         for direction, state in enumerate(before):
-            p, own = weights[layer][direction], reads(direction, x)
+            p, own = weights[layer][direction], reads(direction, x, own_lengths)
             blocks: list[Tape] = []
             for lo, hi in cuts:
-                tape, end = unroll(cell, p, own[lo:hi], state, own_keep)
+                running = _running(own_lengths, first + lo)
+                begin = state if running is None else tuple(a[..., running] for a in state)
+                seen = own[lo:hi] if running is None else own[lo:hi][..., running]
+                tape, end = unroll(cell, p, seen, begin, own_keep)
+                tape.columns = running
                 if not _finite(end):
                     _complain(net, layer, direction, p, first + lo, tape)
                 blocks.append(tape)
-                state = end
+                state = end if running is None else _among(state, running, end)
             made.append(blocks)
             ends.append(state)
         tapes.append(made)
         after.append(tuple(ends))
         if below:
-            x = outputs(made)
+            x = outputs(made, own_lengths)
             if Keep.STATES not in keep:  # the next layer's tapes hold all that is needed of them
                 for tape in itertools.chain(*made):
                     del tape.states[1:]
     return tapes, tuple(after)
 
 
-def outputs(tapes: list[list[Tape]]) -> Array:
-    """[h→; h←] of a layer at each step of a span, in original time."""
+def outputs(tapes: list[list[Tape]], own_lengths: Array | None = None) -> Array:
+    """[h→; h←] of a layer at each step of a span, in original time; 0 where sequences have ended.
+
+    With lengths of their own a span that has a backward direction starts at time 0.
+    """
     each = []
     for direction, blocks in enumerate(tapes):
         own = [tape.outputs() for tape in blocks]
-        each.append(reads(direction, own[0] if len(own) == 1 else np.concatenate(own)))
+        if own_lengths is not None:
+            own = [
+                filled(a, tape.columns, len(own_lengths))
+                for a, tape in zip(own, blocks, strict=True)
+            ]
+        whole = own[0] if len(own) == 1 else np.concatenate(own)
+        each.append(reads(direction, whole, own_lengths))
     return each[0] if len(each) == 1 else np.concatenate(each, axis=-2)
+
+
+def filled(a: Array, columns: Array | None, width: int) -> Array:
+    """Put arrays of the sequences that run among zeros for those that have ended."""
+    if columns is None:
+        return a
+    whole = np.zeros((*a.shape[:-1], width), a.dtype)
+    whole[..., columns] = a
+    return whole
+
+
+def _running(own_lengths: Array | None, step: int) -> Array | None:
+    """The sequences that go on after a step; None: all do."""
+    if own_lengths is None or (own_lengths > step).all():
+        return None
+    return np.flatnonzero(own_lengths > step)
+
+
+def _among(state: State, running: Array, end: State) -> State:
+    """The state after a block: of those that have run, and of the others as it was."""
+    after = tuple(part.copy() for part in state)
+    for part, new in zip(after, end, strict=True):
+        part[..., running] = new
+    return after
 
 
 def _finite(state: State) -> bool:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from gradflow.core.cells import Cell
+from gradflow.core.engine.forward import filled
 from gradflow.core.engine.scan import Keep, Swept, Tape
 from gradflow.core.network.losses import Loss
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array, Params
 
-__all__ = ["Block", "Listener", "Observer", "Reading"]
+__all__ = ["Block", "Listener", "Observer", "Reading", "whole"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,42 @@ class Block:
     swept: Swept
 
 
+def whole(block: Block, width: int) -> Block:
+    """The same block with zeros for the sequences that have ended, of `width` in all."""
+    columns = block.tape.columns
+    if columns is None:
+        return block
+
+    def fill(a: Array) -> Array:
+        return filled(a, columns, width)
+
+    def each(rows: Sequence[tuple[Array, ...]]) -> list[tuple[Array, ...]]:
+        return [tuple(map(fill, row)) for row in rows]
+
+    swept, tape = block.swept, block.tape
+    inject = swept.inject
+    return replace(
+        block,
+        tape=Tape(
+            fill(tape.x),
+            each(tape.states),
+            local=each(tape.local),
+            caches=each(tape.caches),
+        ),
+        swept=replace(
+            swept,
+            dstates=each(swept.dstates),
+            totals=each(swept.totals),
+            da=list(map(fill, swept.da)),
+            squares=tuple(map(fill, swept.squares)),
+            total_squares=tuple(map(fill, swept.total_squares)),
+            exponent=fill(swept.exponent),
+            before=tuple(map(fill, swept.before)),
+            inject=inject and Scaled((fill(inject.values),), fill(inject.exponent)),
+        ),
+    )
+
+
 @dataclass(frozen=True)
 class Reading:
     """What the loss looks at in one span of time.
@@ -54,7 +92,8 @@ class Reading:
     loss : Loss
         The loss.
     steps : array of int
-        The steps, (n,); that of the end for a loss on the ends.
+        The steps, (n,); for a loss on the ends that of the end, (1,), or of each sequence's,
+        (1, columns).
     y : array
         What it looks at, ``(n, nets, outputs, columns)``: outputs, or the ends of a state.
     counts : array of bool

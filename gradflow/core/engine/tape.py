@@ -77,12 +77,15 @@ class Tape:
         The state before the block and, where kept, after each step.
     local, caches : sequence
         The local derivatives and the cache of each step, where kept.
+    columns : array of int or None
+        The sequences that still run; None: all.
     """
 
     x: Array
     states: list[State]
     local: Sequence[tuple[Array, ...]] = ()
     caches: Sequence[tuple[Array, ...]] = ()
+    columns: Array | None = None
 
     def outputs(self) -> Array:
         """h after each step, ``(steps, nets, hidden, columns)``."""

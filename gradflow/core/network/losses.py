@@ -121,7 +121,12 @@ class Loss(ABC):
         """The first and the last of the loss steps."""
         if self.at == "all":
             return 1, length
-        return (length, length) if isinstance(self.at, str) else (min(self.at), max(self.at))
+        if isinstance(self.at, str):
+            return length, length
+        within = [
+            step for step in self.at if step <= length
+        ]  # a sequence that ends before has none
+        return (min(within), max(within)) if within else (length, length)
 
     def among(self, columns: slice) -> Self:
         """Return the same loss of some of the sequences."""
@@ -133,8 +138,11 @@ class Loss(ABC):
         return y if self.readout is None else self.readout(y)
 
     def target(self, steps: Array) -> Array | None:
-        """The targets of some steps 1..T."""
-        return None if self.targets is None else self.targets[steps - 1]
+        """The targets of some steps 1..T, (n,), or of steps of each sequence, (n, columns)."""
+        if self.targets is None or steps.ndim == 1:
+            return None if self.targets is None else self.targets[steps - 1]
+        index = (steps - 1).reshape(len(steps), *(1,) * (self.targets.ndim - 2), -1)
+        return np.take_along_axis(self.targets, index, axis=0)
 
 
 @dataclass(frozen=True)

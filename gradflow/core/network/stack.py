@@ -218,6 +218,22 @@ class Network:
             ) from None
 
 
-def reads(direction: int, sequence: Array) -> Array:
-    """Put a sequence (time first) into a direction's own order, or back: an involution."""
-    return sequence[::-1] if direction else sequence
+def reads(direction: int, sequence: Array, own_lengths: Array | None = None) -> Array:
+    """Put a sequence (time first) into a direction's own order, or back: an involution.
+
+    Parameters
+    ----------
+    direction : int
+        0 forward, 1 backward.
+    sequence : array
+        ``(steps, ..., columns)``.
+    own_lengths : array of int, optional
+        Where each sequence ends, ``(columns,)``: it is turned about its own middle, and what stands
+        after its end stays there.
+    """
+    if not direction or own_lengths is None:
+        return sequence[::-1] if direction else sequence
+    t = np.arange(len(sequence))[:, None]
+    rows = np.where(t < own_lengths, own_lengths - 1 - t, t)
+    index = rows.reshape(len(rows), *(1,) * (sequence.ndim - 2), -1)
+    return np.take_along_axis(sequence, index, axis=0)

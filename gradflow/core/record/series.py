@@ -59,6 +59,9 @@ class Timeline:
         Which steps.
     grid : array, optional
         The steps themselves, in place of `every`; of each length those that it has.
+    own_lengths : array of int, optional
+        Where each sequence ends. Nothing is recorded of it after that (NaN), and its lags are
+        counted from its own last loss step.
     """
 
     net: Network
@@ -68,6 +71,7 @@ class Timeline:
     columns: int
     every: Every = 1
     grid: Array | None = None
+    own_lengths: Array | None = None
 
     def ends(self, length: int) -> tuple[int, ...]:
         """The last loss step in each direction's own time."""
@@ -80,12 +84,23 @@ class Timeline:
         """The recorded steps first..length of an unrolling, both ends included."""
         if self.grid is not None:
             return self.grid[(self.grid >= first) & (self.grid <= length)]
-        kept = recorded_steps(length, self.every, self.ends(length))
-        return np.unique(np.maximum(kept, first))
+        own = {length} if self.own_lengths is None else {*self.own_lengths.tolist(), length}
+        each = [recorded_steps(n, self.every, self.ends(n)) for n in own]
+        return np.unique(np.maximum(np.concatenate(each), first))
+
+    def lags(self, length: int, steps: Array) -> Array:
+        """Steps back from the last loss step, ``(directions, steps)``.
+
+        With lengths of their own ``(directions, sequences, steps)``.
+        """
+        if self.own_lengths is None:
+            return np.stack([end - steps for end in self.ends(length)])
+        ends = np.array([self.ends(int(n)) for n in self.own_lengths])
+        return ends.T[:, :, None] - steps
 
     def count(self, length: int) -> int:
         """The number of recorded steps 0..length, which are not made for it."""
-        if self.grid is not None or not isinstance(self.every, int):
+        if self.grid is not None or not isinstance(self.every, int) or self.own_lengths is not None:
             return len(self.steps(length))
         ends, every = self.ends(length), self.every
         strides = {end % every for end in ends}
@@ -148,6 +163,9 @@ class Series:
         self.values = [
             np.full((*shape, len(steps)), nothing[..., None, None]) for steps in self.steps
         ]
+        if timeline.own_lengths is not None:
+            for values, steps in zip(self.values, self.steps, strict=True):
+                values[..., steps > timeline.own_lengths[:, None]] = np.nan
 
     def put(self, place: tuple[int, ...], first: int, values: Array) -> None:
         """Keep the recorded ones of the steps first, first + 1, ….
@@ -169,12 +187,15 @@ class Series:
                 chosen = steps[lo:hi] - first
                 own = values[chosen, j] if several else values[chosen]
                 rows = np.moveaxis(self.values[j], 0, -3)[self.layers.index(layer), *rest]
-                rows[..., lo:hi] = own.transpose(1, 2, 0)
+                found = own.transpose(1, 2, 0)
+                if (ends := self.timeline.own_lengths) is not None:
+                    found = np.where(steps[lo:hi] <= ends[:, None], found, np.nan)
+                rows[..., lo:hi] = found
 
     def quantity(self, net: int, length: int) -> Quantity:
         """Return what was recorded of one of the nets at one of the lengths."""
         index = self.lengths.index(length)
-        lags = [end - self.steps[index] for end in self.timeline.ends(length)]
+        lags = self.timeline.lags(length, self.steps[index])
         ways = self.timeline.net.directions
         if self.inputs:
             lags, ways = lags[:1], ("both",) if len(ways) > 1 else ways
@@ -182,8 +203,10 @@ class Series:
             "layer": np.array(self.layers),
             "direction": np.array(ways),
             "step": self.steps[index],
-            "lag": np.stack(lags),
+            "lag": lags,
         }
+        if self.timeline.own_lengths is not None:
+            coords["length"] = self.timeline.own_lengths
         dims: tuple[str, ...] = SERIES
         if self.gates:
             dims = (*SERIES[:2], "gate", *SERIES[2:])

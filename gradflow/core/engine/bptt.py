@@ -40,6 +40,7 @@ def backpropagate(
     at: Sequence[int] | None = None,
     initial: States | None = None,
     own_lengths: Array | None = None,
+    beyond: States | None = None,
 ) -> None:
     """Run the network forward once and the adjoints of all lengths back, showing them to observers.
 
@@ -67,12 +68,16 @@ def backpropagate(
         Where each sequence ends, ``(columns,)``, in 1 to the one length that is asked for. The loss
         stands at each one's own last step and not after it, a backward direction starts there, and
         what `x` holds after it is never read.
+    beyond : States, optional
+        ∂L/∂ of the state that every layer and direction ends in, by paths that `loss` does not see;
+        default 0. For one length.
 
     Raises
     ------
     ValueError
         If different lengths of a bidirectional net are asked for, or of sequences that have lengths
-        of their own; or the loss looks at what the net does not have.
+        of their own, or with error from beyond the end; or the loss looks at what the net does not
+        have.
     NumericalError
         If a state or an adjoint becomes NaN or infinite; names layer, direction and step.
     """
@@ -86,8 +91,11 @@ def backpropagate(
     given = (net, weights, x, loss, lengths, targets, observers, schedule)
     nets = next(iter(weights[0][0].values())).shape[0]
     states = net.initial(nets, x.shape[-1], x.dtype, initial)
+    if beyond is not None and len(lengths) > 1:
+        raise ValueError("what comes from beyond the end belongs to one length")
     unrolling = Unrolling(*given, own_lengths=own_lengths, spread=at is not None)
-    unrolling.between(0, lengths[0], states)
+    after = None if beyond is None else net.initial(nets, x.shape[-1], x.dtype, beyond)
+    unrolling.between(0, lengths[0], states, after)
 
 
 def _checked(own_lengths: Array | None, lengths: Sequence[int], columns: int) -> Array | None:
@@ -136,7 +144,7 @@ class Unrolling:
         for observer in self.observers:
             self.keep |= observer.needs
 
-    def between(self, first: int, last: int, states: States) -> None:
+    def between(self, first: int, last: int, states: States, beyond: States | None = None) -> None:
         """Go forward from the states at step `first` to step `last`, and the adjoints back."""
         spans = [(first, last)]
         if not self.net.bidirectional:
@@ -149,7 +157,9 @@ class Unrolling:
             stays = self.schedule.keep or span == spans[-1]
             made, states = self.forward(span, states, self.keep if stays else Keep.NOTHING)
             tapes.append(made if stays else None)
-        adjoints: list[list[Scaled]] = [[self.nothing(part) for part in layer] for layer in states]
+        adjoints = [[self.nothing(state) for state in layer] for layer in states]
+        if beyond is not None:
+            adjoints = [[Scaled.of(*dstate) for dstate in layer] for layer in beyond]
         for span in reversed(spans):
             start = before.pop()
             tape = tapes.pop() or self.forward(span, start, self.keep)[0]

@@ -1,0 +1,1 @@
+"""Doors to other programs, each imported by who uses it alone."""

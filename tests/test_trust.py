@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from gradflow.cli import app
-from gradflow.cli.progress import line
+from gradflow.cli.screen import line
 from gradflow.core import cells
 from gradflow.core.analyses.rtrl import rtrl
 from gradflow.core.cells import GRU, LSTM, RNN

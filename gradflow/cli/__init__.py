@@ -12,15 +12,12 @@ from typing import Annotated
 import typer
 
 from gradflow._version import __version__
-from gradflow.cli.advise import advise
-from gradflow.cli.cost import cost
+from gradflow.cli.assess import advise, cost, verify
+from gradflow.cli.files import init, inspect, schema, validate
 from gradflow.cli.gate import baseline, check
 from gradflow.cli.guard import guarded
-from gradflow.cli.inspect import inspect
 from gradflow.cli.look import export, ls, plot, show
 from gradflow.cli.run import run
-from gradflow.cli.verify import verify
-from gradflow.cli.write import init, schema, validate
 
 __all__ = ["app", "main"]
 

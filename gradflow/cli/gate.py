@@ -10,9 +10,18 @@ from typing import Annotated
 import typer
 
 from gradflow.cli.guard import tracing
-from gradflow.cli.options import Config, Jobs, Overrides, Quiet, Results
-from gradflow.cli.progress import bar
-from gradflow.cli.screen import emit, read_experiment, say, say_changes
+from gradflow.cli.screen import (
+    Config,
+    Jobs,
+    Overrides,
+    Quiet,
+    Results,
+    bar,
+    emit,
+    read_experiment,
+    say,
+    say_changes,
+)
 from gradflow.errors import NoBaselineError, UserError
 
 __all__ = ["baseline", "check"]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gradflow.cli.options import Json, Results, RunName
-from gradflow.cli.screen import emit_json, grid, piped, say, show_sheet
+from gradflow.cli.screen import Json, Results, RunName, emit_json, grid, piped, say, show_sheet
 
 if TYPE_CHECKING:
     from gradflow.experiment.store.runs import Run

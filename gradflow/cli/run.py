@@ -8,9 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradflow.cli.guard import tracing
-from gradflow.cli.options import Config, Jobs, Json, Overrides, Quiet, Results
-from gradflow.cli.progress import bar
-from gradflow.cli.screen import emit_json, grid, read_experiment, say, say_changes, show_sheet
+from gradflow.cli.screen import (
+    Config,
+    Jobs,
+    Json,
+    Overrides,
+    Quiet,
+    Results,
+    bar,
+    emit_json,
+    grid,
+    read_experiment,
+    say,
+    say_changes,
+    show_sheet,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,8 @@
-"""What is printed: tables and JSON on stdout, words on stderr, each quiet about broken pipes."""
+"""What commands share: the options they read, what they print, and progress while they work.
+
+Tables and JSON go to stdout, words to stderr, each quiet about broken pipes; progress shows on
+stderr, and only where someone watches.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,52 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gradflow.experiment.config import Experiment
+    from gradflow.experiment.run import OnProgress, Progress
     from gradflow.report.tables.layout import Sheet
 
 __all__ = [
-    "emit", "emit_json", "grid", "piped", "read_experiment", "say", "say_changes", "show_sheet",
+    "Config", "Jobs", "Json", "Overrides", "Quiet", "Results", "RunName", "bar", "emit",
+    "emit_json", "grid", "line", "piped", "read_experiment", "say", "say_changes", "show_sheet",
 ]  # fmt: skip
+
+Config: TypeAlias = Annotated[Path, typer.Argument(help="Experiment file.", show_default=False)]
+Overrides: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Changes to it, e.g. model.hidden=64.", show_default=False
+    ),
+]
+RunName: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN]", help="A run's name or folder; default: the latest.", show_default=False
+    ),
+]
+Results: TypeAlias = Annotated[
+    Path,
+    typer.Option(
+        "--results", metavar="DIR", envvar="GRADFLOW_RESULTS",
+        help="Where runs and baselines are kept.",
+    ),
+]  # fmt: skip
+Jobs: TypeAlias = Annotated[
+    int,
+    typer.Option("-j", "--jobs", min=0, metavar="N", help="Processes; 0: one for each processor."),
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("-q", "--quiet", help="Say nothing but what went wrong.")
+]
+
 
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""
@@ -92,3 +127,47 @@ def piped() -> Iterator[None]:
         sys.stdout.flush()
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # it stays open as long as the process
+
+
+def _watched(quiet: bool) -> bool:
+    return not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def line(name: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show one line while the context lasts; yield what says where the work is."""
+    if not _watched(quiet):
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text(name)) as status:
+        yield lambda text: status.update(Text(f"{name}: {text}"))
+
+
+@contextmanager
+def bar(name: str, *, quiet: bool = False) -> Iterator[OnProgress | None]:
+    """Show a bar while the context lasts; yield what moves it, or None where there is no bar."""
+    if not _watched(quiet):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[points]} points", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(name, total=1.0, points="0")
+
+        def move(progress: Progress) -> None:
+            points = f"{progress.points}/{progress.total}"
+            shown.update(task, completed=progress.share, points=points)
+
+        yield move

@@ -14,8 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gradflow.cli import app, main
-from gradflow.cli.progress import bar
-from gradflow.cli.screen import emit, piped
+from gradflow.cli.screen import bar, emit, piped
 from gradflow.errors import NumericalError
 from gradflow.experiment.measure import measurement as measuring
 from gradflow.experiment.measure.plan import Bundle

@@ -1,13 +1,26 @@
-"""Other projects' conventions turned into ours.
+"""Published outputs of recurrent cells: numbers that other projects state in their own tests.
 
-Our z takes the new candidate where theirs keeps the old state, and our coupled gate is f where
-ONNX's is i: σ(−a) = 1 − σ(a), so those rows change sign. ONNX's candidate is called h or c, ours g.
+Their conventions are turned into ours: our z takes the new candidate where theirs keeps the old
+state, and our coupled gate is f where ONNX's is i: σ(−a) = 1 − σ(a), so those rows change sign.
+ONNX's candidate is called h or c, ours g.
+
+Sources
+-------
+ONNX Runtime, https://github.com/microsoft/onnxruntime, MIT licence, files under
+onnxruntime/test/providers/cpu/rnn/: deep_cpu_lstm_op_test.cc (commit 00ca16892218),
+deep_cpu_gru_op_test.cc (commit 0291220be484), rnn_op_test.cc (commit 1164b9004066).
+
+Keras, https://github.com/keras-team/keras, Apache-2.0 licence, files under keras/src/layers/rnn/:
+lstm_test.py (commit 12ada9a35eed), gru_test.py (commit 03313da2aabb), simple_rnn_test.py (commit
+4e66d1b32a36), bidirectional_test.py (commit 17dff27bfe57), stacked_rnn_cells_test.py (commit
+51d7e77046f5).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,10 +28,9 @@ import numpy as np
 from gradflow.core.cells import GRU, LSTM, RNN, Cell
 from gradflow.core.network.stack import Layer, Network, States
 from gradflow.core.typing import Array
-from gradflow.testing.published.case import Keras, Onnx, Published
-from gradflow.testing.published.keras_cases import LINEAR_STACK
+from gradflow.testing.foreign import SINGLE, Keras, Onnx, Published, stated
 
-__all__ = ["from_keras", "from_onnx", "linear_stack"]
+__all__ = ["SINGLE", "Published", "published"]
 
 Groups: TypeAlias = dict[str, dict[str, Array]]
 """Blocks of parameters by name and gate."""
@@ -26,7 +38,18 @@ Groups: TypeAlias = dict[str, dict[str, Array]]
 GATES = {"LSTM": "iofg", "GRU": "zrg", "RNN": "g"}
 
 
-def from_onnx(case: Onnx) -> Iterator[Published]:
+@cache
+def published(label: str | None = None) -> tuple[Published, ...]:
+    """All published cases, or those of the cell with a label."""
+    if label is not None:
+        return tuple(case for case in published() if case.net.label == label)
+    onnx, keras, last = stated()
+    cases = [case for one in onnx for case in _from_onnx(one)]
+    cases += [case for one in keras for case in _from_keras(one)]
+    return (*cases, _linear_stack(last))
+
+
+def _from_onnx(case: Onnx) -> Iterator[Published]:
     """One of ONNX Runtime's cases, for every cell that it describes.
 
     Without biases also the cell that has none; with peepholes also the cell whose peepholes are
@@ -83,7 +106,7 @@ def _onnx_direction(case: Onnx, direction: int) -> tuple[Cell, dict[str, Array]]
     return cell, _arrange(cell, groups)
 
 
-def from_keras(case: Keras) -> Iterator[Published]:
+def _from_keras(case: Keras) -> Iterator[Published]:
     """One of Keras's cases; without biases also the cell that has none.
 
     ``unit_forget_bias`` sets b_f = 1, ``reset_after`` has both biases. A backward direction is
@@ -134,7 +157,7 @@ def _keras_cell(case: Keras) -> tuple[Cell, dict[str, Array]]:
     return cell, _arrange(cell, groups)
 
 
-def linear_stack() -> Published:
+def _linear_stack(last: Array) -> Published:
     """Two linear layers of unequal width: the upper one, over what the lower one gives."""
     x = _columns(np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2))
 
@@ -144,7 +167,7 @@ def linear_stack() -> Published:
     weights = tuple(
         ({name: np.ones((1, *one.shape)) for name, one in each.items()},) for each in shapes
     )
-    wanted = np.repeat(LINEAR_STACK.T[:, None, None], 2, axis=2)
+    wanted = np.repeat(last.T[:, None, None], 2, axis=2)
     name = "Keras StackedRNNTest.test_correctness_single_state_stack"
     return Published(name, net, weights, x, net.initial(1, 2, x.dtype), wanted)
 

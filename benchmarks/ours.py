@@ -18,7 +18,7 @@ from gradflow.core.engine.schedule import Work
 from gradflow.core.network.losses import Probe
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Norms, Timeline
-from gradflow.experiment.workers.heap import hold_memory
+from gradflow.experiment.workers.executor import hold_memory
 
 RECORDED = ("h", "c", "s")
 

@@ -89,7 +89,7 @@ def run(experiment: Experiment, *, out: str | Path | None = None, jobs: int = 1)
     from gradflow.experiment.measure.measurement import measure
     from gradflow.experiment.measure.plan import bundle, plan
     from gradflow.experiment.run import run as run_stored
-    from gradflow.experiment.workers.choice import workers
+    from gradflow.experiment.workers.pool import workers
 
     executor = workers(jobs)(measure)
     if out is not None:
@@ -123,7 +123,7 @@ def check(experiment: Experiment, *, out: str | Path = RESULTS, jobs: int = 1) -
     NoBaselineError
         If there is none.
     """
-    from gradflow.experiment.workers.choice import workers
+    from gradflow.experiment.workers.pool import workers
     from gradflow.gate.check import check as check_stored
 
     return check_stored(experiment, out=Path(out), workers=workers(jobs))

@@ -20,8 +20,8 @@ from gradflow.errors import GradflowError, UserError
 from gradflow.experiment.config import Experiment, PointConfig
 from gradflow.experiment.config.models import RecordConfig
 from gradflow.experiment.measure.plan import Bundle, PlannedPoint, plan
-from gradflow.experiment.workers.choice import Workers
 from gradflow.experiment.workers.executor import Outcome, Serial
+from gradflow.experiment.workers.pool import Workers
 
 __all__ = ["SEEDS", "Advice", "Found", "Trial", "advise"]
 

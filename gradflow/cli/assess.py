@@ -39,7 +39,7 @@ def advise(
     """Find the gain or bias that keeps the far end within one decade of the loss end."""
     from gradflow.advice.advise import advise as search
     from gradflow.advice.table import advice_data, advice_sheet
-    from gradflow.experiment.workers.choice import workers
+    from gradflow.experiment.workers.pool import workers
 
     experiment = read_experiment(config, overrides)
     with line("advise", quiet=quiet) as at:
@@ -102,7 +102,7 @@ def cost(config: Config, overrides: Overrides = None, as_json: Json = False) -> 
     import threadpoolctl
 
     from gradflow.experiment.config import load_config
-    from gradflow.experiment.measure.price import prices
+    from gradflow.experiment.measure.duration import prices
     from gradflow.report.tables.costs import costs_data, costs_sheet
 
     with threadpoolctl.threadpool_limits(1):

@@ -41,7 +41,7 @@ def baseline(
             "a baseline that CI writes accepts every change (CI is set)\n"
             "  fix: write it where you work and commit it, or say --force"
         )
-    from gradflow.experiment.workers.choice import workers
+    from gradflow.experiment.workers.pool import workers
     from gradflow.gate.check import make_baseline
     from gradflow.gate.formats import accepted
 
@@ -68,7 +68,7 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Compare with the baseline and the assertions: exit code 1 if a case fails."""
-    from gradflow.experiment.workers.choice import workers
+    from gradflow.experiment.workers.pool import workers
     from gradflow.gate import check as gate
     from gradflow.gate.formats import FORMATS, write
     from gradflow.report.format import one_of

@@ -61,7 +61,7 @@ def run(
     """Run what is not there yet and show a table of verdicts."""
     from gradflow.experiment import run as running
     from gradflow.experiment.measure.measurement import measure
-    from gradflow.experiment.workers.choice import workers
+    from gradflow.experiment.workers.pool import workers
 
     changes = [*(overrides or ()), *([f"memory={memory}"] if memory else ())]
     experiment = read_experiment(config, changes, quiet=quiet)

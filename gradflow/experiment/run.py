@@ -14,7 +14,7 @@ from gradflow.core.quantity import Result
 from gradflow.errors import UserError
 from gradflow.experiment.config import Experiment, dump
 from gradflow.experiment.config.axes import labels
-from gradflow.experiment.measure.duration import pace, pieces, seconds, share
+from gradflow.experiment.measure.duration import pace, pieces, predicted, share
 from gradflow.experiment.measure.measurement import footprint, scratch
 from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
 from gradflow.experiment.store.folder import Folder, is_current
@@ -195,7 +195,7 @@ def work(
     """
     chosen = share(whole, shard.number, shard.count)
     left = [bundle(p for p in piece.points if p.hash not in stored) for piece in chosen]
-    return tuple(sorted(itertools.chain(*left), key=seconds, reverse=True))
+    return tuple(sorted(itertools.chain(*left), key=predicted, reverse=True))
 
 
 @dataclass(frozen=True)
@@ -248,9 +248,9 @@ def _stored(folder: Path, points: Sequence[PlannedPoint]) -> set[str]:
 
 def _sized(piece: Bundle) -> Planned:
     try:
-        return Planned(piece, seconds(piece), footprint(piece)[1].peak)
+        return Planned(piece, predicted(piece), footprint(piece)[1].peak)
     except UserError as error:
-        return Planned(piece, seconds(piece), 0, str(error))
+        return Planned(piece, predicted(piece), 0, str(error))
 
 
 class _Track:
@@ -259,14 +259,14 @@ class _Track:
     def __init__(self, todo: Sequence[Bundle], on_progress: OnProgress | None) -> None:
         self.points = 0
         self._total = sum(len(piece.points) for piece in todo)
-        self._cost = sum(map(seconds, todo))
+        self._cost = sum(map(predicted, todo))
         self._done = 0.0
         self._tell = on_progress
         self._report()
 
     def add(self, outcome: Outcome[Result]) -> None:
         self.points += len(outcome.bundle.points)
-        self._done += seconds(outcome.bundle)
+        self._done += predicted(outcome.bundle)
         self._report()
 
     def _report(self) -> None:

@@ -15,8 +15,8 @@ from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import bundle, plan
 from gradflow.experiment.run import Finished, OnProgress, run
 from gradflow.experiment.store.runs import RESULTS, Run
-from gradflow.experiment.workers.choice import Workers
 from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
+from gradflow.experiment.workers.pool import Workers
 from gradflow.gate.baseline import Change, baseline_path, merge, read_baseline, write_baseline
 from gradflow.gate.cases import Case, judged_by_slope, measure_case, named_curves, prefix
 from gradflow.gate.compare import Finding, Judgement, compare, idle, judge, ranked

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from gradflow.core.cells import GRU, LSTM, RNN, Cell
 from gradflow.core.network.stack import Layer, Network, States, Weights
 from gradflow.core.typing import Array, DType, Params
-from gradflow.experiment.models.gates import PYTORCH, parameters
+from gradflow.experiment.models.found import PYTORCH, parameters
 
 __all__ = [
     "CELLS",

@@ -18,7 +18,7 @@ from gradflow.core.network.losses import Loss, MeanSquaredError, Probe, Sum
 from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Gates, Gradients, Norms, Timeline
-from gradflow.experiment.workers import heap
+from gradflow.experiment.workers import executor
 from tests.flow import unit
 
 STEPS, HIDDEN, COLUMNS, INPUTS = 40, 5, 3, 2
@@ -177,7 +177,7 @@ def test_memory_is_held_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch)
         def mallopt(option: int, value: int) -> None:
             set_to[option] = value
 
-    hold = heap.hold_memory.__wrapped__
+    hold = executor.hold_memory.__wrapped__
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     hold()
     assert not set_to

@@ -14,7 +14,7 @@ import pytest
 
 import gradflow
 from gradflow.experiment.config import load_config, parse
-from gradflow.experiment.data import delimited, once
+from gradflow.experiment.data import delimited, reading
 from gradflow.experiment.measure.plan import plan
 from gradflow.experiment.models import files
 from gradflow.experiment.run import run
@@ -144,7 +144,7 @@ def test_no_data_are_parsed_and_no_file_is_hashed_twice(
 def open_count(monkeypatch: pytest.MonkeyPatch, path: Path) -> list[Path]:
     """Collect the files that are hashed whole."""
     hashed: list[Path] = []
-    right = once.hashlib.file_digest
+    right = reading.hashlib.file_digest
 
     def digest(file: Any, name: Any) -> Any:
         hashed.append(path)

@@ -11,8 +11,8 @@ import pytest
 from gradflow.errors import UserError
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.run import run
-from gradflow.experiment.workers.choice import workers
 from gradflow.experiment.workers.executor import Outcome, Serial
+from gradflow.experiment.workers.pool import workers
 from tests.experiment import measures
 from tests.experiment.measures import an_experiment, bundles
 from tests.experiment.test_execute import digest, failures

@@ -13,11 +13,10 @@ from gradflow.errors import UserError
 from gradflow.experiment.measure import duration as cost
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import Bundle
-from gradflow.experiment.store.npz import encode
+from gradflow.experiment.store.files import encode
 from gradflow.experiment.workers import pool
-from gradflow.experiment.workers.choice import processors, workers
 from gradflow.experiment.workers.executor import Executor, Outcome, Serial
-from gradflow.experiment.workers.pool import Pool
+from gradflow.experiment.workers.pool import Pool, processors, workers
 from tests.experiment import measures
 from tests.experiment.measures import bundles, label
 
@@ -131,7 +130,7 @@ def test_a_large_bundle_is_cut_along_its_seeds() -> None:
     assert {p.hash for piece in cut for p in piece.points} == {
         p.hash for piece in whole for p in piece.points
     }
-    assert sum(map(cost.seconds, cut)) < 1.5 * sum(map(cost.seconds, whole))
+    assert sum(map(cost.predicted, cut)) < 1.5 * sum(map(cost.predicted, whole))
 
 
 def test_what_is_mostly_overhead_stays_whole() -> None:
@@ -143,13 +142,13 @@ def test_shards_share_the_work_without_a_gap() -> None:
     whole = bundles("sweep.length=[50, 60, 70, 100]", "inputs.kind=adding")
     shards = [cost.share(whole, number, 3) for number in (1, 2, 3)]
     assert sorted(str(b) for shard in shards for b in shard) == sorted(map(str, whole))
-    loads = [sum(map(cost.seconds, shard)) for shard in shards]
+    loads = [sum(map(cost.predicted, shard)) for shard in shards]
     assert max(loads) < 2 * min(loads)
 
 
 def test_more_seeds_and_longer_sequences_cost_more() -> None:
     def predicted(*overrides: str) -> float:
-        return sum(map(cost.seconds, bundles(*overrides)))
+        return sum(map(cost.predicted, bundles(*overrides)))
 
     usual = predicted()
     assert predicted("sweep.seed=30") > usual

@@ -17,10 +17,9 @@ import pytest
 from gradflow.core.quantity import Quantity, Result
 from gradflow.errors import UserError
 from gradflow.experiment.store import files
-from gradflow.experiment.store.files import write_atomic
+from gradflow.experiment.store.files import encode, write_atomic
 from gradflow.experiment.store.folder import Folder
 from gradflow.experiment.store.manifest import SECTIONS, DamagedError, read_manifest, write
-from gradflow.experiment.store.npz import encode
 from gradflow.experiment.store.runs import Point, load, open_run
 
 SETTINGS = {name: {"of": name} for name in SECTIONS if name not in ("net", "rest")} | {"dtype": "f"}

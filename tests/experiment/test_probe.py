@@ -9,7 +9,7 @@ import pytest
 
 import gradflow
 from gradflow.experiment.measure import duration as probe
-from gradflow.experiment.measure.duration import seconds
+from gradflow.experiment.measure.duration import predicted
 from gradflow.experiment.measure.plan import bundle, plan
 from gradflow.experiment.run import preview
 
@@ -55,7 +55,7 @@ def test_a_preview_scales_predictions_by_the_pace(monkeypatch, tmp_path):
     made, _ = bundles()
     planned = preview(made, out=tmp_path).bundles
     for one in planned:
-        assert one.seconds == pytest.approx(3 * seconds(one.bundle))
+        assert one.seconds == pytest.approx(3 * predicted(one.bundle))
     assert list(tmp_path.iterdir()) == []
 
 

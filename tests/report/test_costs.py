@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import gradflow
 from gradflow.cli import app
-from gradflow.experiment.measure.price import prices
+from gradflow.experiment.measure.duration import prices
 from gradflow.report.tables.costs import costs_data
 
 

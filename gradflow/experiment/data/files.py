@@ -12,11 +12,11 @@ import numpy as np
 from gradflow.core.inputs import Batch, series_stream, symbol_stream
 from gradflow.core.typing import Array
 from gradflow.experiment.data.delimited import read_csv
-from gradflow.experiment.data.once import once
 from gradflow.experiment.data.reading import (
     MAX_BYTES,
     finite,
     mistake,
+    once,
     read_npy,
     read_npz,
     read_text,

@@ -1,7 +1,8 @@
 """What a bundle will take, predicted and paced by a short piece of it, and how it is cut.
 
 The figures need only be right relative to each other: they order the work, balance it, and make
-progress count work instead of points.
+progress count work instead of points. What a step of each network costs, counted from its
+equations and timed on this machine, is `prices`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ import math
 import statistics
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import threadpoolctl
 
+from gradflow.core.cost import Cost, critical_path, step_cost, step_seconds
 from gradflow.errors import GradflowError
+from gradflow.experiment.config import Experiment
 from gradflow.experiment.config.models import RecordConfig
 from gradflow.experiment.measure.measurement import measure
-from gradflow.experiment.measure.plan import Bundle
+from gradflow.experiment.measure.plan import Bundle, plan
+from gradflow.experiment.measure.setting import network
 
-__all__ = ["pace", "pieces", "seconds", "share", "split"]
+__all__ = ["Price", "pace", "pieces", "predicted", "prices", "share", "split"]
 
 STEP = 1e-5
 """Seconds of overhead of one gate's step, whatever its size, forward and back."""
@@ -46,7 +52,7 @@ PROBES = 6
 """Bundles that are probed at most, the most expensive ones."""
 
 
-def seconds(bundle: Bundle) -> float:
+def predicted(bundle: Bundle) -> float:
     """Predict the seconds that measuring a bundle takes on one core."""
     overhead, work = _parts(bundle)
     return overhead + work
@@ -59,7 +65,7 @@ def pieces(bundles: Sequence[Bundle]) -> tuple[Bundle, ...]:
     cannot change a result even in its last bit. A bundle whose steps are mostly overhead stays
     whole: its seeds share that overhead.
     """
-    target = max(WORTH, sum(map(seconds, bundles)) / PIECES)
+    target = max(WORTH, sum(map(predicted, bundles)) / PIECES)
     return tuple(piece for bundle in bundles for piece in _cut(bundle, target))
 
 
@@ -67,9 +73,9 @@ def share(bundles: Iterable[Bundle], shard: int, shards: int) -> tuple[Bundle, .
     """Return the bundles of shard 1..`shards`: the longest first, each to the least loaded."""
     loads = [0.0] * shards
     chosen = []
-    for bundle in sorted(bundles, key=seconds, reverse=True):
+    for bundle in sorted(bundles, key=predicted, reverse=True):
         lightest = loads.index(min(loads))
-        loads[lightest] += seconds(bundle)
+        loads[lightest] += predicted(bundle)
         if lightest == shard - 1:
             chosen.append(bundle)
     return tuple(chosen)
@@ -116,14 +122,14 @@ def pace(bundles: Sequence[Bundle]) -> float:
     """
     ratios = []
     with threadpoolctl.threadpool_limits(1):
-        for bundle in sorted(bundles, key=seconds, reverse=True)[:PROBES]:
+        for bundle in sorted(bundles, key=predicted, reverse=True)[:PROBES]:
             short, longer = (_shortened(bundle, steps) for steps in STEPS)
             try:
                 measure(short)
                 took = _timed(longer) - _timed(short)
             except GradflowError:
                 continue
-            ratios.append(max(took, 0.0) / (seconds(longer) - seconds(short)))
+            ratios.append(max(took, 0.0) / (predicted(longer) - predicted(short)))
     return statistics.median(ratios) if ratios else 1.0
 
 
@@ -151,3 +157,66 @@ def _shortened(bundle: Bundle, steps: int) -> Bundle:
             for seed in seeds
         )
     )
+
+
+@dataclass(frozen=True)
+class Price:
+    """One network at its greatest length.
+
+    Parameters
+    ----------
+    cell : str
+        Its label.
+    hidden, layers, sequences, length : int
+        Sizes.
+    parameters : int
+        Of the whole network.
+    counted : Cost
+        A step of the bottom layer in one direction, all sequences together.
+    forward, backward : float
+        Measured seconds of such a step.
+    path : tuple of int
+        Operations that follow one another through the whole sequence, forward and backward.
+    """
+
+    cell: str
+    hidden: int
+    layers: int
+    sequences: int
+    length: int
+    parameters: int
+    counted: Cost
+    forward: float
+    backward: float
+    path: tuple[int, int]
+
+
+def prices(experiment: Experiment) -> list[Price]:
+    """Count and time the distinct networks of an experiment."""
+    longest: dict[Any, Any] = {}
+    for point in plan(experiment):
+        config = point.config
+        key = (config.model, config.inputs.task.features, config.inputs.sequences, config.dtype)
+        if key not in longest or config.length > longest[key].length:
+            longest[key] = config
+    found = []
+    for config in longest.values():
+        net = network(config, config.inputs.task.features)
+        columns, kind = config.inputs.sequences or 1, np.dtype(config.dtype)
+        cell = net.layers[0].cell
+        forward, backward = step_seconds(cell, net.inputs, columns, dtype=kind)
+        found.append(
+            Price(
+                cell=net.label,
+                hidden=cell.hidden,
+                layers=len(net.layers),
+                sequences=columns,
+                length=config.length,
+                parameters=net.size,
+                counted=step_cost(cell, net.inputs, columns, kind),
+                forward=forward,
+                backward=backward,
+                path=critical_path(net, config.length),
+            )
+        )
+    return found

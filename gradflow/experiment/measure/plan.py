@@ -14,9 +14,9 @@ from gradflow.experiment.config.axes import canonical, labels, read_axes
 from gradflow.experiment.config.compose import Composer
 from gradflow.experiment.config.text.nodes import wrap
 from gradflow.experiment.config.write import settings
-from gradflow.experiment.data.once import checksum
+from gradflow.experiment.data.reading import checksum
 from gradflow.experiment.measure.code import code
-from gradflow.experiment.measure.defined import check_defined
+from gradflow.experiment.measure.setting import check_defined
 from gradflow.experiment.models.weights import apart
 from gradflow.experiment.store.runs import Point
 

@@ -1,8 +1,13 @@
-"""What a configuration describes, as arrays: the network, its weights, the inputs and the loss."""
+"""What a configuration describes, as arrays: the network, its weights, the inputs and the loss.
+
+A recording is defined on some cells only: a vanilla RNN has no carrousel and no gates. In a sweep
+over cells it is kept of those that have it; it is a mistake where none has. A method has to be
+defined on all of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +20,16 @@ from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.random import stream
 from gradflow.core.typing import Array, DType
+from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
+from gradflow.experiment.config.models import RecordConfig
+from gradflow.experiment.config.text.words import choices
 from gradflow.experiment.data import sources
 from gradflow.experiment.models import weights
-from gradflow.experiment.recordings import Setting
+from gradflow.experiment.recordings import Recording, Setting
+from gradflow.experiment.recordings.along import KeptRecording
 
-__all__ = ["network", "prepare"]
+__all__ = ["check_defined", "network", "prepare", "recorded", "undefined"]
 
 
 def prepare(
@@ -92,3 +101,90 @@ def _loss(
         own["targets"] = batch.targets
         own["readout"] = Readout.draw(batch.outputs, width, seeds, dtype)
     return kind(at=config.loss.at, of=config.loss.of, **own)
+
+
+EXPLAINED = ("gates", "paths", "theory")
+"""Recordings beside which stands what the carrousel keeps, for the sentences about them."""
+
+
+def _anywhere(net: Network) -> None:
+    """No condition."""
+
+
+def _forward_only(net: Network) -> None:
+    if net.bidirectional:
+        raise ValueError("truncated BPTT and RTRL follow a stream forward, in one direction")
+
+
+METHODS: dict[str, Callable[[Network], object]] = {
+    "bptt": _anywhere,
+    "rtrl": _forward_only,
+    "carrousel": lambda net: net.of_cells(CarrouselOnly.of),
+}
+"""Raise ValueError where an engine is not defined on a network."""
+
+
+def undefined(record: RecordConfig, net: Network) -> dict[str, str]:
+    """Name what is asked for but not defined on a network, and say why."""
+    each = {recording.name: _why_not(recording, net) for recording in record.asked}
+    return {name: why for name, why in each.items() if why}
+
+
+def recorded(record: RecordConfig, net: Network) -> list[Recording]:
+    """Return what is asked for and defined on a network, with what explains it."""
+    asked: list[Recording] = [*record.asked]
+    if any(recording.name in EXPLAINED for recording in asked):
+        asked.append(KeptRecording())
+    return [recording for recording in asked if not _why_not(recording, net)]
+
+
+def _why_not(recording: Recording, net: Network) -> str:
+    try:
+        recording.check(net)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def check_defined(configs: Iterable[PointConfig]) -> None:
+    """Raise UserError where the points of an experiment ask for what their networks do not have."""
+    configs = list(configs)
+    _check_states(configs)
+    seen = {(c.method, c.model): c.record for c in configs if c.method != "bptt" or c.record.asked}
+    reasons: dict[str, list[str]] = {}
+    for (method, model), record in seen.items():
+        net = model.build(1)
+        try:
+            METHODS[method](net)
+        except ValueError as error:
+            raise UserError(f"method: {method}: {error}\n  fix: method: bptt") from None
+        missing = undefined(record, net)
+        if method == "rtrl":
+            why = "RTRL has no way back on which to record it"
+            missing = {recording.name: why for recording in record.asked}
+        for name in missing:
+            reasons.setdefault(name, []).append(missing[name])
+    for name, each in reasons.items():
+        if len(each) == len(seen):
+            raise UserError(
+                f"record.{name}: {each[0]}\n"
+                "  expected: at least one network of the experiment that it is defined on\n"
+                f"  fix: remove record.{name}, or choose another cell"
+            )
+
+
+def _check_states(configs: Sequence[PointConfig]) -> None:
+    """Raise UserError where no network has a state that was asked for; ``c`` may be one of many."""
+    nets = {c.model: c.record.states for c in configs}
+    asked = dict.fromkeys(state for states in nets.values() for state in states)
+    if not nets or (asked.keys() <= {"h", "c", "s", "x"} and len(asked) > 1):
+        return
+    built = [model.build(1) for model in nets]
+    known = dict.fromkeys(part for net in built for part in (*net.parts, "s", "x"))
+    for state in asked:
+        if state not in known:
+            raise UserError(
+                f"record.states: {built[0].label} has no {state}\n"
+                f"  expected: what some network of the experiment has: {choices(known)}\n"
+                f"  fix: remove {state} from record.states, or choose another cell"
+            )

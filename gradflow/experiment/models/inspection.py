@@ -13,9 +13,8 @@ from typing import Any
 from gradflow.experiment.data.reading import mistake
 from gradflow.experiment.models.files import Contents, opened
 from gradflow.experiment.models.found import FoundNet, Near
-from gradflow.experiment.models.guess import mappings
 from gradflow.experiment.models.pytorch import NAME
-from gradflow.experiment.models.tensors import flat
+from gradflow.experiment.models.tensors import flat, mappings
 from gradflow.experiment.models.weights import apart, choose
 
 __all__ = ["Inspected", "experiment", "inspect"]

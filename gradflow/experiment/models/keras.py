@@ -22,8 +22,16 @@ from gradflow.core.cells import Cell
 from gradflow.core.typing import Params
 from gradflow.errors import UserError
 from gradflow.experiment.data.reading import mistake
-from gradflow.experiment.models.found import FoundLayer, FoundNet, Near, feeds, joined, stack
-from gradflow.experiment.models.gates import KERAS, parameters
+from gradflow.experiment.models.found import (
+    KERAS,
+    FoundLayer,
+    FoundNet,
+    Near,
+    feeds,
+    joined,
+    parameters,
+    stack,
+)
 from gradflow.experiment.models.hdf5 import Saved
 from gradflow.experiment.models.layers import Described, described
 from gradflow.experiment.models.tensors import flat, take

@@ -14,8 +14,15 @@ from gradflow.core.cells import Cell
 from gradflow.core.typing import Array, Params
 from gradflow.errors import UserError
 from gradflow.experiment.data.reading import finite, mistake
-from gradflow.experiment.models.found import FoundLayer, FoundNet, Near, feeds, stack
-from gradflow.experiment.models.gates import ONNX, parameters
+from gradflow.experiment.models.found import (
+    ONNX,
+    FoundLayer,
+    FoundNet,
+    Near,
+    feeds,
+    parameters,
+    stack,
+)
 from gradflow.experiment.models.graph import Graph, attributes
 from gradflow.experiment.models.tensors import flat
 

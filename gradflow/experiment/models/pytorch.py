@@ -21,8 +21,7 @@ from gradflow.core.cells import Cell
 from gradflow.core.typing import Array, Params
 from gradflow.errors import UserError
 from gradflow.experiment.data.reading import mistake
-from gradflow.experiment.models.found import FoundLayer, FoundNet, Near
-from gradflow.experiment.models.gates import PYTORCH, parameters
+from gradflow.experiment.models.found import PYTORCH, FoundLayer, FoundNet, Near, parameters
 from gradflow.experiment.models.tensors import Tensor, Tensors, flat, take
 
 __all__ = ["NAME", "folded", "near", "nets"]

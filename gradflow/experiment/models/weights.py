@@ -12,12 +12,10 @@ from gradflow.core.cells import Cell
 from gradflow.core.network.stack import Layer
 from gradflow.core.typing import Params
 from gradflow.errors import UserError
-from gradflow.experiment.data.once import once
-from gradflow.experiment.data.reading import mistake
+from gradflow.experiment.data.reading import mistake, once
 from gradflow.experiment.models.files import Contents, opened
 from gradflow.experiment.models.found import FoundLayer, FoundNet, feeds, stack
-from gradflow.experiment.models.guess import mappings
-from gradflow.experiment.models.tensors import flat
+from gradflow.experiment.models.tensors import flat, mappings
 
 __all__ = ["Imported", "apart", "choose", "read"]
 

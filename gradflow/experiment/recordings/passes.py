@@ -144,11 +144,11 @@ class CostRecording(Recording):
 
     def analyse(self, scope: Scope, setting: Setting, schedule: Schedule) -> Sequence[Result]:
         """Count."""
-        from gradflow.core.cost.step import cost, critical_path
+        from gradflow.core.cost import critical_path, step_cost
 
         (length,) = scope.lengths
         net, x = setting.net, setting.x
-        each = cost(net.layers[0].cell, net.inputs, x.shape[-1], x.dtype)
+        each = step_cost(net.layers[0].cell, net.inputs, x.shape[-1], x.dtype)
         forward, backward = critical_path(net, length)
         counts = {
             "parameters": net.size,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gradflow.core.quantity import Result
-from gradflow.experiment.store.files import TEMPORARY, locked, write_atomic
+from gradflow.experiment.store.files import TEMPORARY, encode, locked, origin, write_atomic
 from gradflow.experiment.store.manifest import (
     FILE,
     DamagedError,
@@ -30,7 +30,6 @@ from gradflow.experiment.store.manifest import (
     read_manifest,
     write,
 )
-from gradflow.experiment.store.npz import encode, origin
 from gradflow.experiment.store.runs import Point, Run, load
 
 __all__ = ["Folder", "changes", "is_current"]

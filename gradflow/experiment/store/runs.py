@@ -12,6 +12,7 @@ from typing import Any
 
 from gradflow.core.quantity import Result
 from gradflow.errors import UserError
+from gradflow.experiment.store.files import decode
 from gradflow.experiment.store.manifest import (
     FILE,
     DamagedError,
@@ -20,7 +21,6 @@ from gradflow.experiment.store.manifest import (
     damage,
     read_manifest,
 )
-from gradflow.experiment.store.npz import decode
 
 __all__ = ["RESULTS", "ListedRun", "Point", "Run", "latest", "list_runs", "load", "open_run"]
 

@@ -1,4 +1,4 @@
-"""Bundles side by side in processes of this machine."""
+"""Who works: this process, others on this machine side by side, or a cluster."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Generic
+from typing import Any, Generic, Protocol
 
+from gradflow.errors import UserError
 from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.workers.executor import (
     DEFAULT,
+    Executor,
     Measure,
     OnDone,
     Outcome,
+    Serial,
     T,
     attempt,
     lost,
 )
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "Workers", "workers"]
 
 ATTEMPTS = 2
 """How often a bundle is given to a worker that dies over it."""
@@ -141,3 +144,42 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+class Workers(Protocol):
+    """Makes an executor for a way to measure."""
+
+    def __call__(self, measure: Measure[T], /) -> Executor[T]:
+        """Return the executor."""
+
+
+def workers(jobs: int = 1, dask: str | None = None) -> Workers:
+    """Choose an executor.
+
+    Parameters
+    ----------
+    jobs : int
+        Processes on this machine; 0 is one for each processor that we may use.
+    dask : str, optional
+        Address of a Dask scheduler, which then does the work instead.
+
+    Raises
+    ------
+    UserError
+        If both are asked for, or Dask is not installed.
+    """
+    if dask is not None:
+        if jobs != 1:
+            raise UserError("--jobs and --dask exclude each other\n  fix: Dask has its own workers")
+        from gradflow.experiment.workers.dask import DaskExecutor
+
+        return lambda measure: DaskExecutor(dask, measure)
+    count = jobs or processors()
+    return Serial if count == 1 else lambda measure: Pool(count, measure)
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

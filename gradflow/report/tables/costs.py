@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gradflow.experiment.measure.price import Price
+from gradflow.experiment.measure.duration import Price
 from gradflow.report.format import cell_name, number
 from gradflow.report.tables.layout import Sheet, label_column, number_column
 

@@ -6,20 +6,110 @@ import itertools
 import math
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gradflow.core.cells import Cell, State
 from gradflow.core.cells.arrays import owner
-from gradflow.core.cost.counting import Counted, Tally, counting, depth_of
 from gradflow.core.engine.scan import Keep, pull_back, unroll
 from gradflow.core.network.stack import Network
 from gradflow.core.random import stream
 from gradflow.core.scaled import Scaled
 from gradflow.core.typing import Array, DType
 
-__all__ = ["Cost", "Pass", "cost", "critical_path", "seconds"]
+__all__ = [
+    "Cost", "Counted", "Pass", "Tally", "counting", "critical_path", "depth_of", "step_cost",
+    "step_seconds",
+]  # fmt: skip
+
+
+@dataclass
+class Tally:
+    """Operations and memory traffic.
+
+    Parameters
+    ----------
+    products : int
+        Multiplications and additions in matrix products, 2·n·k·m each.
+    elementwise : int
+        Other operations, one for each element of each result; tanh and exp count one.
+    traffic : int
+        Bytes read and written, every operand and result of every operation once.
+    """
+
+    products: int = 0
+    elementwise: int = 0
+    traffic: int = 0
+
+
+_TALLY: ContextVar[Tally] = ContextVar("tally")
+
+
+@contextmanager
+def counting() -> Iterator[Tally]:
+    """Count all operations with `Counted` arrays inside."""
+    token = _TALLY.set(Tally())
+    try:
+        yield _TALLY.get()
+    finally:
+        _TALLY.reset(token)
+
+
+class Counted(np.ndarray[Any, Any]):
+    """An array that knows how many operations, one after the other, stand between it and a start.
+
+    Views share the depth of their memory: it is a list of one number. A sum over k terms takes
+    ⌈log2 k⌉ additions however many may run side by side.
+    """
+
+    depth: list[int]
+
+    @classmethod
+    def of(cls, a: Array, depth: int = 0) -> Counted:
+        """Count what is done to an array from here on."""
+        counted = np.array(a).view(cls)
+        counted.depth = [depth]
+        return counted
+
+    def __array_finalize__(self, parent: Any) -> None:
+        shared = isinstance(parent, Counted) and self.base is not None
+        self.depth = parent.depth if shared and hasattr(parent, "depth") else [0]
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
+    ) -> Any:
+        kwargs = {name: _plain(value) for name, value in kwargs.items()}
+        if out is not None:
+            kwargs["out"] = tuple(_plain(a) for a in out)
+        result = getattr(ufunc, method)(*map(_plain, inputs), **kwargs)
+        tally, depth = _TALLY.get(), depth_of(*inputs)
+        arrays = [a for a in inputs if isinstance(a, np.ndarray)]
+        tally.traffic += sum(a.nbytes for a in arrays) + result.nbytes
+        if ufunc is np.matmul:
+            terms = inputs[0].shape[-1]
+            tally.products += 2 * terms * result.size
+            depth += 1 + math.ceil(math.log2(terms))
+        else:
+            tally.elementwise += result.size
+            depth += 1
+        if out is not None:
+            out[0].depth[0] = max(out[0].depth[0], depth)
+            return out[0]
+        return Counted.of(result, depth)
+
+
+def depth_of(*values: Any) -> int:
+    """The largest depth among values; what is not counted was there from the start."""
+    return max((a.depth[0] for a in values if isinstance(a, Counted)), default=0)
+
+
+def _plain(a: Any) -> Any:
+    return a.view(np.ndarray) if isinstance(a, Counted) else a
 
 
 @dataclass(frozen=True)
@@ -76,7 +166,7 @@ class Cost:
     tape: int
 
 
-def cost(cell: Cell, inputs: int, columns: int = 1, dtype: DType | None = None) -> Cost:
+def step_cost(cell: Cell, inputs: int, columns: int = 1, dtype: DType | None = None) -> Cost:
     """Count a step of a cell: run its equations once, on arrays that count.
 
     Parameters
@@ -130,7 +220,7 @@ def critical_path(net: Network, length: int) -> tuple[int, int]:
     """
     forward = backward = 0
     for both, run in itertools.groupby(enumerate(net.layers), lambda one: one[1].bidirectional):
-        each = [cost(layer.cell, net.features(index)) for index, layer in run]
+        each = [step_cost(layer.cell, net.features(index)) for index, layer in run]
         forward += _staggered([one.forward.depth for one in each], length, both)
         backward += _staggered([one.backward.depth for one in each], length, both)
     return forward, backward
@@ -140,7 +230,7 @@ def _staggered(depths: list[int], length: int, whole: bool) -> int:
     return length * sum(depths) if whole else sum(depths) + (length - 1) * max(depths)
 
 
-def seconds(
+def step_seconds(
     cell: Cell,
     inputs: int,
     columns: int = 1,

@@ -1,1 +1,0 @@
-"""What a step of a cell costs: counted and timed."""

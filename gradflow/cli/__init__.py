@@ -13,6 +13,7 @@ import typer
 
 from gradflow._version import __version__
 from gradflow.cli.assess import advise, cost, verify
+from gradflow.cli.diff import diff
 from gradflow.cli.files import init, inspect, schema, validate
 from gradflow.cli.gate import baseline, check
 from gradflow.cli.guard import guarded
@@ -51,8 +52,8 @@ def gradflow(
 
 
 for command in (
-    run, plot, ls, show, export, baseline, check, advise, verify, cost, validate, schema, init,
-    inspect,
+    run, plot, ls, show, diff, export, baseline, check, advise, verify, cost, validate, schema,
+    init, inspect,
 ):  # fmt: skip
     app.command()(guarded(command))
 

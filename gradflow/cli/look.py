@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,12 @@ __all__ = ["export", "ls", "plot", "show"]
 
 def plot(
     run: RunName = None,
+    other: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[OTHER]", help="A run to lay over it, named as for diff.", show_default=False
+        ),
+    ] = None,
     kind: Annotated[
         str,
         typer.Option(
@@ -49,14 +55,24 @@ def plot(
     notes: Annotated[bool, typer.Option(help="Write the small print.")] = True,
     results: Results = Path("results"),
 ) -> None:
-    """Draw a run and print the names of the files."""
-    from gradflow.report.figures import plot as draw
+    """Draw a run, or two over one another, and print the names of the files."""
+    from gradflow.report import figures
 
-    stored = _open(run, results)
-    asked = None if formats is None else [one.strip() for one in formats.split(",")]
-    written = draw(
-        stored, kind, x, state, asked, out, where=where or (), paper=paper, title=title, notes=notes
-    )
+    options: dict[str, Any] = {
+        "state": state,
+        "formats": None if formats is None else [one.strip() for one in formats.split(",")],
+        "out": out,
+        "where": where or (),
+        "paper": paper,
+        "title": title,
+        "notes": notes,
+    }
+    if run is not None and other is not None:
+        from gradflow.gate.sides import read_sides
+
+        written = figures.overlay(*read_sides(run, other, results), kind, x, **options)
+    else:
+        written = figures.plot(_open(run, results), kind, x, **options)
     for path in written:
         typer.echo(path)
 

@@ -18,6 +18,7 @@ class Run:
     points: list[Point] = field(default_factory=list)
     results: dict[int, dict[str, Quantity]] = field(default_factory=dict)
     loads: int = 0
+    environments: tuple[()] = ()
 
     def result(self, point):
         self.loads += 1

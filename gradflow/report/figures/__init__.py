@@ -7,6 +7,7 @@ display, no global state, no setting of the user's is touched.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
     from gradflow.report.figures.page import Setup
     from gradflow.report.figures.sites import Site
+    from gradflow.report.read.pairs import Side
 
-__all__ = ["FORMATS", "KINDS", "PAPERS", "Kind", "draw_curves", "plot", "register"]
+__all__ = ["FORMATS", "KINDS", "PAPERS", "Kind", "draw_curves", "overlay", "plot", "register"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def plot(
     paper: str | None = None,
     title: str | None = None,
     notes: bool = True,
+    beside: str = "",
 ) -> list[Path]:
     """Draw a run and write the figures, one for each state or part of what a kind shows.
 
@@ -147,6 +150,8 @@ def plot(
         Above the panels, in place of what they share; empty for nothing.
     notes : bool
         Whether to write the small print.
+    beside : str
+        What lies over the run: the files' names end in it.
 
     Returns
     -------
@@ -181,10 +186,29 @@ def plot(
         for name, sites in found.items():
             figure = KINDS[kind].draw(sites, name, setup)
             step = "step" if x == "step" else ""
-            stem = "-".join(filter(None, (kind, *name.split("."), step)))
+            stem = "-".join(filter(None, (kind, *name.split("."), step, beside and f"vs-{beside}")))
             source = f"gradflow {__version__}, run {run.name}{_conditions(where)}"
             written += place.write(figure, stem, f"{run.name}: {stem}", source)
     return written
+
+
+def overlay(
+    a: Side,
+    b: Side,
+    kind: str = "curves",
+    x: str = "lag",
+    *,
+    out: str | Path | None = None,
+    **asked: Any,
+) -> list[Path]:
+    """Draw two runs over one another; see `plot` for the rest.
+
+    By default the files lie in the first run's ``plots``, under names that end in the other's.
+    """
+    from gradflow.report.read.pairs import overlaid
+
+    name = re.sub(r"[^\w.=+-]+", "_", b.label)
+    return plot(overlaid(a, b, x), kind, x, out=out, beside=name, **asked)
 
 
 def _conditions(where: Sequence[str]) -> str:

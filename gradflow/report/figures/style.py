@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib
@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from gradflow.report.figures.sites import Site, varying
 from gradflow.report.format import axis_names
+from gradflow.report.read.pairs import RUN
 
 __all__ = [
     "COLOURS", "DASHES", "GATES", "GREY", "Hue", "by_cell", "by_gate", "gate_keys", "hue",
@@ -136,9 +137,12 @@ def looks(cells: Sequence[str]) -> dict[str, int]:
 def hue(sites: Sequence[Site], cells: Sequence[str] = ()) -> Hue:
     """Choose what colour stands for: of swept axes and cell what has the most values.
 
-    Where neither varies it is the layer, then the direction. More values than there are colours
-    are left to panels, unless they are numbers and have a colour map. `cells` are all of the run.
+    Of two runs over one another it is the run. Where neither varies it is the layer, then the
+    direction. More values than there are colours are left to panels, unless they are numbers and
+    have a colour map. `cells` are all of the run.
     """
+    if RUN in varying(sites):
+        return replace(_of(sites, RUN, ()), title="")
     kinds = [_of(sites, dim, cells) for dim in (*varying(sites), "cell")]
     fit = [one for one in kinds if one.numbers or len(one.keys) <= len(COLOURS)]
     best = max(fit or kinds[-1:], key=lambda one: len(one.keys))

@@ -16,7 +16,9 @@ from rich.text import Text
 
 from gradflow.report.format import plain, shortest, wrap
 
-__all__ = ["Column", "Sheet", "Written", "label_column", "number_column", "print_sheet"]
+__all__ = [
+    "Column", "Sheet", "Written", "label_column", "markdown", "number_column", "print_sheet",
+]  # fmt: skip
 
 Written: TypeAlias = str | tuple[str, str]
 """A text, or a text and its style."""
@@ -115,6 +117,29 @@ def print_sheet(sheet: Sheet, console: Console | None = None) -> None:
     for note in notes:
         text, style = (note, "dim") if isinstance(note, str) else note
         console.print(Text(write(text), style=style))
+
+
+def markdown(sheet: Sheet) -> str:
+    """Write a table for a pull request or a job's summary; what has a style is bold."""
+    escape = str.maketrans({"|": r"\|", "\n": " ", "<": "&lt;", "*": r"\*", "_": r"\_", "`": r"\`"})
+
+    def cell(one: Written) -> str:
+        text = _text(one).translate(escape)
+        return f"**{text}**" if text and not isinstance(one, str) and one[1] != "dim" else text
+
+    lines = [f"**{sheet.title.translate(escape)}**", ""] if sheet.title else []
+    if sheet.columns:
+        lines.append(
+            f"| {' | '.join(column.header.translate(escape) for column in sheet.columns)} |"
+        )
+        marks = ["---:" if column.kind == "number" else "---" for column in sheet.columns]
+        lines.append(f"| {' | '.join(marks)} |")
+        rows = zip(*(column.cells for column in sheet.columns), strict=True)
+        lines += [f"| {' | '.join(map(cell, row))} |" for row in rows]
+        lines.append("")
+    for note in sheet.notes:
+        lines += [f"<sub>{_text(note).translate(escape)}</sub>", ""]
+    return "\n".join(lines) + "\n"
 
 
 def _text(cell: Written) -> str:

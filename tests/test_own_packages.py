@@ -50,8 +50,8 @@ class Fading(Cell):
 from dataclasses import dataclass
 import numpy as np
 from gradflow.core.inputs import Batch, Task
-from gradflow.core.inputs.batch import sequence_streams
-from gradflow.core.options import option
+from gradflow.core.inputs.task import sequence_streams
+from gradflow.core.registry import option
 
 @dataclass(frozen=True)
 class Echo(Task):
@@ -82,7 +82,7 @@ class Echo(Task):
 from dataclasses import dataclass
 import numpy as np
 from gradflow.core.engine.tape import Keep
-from gradflow.core.options import option
+from gradflow.core.registry import option
 from gradflow.core.quantity import Quantity
 from gradflow.core.record.series import Series
 from gradflow.core.scaled import LOG10_2

@@ -20,7 +20,7 @@ from gradflow.core.analyses.rtrl import rtrl
 from gradflow.core.cells import GRU, LSTM, RNN
 from gradflow.core.cells.activations import ACTIVATIONS
 from gradflow.report.tables.layout import print_sheet
-from gradflow.report.tables.trust import trust_sheet
+from gradflow.report.tables.networks import trust_sheet
 from gradflow.testing import variants
 from gradflow.testing.conformance import Check
 from gradflow.testing.trust import METHODS, Evidence, Trust, rtrl_error, trust

@@ -38,7 +38,7 @@ def advise(
 ) -> None:
     """Find the gain or bias that keeps the far end within one decade of the loss end."""
     from gradflow.advice.advise import advise as search
-    from gradflow.advice.table import advice_data, advice_sheet
+    from gradflow.advice.show import advice_data, advice_sheet
     from gradflow.experiment.workers.pool import workers
 
     experiment = read_experiment(config, overrides)
@@ -57,7 +57,7 @@ def advise(
     else:
         show_sheet(advice_sheet(found, experiment))
     if plot is not None:
-        from gradflow.advice.figure import draw_advice
+        from gradflow.advice.show import draw_advice
 
         for path in draw_advice(found, plot):
             say(str(path))
@@ -78,7 +78,7 @@ def verify(
 
     Every variant of a kind is tried. Exit code 1 if one fails.
     """
-    from gradflow.report.tables.trust import trust_data, trust_sheet
+    from gradflow.report.tables.networks import trust_data, trust_sheet
     from gradflow.testing.trust import known, trust
 
     rows = []
@@ -103,7 +103,7 @@ def cost(config: Config, overrides: Overrides = None, as_json: Json = False) -> 
 
     from gradflow.experiment.config import load_config
     from gradflow.experiment.measure.duration import prices
-    from gradflow.report.tables.costs import costs_data, costs_sheet
+    from gradflow.report.tables.networks import costs_data, costs_sheet
 
     with threadpoolctl.threadpool_limits(1):
         found = prices(load_config(config, overrides or ()))

@@ -49,7 +49,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Write an experiment file to start from."""
-    from gradflow.experiment.config.starter import STARTER
+    from gradflow.experiment.config.write import STARTER
 
     create(file, STARTER, force=force)
 

@@ -117,13 +117,13 @@ def show(
     from gradflow.report.read.learning import lessons
     from gradflow.report.read.predictions import predicted_and_measured
     from gradflow.report.read.rows import rows
-    from gradflow.report.tables.closing import closing_sheet, rows_data
-    from gradflow.report.tables.reasons import (
+    from gradflow.report.tables.beside import (
         lesson_lines,
         predictions_data,
         predictions_sheet,
         sentences,
     )
+    from gradflow.report.tables.closing import closing_sheet, rows_data
 
     stored = _open(run, results)
     if quantity is not None:
@@ -166,7 +166,7 @@ def show(
 
 def _show_quantity(stored: Run, name: str, as_json: bool) -> None:
     from gradflow.report.read.digest import digest
-    from gradflow.report.tables.quantity import quantity_data, quantity_sheet
+    from gradflow.report.tables.beside import quantity_data, quantity_sheet
 
     found = digest(stored, name)
     if as_json:

@@ -127,12 +127,12 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
         return
     if found:
         from gradflow.report.read.learning import lessons
-        from gradflow.report.tables.reasons import lesson_lines
+        from gradflow.report.tables.beside import lesson_lines
 
         show_sheet(closing_sheet(found, stored.name))
         if stored.recorded("gates") or stored.recorded("theory"):
             from gradflow.report.read.explain import explain
-            from gradflow.report.tables.reasons import sentences
+            from gradflow.report.tables.beside import sentences
 
             show_sheet(sentences(explain(stored)))
         if taught := lessons(stored):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gradflow.core.inputs import TASKS, series_stream, symbol_stream
 from gradflow.core.inputs.reber import SYMBOLS as REBER
-from gradflow.core.inputs.temporal_order import SYMBOLS as TEMPORAL
+from gradflow.core.inputs.symbols import SYMBOLS as TEMPORAL
 
 LENGTHS = st.integers(25, 60)
 SEEDS = st.integers(0, 2**32)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradflow.core.options import options
+from gradflow.core.registry import options
 from gradflow.errors import UserError
 from gradflow.experiment.config.inputs import input_model
 from gradflow.experiment.data import files, reading, sources

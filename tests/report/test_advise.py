@@ -17,7 +17,7 @@ import gradflow
 from gradflow.advice.advise import Advice, advise
 from gradflow.advice.knobs import knobs
 from gradflow.advice.search import BISECTIONS, Trial, search, trial, turn
-from gradflow.advice.table import advice_note, advice_sheet
+from gradflow.advice.show import advice_note, advice_sheet
 from gradflow.cli import app
 from gradflow.core import cells
 from gradflow.core.cells import CEC

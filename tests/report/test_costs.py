@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import gradflow
 from gradflow.cli import app
 from gradflow.experiment.measure.duration import prices
-from gradflow.report.tables.costs import costs_data
+from gradflow.report.tables.networks import costs_data
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from gradflow.cli import app
 from gradflow.core.quantity import Quantity
 from gradflow.errors import UserError
 from gradflow.report.read.digest import digest
+from gradflow.report.tables.beside import quantity_data, quantity_sheet
 from gradflow.report.tables.layout import print_sheet
-from gradflow.report.tables.quantity import quantity_data, quantity_sheet
 from tests.report.fakes import Run, series
 
 

@@ -14,8 +14,8 @@ from gradflow.errors import UserError
 from gradflow.report.read.explain import Explanation, explain, sentence
 from gradflow.report.read.predictions import predicted_and_measured, predictions
 from gradflow.report.read.rates import summarise
+from gradflow.report.tables.beside import predictions_data, predictions_sheet, sentences
 from gradflow.report.tables.layout import print_sheet
-from gradflow.report.tables.reasons import predictions_data, predictions_sheet, sentences
 from tests.own import Keeping, registered
 from tests.report.fakes import Run, line, series, walk
 from tests.report.test_kinds import theory

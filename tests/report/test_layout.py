@@ -12,9 +12,9 @@ from rich.console import Console
 from gradflow.report.format import cell_name, plain
 from gradflow.report.read.digest import digest
 from gradflow.report.read.rows import rows
+from gradflow.report.tables.beside import quantity_sheet
 from gradflow.report.tables.closing import closing_sheet
 from gradflow.report.tables.layout import Column, Sheet, label_column, number_column, print_sheet
-from gradflow.report.tables.quantity import quantity_sheet
 from tests.report.fakes import SLOPES, Run, series, sweep
 
 WIDTHS = (60, 80, 100, 140)

@@ -21,7 +21,7 @@ from gradflow.report.figures.sites import at_greatest_length, words
 from gradflow.report.figures.style import by_cell, hue, literal, looks, ramp
 from gradflow.report.format import wrap
 from gradflow.report.read.bands import quantile
-from gradflow.report.read.where import where
+from gradflow.report.read.rows import where
 from tests.report.fakes import Run, line, series, sweep, walk
 
 LENGTHS = (4, 16, 64)

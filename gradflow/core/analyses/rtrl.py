@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradflow.core.analyses.jacobian import Jacobian, jacobian
-from gradflow.core.analyses.nudges import Sources
+from gradflow.core.analyses.sensitivities import Jacobian, Sources, jacobian
 from gradflow.core.engine.observe import Reading
 from gradflow.core.engine.scan import advance
 from gradflow.core.engine.tape import Taken

@@ -8,15 +8,11 @@
 from __future__ import annotations
 
 from gradflow.core.inputs.adding import Adding, Multiplication
-from gradflow.core.inputs.batch import Batch, TargetKind
-from gradflow.core.inputs.copy import Copy
-from gradflow.core.inputs.distractors import Distractors
 from gradflow.core.inputs.lags import NoiseFreeLag, NoisyLag, TwoSequence
-from gradflow.core.inputs.noise import Noise
+from gradflow.core.inputs.noise import Distractors, Noise, series_stream, symbol_stream
 from gradflow.core.inputs.reber import Reber
-from gradflow.core.inputs.stream import series_stream, symbol_stream
-from gradflow.core.inputs.task import Criterion, Task
-from gradflow.core.inputs.temporal_order import TemporalOrder
+from gradflow.core.inputs.symbols import Copy, TemporalOrder
+from gradflow.core.inputs.task import Batch, Criterion, TargetKind, Task
 from gradflow.core.registry import Registry
 
 __all__ = ["TASKS", "Batch", "Criterion", "TargetKind", "Task", "series_stream", "symbol_stream"]

@@ -8,9 +8,16 @@ from typing import Literal
 
 import numpy as np
 
-from gradflow.core.inputs.batch import Batch, Seed, at_least, one_hot, sequence_streams
-from gradflow.core.inputs.task import Criterion, Task
-from gradflow.core.options import option
+from gradflow.core.inputs.task import (
+    Batch,
+    Criterion,
+    Seed,
+    Task,
+    at_least,
+    one_hot,
+    sequence_streams,
+)
+from gradflow.core.registry import option
 
 __all__ = ["NoiseFreeLag", "NoisyLag", "TwoSequence"]
 

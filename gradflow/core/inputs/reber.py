@@ -7,10 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from gradflow.core.inputs.batch import Batch, Seed, at_least, sequence_streams
-from gradflow.core.inputs.stream import symbol_stream
-from gradflow.core.inputs.task import Criterion, Task
-from gradflow.core.options import option
+from gradflow.core.inputs.noise import symbol_stream
+from gradflow.core.inputs.task import Batch, Criterion, Seed, Task, at_least, sequence_streams
+from gradflow.core.registry import option
 
 __all__ = ["SYMBOLS", "Reber"]
 

@@ -12,12 +12,11 @@ from gradflow.core.analyses.truncated import windows
 from gradflow.core.cells.base import carrousel_of
 from gradflow.core.engine.plain import Unrolled, pull, unrolled
 from gradflow.core.inputs import Criterion
-from gradflow.core.learning.criteria import Record, wrong
 from gradflow.core.learning.feed import Feed
 from gradflow.core.learning.layout import Layout
 from gradflow.core.learning.objective import Answer, Objective, Question
 from gradflow.core.learning.optimisers import Clip, Optimiser
-from gradflow.core.learning.symptoms import Oscillation
+from gradflow.core.learning.symptoms import Oscillation, Record, wrong
 from gradflow.core.network.stack import Network
 from gradflow.core.typing import Array
 

@@ -3,12 +3,10 @@
 Each is an `Observer`; those that fill a stored result also have ``quantities``.
 """
 
-from gradflow.core.record.adjoints import Adjoints
 from gradflow.core.record.contributions import Contributions
-from gradflow.core.record.flow_map import FlowMap
 from gradflow.core.record.gates import Gates, Kept
-from gradflow.core.record.gradients import Gradients
-from gradflow.core.record.norms import Norms
+from gradflow.core.record.gradients import Adjoints, Gradients
+from gradflow.core.record.norms import FlowMap, Norms
 from gradflow.core.record.paths import Paths
 from gradflow.core.record.series import Every, Series, Timeline, recorded_steps
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 from annotated_types import Ge, Le
 from pydantic import Field, create_model, model_validator
 
-from gradflow.core.options import Option, options
+from gradflow.core.registry import Option, options
 from gradflow.errors import OptionError
 from gradflow.experiment.config.fields import Section
 from gradflow.experiment.config.text.mistakes import Mistake

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from gradflow.core.options import options
+from gradflow.core.registry import options
 from gradflow.experiment.config.cells import CellConfig, gates, states
 from gradflow.experiment.config.derive import Derived, Origin, derived
 from gradflow.experiment.config.fields import (

@@ -1,4 +1,4 @@
-"""Experiments as text: resolved YAML, and the JSON Schema that editors complete from."""
+"""Experiments as text: one to start from, resolved YAML, the JSON Schema that editors use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,49 @@ from gradflow.experiment.config.inputs import input_kinds, input_model
 from gradflow.experiment.config.models import ORDER, Experiment, record_model
 from gradflow.experiment.config.text.yaml import resolve
 
-__all__ = ["dump", "schema", "settings"]
+__all__ = ["STARTER", "dump", "schema", "settings"]
+
+STARTER = """\
+# How far does error flow back?  gradflow run this-file.yaml, then gradflow plot
+# Every key but model.cell and inputs.kind has a default; `gradflow schema` describes them all.
+
+# name: my-experiment                 # results go to results/NAME; default: this file's name
+
+model:
+  cell: lstm                          # rnn, cec, lstm, gru, block, or with options:
+                                      # {kind: lstm, peephole: diagonal}, {kind: gru, reset: after}
+  hidden: 32                          # units of each layer
+  layers: 1
+  bidirectional: false
+  # weights: model.pt                 # a trained PyTorch model instead; all else follows from it
+
+inputs:
+  kind: digits                        # noise, adding, copy, temporal-order, reber, distractors,
+                                      # or file with path: data.npy (.npz, .csv, .txt)
+  sequences: 16
+
+init:
+  recurrent: orthogonal               # normal, uniform, glorot, orthogonal, identity
+  recurrent_gain: 1.0
+  input: glorot
+  forget_bias: 1.0                    # or {chrono: 784}: memories of up to 784 steps
+
+loss:
+  kind: probe                         # norms start at 10^0; or sum, mse, cross_entropy
+  at: last                            # or all, or a list of steps: [10, 20]
+
+sweep:                                # the product of axes; each is a path into this file
+  model.cell: [rnn, lstm, gru]
+  length: [16, 32, 64, 128]
+  seed: 3                             # three sets of weights: seeds 0, 1, 2
+
+record:
+  states: [h, c, s]                   # dL/dh, dL/dc, dL/ds; x is dL/d(input)
+  every: 1                            # each n-th step, or log
+
+check:
+  tolerance: 1.0e-6                   # decades that `gradflow check` lets a norm move
+"""
 
 
 def settings(experiment: Experiment, *, resolved: bool = True) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.core.inputs import TASKS, Batch, TargetKind, Task, series_stream
-from gradflow.core.inputs.batch import Seed
+from gradflow.core.inputs.task import Seed
 from gradflow.core.random import stream
 from gradflow.core.typing import Array
 from gradflow.errors import UserError

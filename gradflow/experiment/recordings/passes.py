@@ -9,9 +9,9 @@ import numpy as np
 
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.stack import Network
-from gradflow.core.options import option
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.record import recorded_steps
+from gradflow.core.registry import option
 from gradflow.core.typing import Array
 from gradflow.errors import OptionError
 from gradflow.experiment.recordings.recording import Recording, Scope, Setting

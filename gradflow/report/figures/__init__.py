@@ -19,7 +19,7 @@ from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.output import FORMATS, ORDINARY, PAPERS, target
 from gradflow.report.format import one_of
 from gradflow.report.read.records import default_state, groups
-from gradflow.report.read.where import where as chosen
+from gradflow.report.read.rows import where as chosen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,19 +1,33 @@
-"""Why the verdicts are what they are: a sentence for each row, and theory beside measurement."""
+"""What stands beside the closing table: sentences, predictions, lessons; any one quantity."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from gradflow.core.quantity import Prediction
-from gradflow.report.format import as_data, axis_names, cell_name, number, plus_minus, setting
+from gradflow.report.format import (
+    EXACT_ZERO,
+    as_data,
+    axis_names,
+    cell_name,
+    number,
+    plus_minus,
+    setting,
+)
+from gradflow.report.read.digest import Digest, Line
 from gradflow.report.read.explain import Explanation
 from gradflow.report.read.learning import Lesson
 from gradflow.report.read.predictions import Comparison
 from gradflow.report.read.rows import row_names
 from gradflow.report.tables.layout import Sheet, Written, label_column, number_column
 
-__all__ = ["lesson_lines", "predictions_data", "predictions_sheet", "sentences"]
+__all__ = [
+    "lesson_lines", "predictions_data", "predictions_sheet", "quantity_data", "quantity_sheet",
+    "sentences",
+]  # fmt: skip
 
 
 def sentences(found: Sequence[Explanation]) -> Sheet:
@@ -101,3 +115,54 @@ def _residual(one: Comparison) -> str:
     if one.prediction.kind == "upper bound":
         return "holds" if one.residual is not None and one.residual <= 0 else "–"
     return "–" if one.residual is None else number(one.residual, 2)
+
+
+def quantity_sheet(shown: Digest, title: str) -> Sheet:
+    """Lay out a row for each place of the quantity; what all rows share is left out."""
+    cells = {line.labels["cell"] for line in shown.lines}
+    by = f"{shown.quantity} by {shown.along}" if shown.along else shown.quantity
+    every = dict.fromkeys(label for line in shown.lines for label in line.labels)
+    names = axis_names(label for label in every if _tells(label, shown.lines))
+    along = list(dict.fromkeys(column for line in shown.lines for column in line.values))
+    if all(map(str.isdigit, along)):
+        along.sort(key=int)
+    columns = [
+        label_column(name, [line.labels.get(label, "") for line in shown.lines])
+        for label, name in names.items()
+    ]
+    columns += [
+        number_column(one, [_written(line.values.get(one), shown.unit) for line in shown.lines])
+        for one in along
+    ]
+    unit = {"1": "", "log10": "log10; "}.get(shown.unit, f"{shown.unit}; ")
+    return Sheet(
+        columns,
+        " · ".join([title, *(cells if len(cells) == 1 else ()), by]),
+        [f"{unit}medians over sequences, then over seeds."],
+    )
+
+
+def quantity_data(shown: Digest) -> dict[str, Any]:
+    """Return it as plain data; what is infinite or undefined is a text."""
+    return {
+        "quantity": shown.quantity,
+        "unit": shown.unit,
+        "along": shown.along,
+        "rows": [{**line.labels, "values": as_data(line.values)} for line in shown.lines],
+    }
+
+
+def _tells(label: str, lines: Sequence[Line]) -> bool:
+    return len({line.labels.get(label) for line in lines}) > 1
+
+
+def _written(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    if np.isnan(value):
+        return "–"
+    if unit != "log10" or value == np.inf:
+        return number(value)
+    if value == -np.inf:
+        return EXACT_ZERO
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")

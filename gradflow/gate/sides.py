@@ -19,7 +19,7 @@ from gradflow.experiment.store.runs import RESULTS, Point, Run, open_run
 from gradflow.gate.baseline import baseline_path, read_baseline
 from gradflow.gate.cases import Case, measure_case, named_curves
 from gradflow.report.read.pairs import Side
-from gradflow.report.read.where import where
+from gradflow.report.read.rows import where
 
 __all__ = ["condensed", "read_sides", "run_of_cases"]
 

@@ -103,6 +103,7 @@ def run(
     fresh: bool = False,
     fail_fast: bool = False,
     shard: Shard = Shard(),
+    only: Collection[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Finished:
     """Measure the points of an experiment that are not stored yet, and store them.
@@ -124,6 +125,8 @@ def run(
         Stop at the first point that fails, not at the end.
     shard : Shard
         Do only this part; other processes may do the others, at the same time, in the same folder.
+    only : collection of str, optional
+        Hashes of the points to measure, if it is not all of them.
     on_progress : callable, optional
         Called at the start and after every bundle.
 
@@ -141,9 +144,10 @@ def run(
     folder = Folder(out / experiment.name, environment)
     changed = folder.configure(dump(experiment), axes, points)
     stored = set() if fresh else folder.sound(points)
+    done = stored if only is None else stored | {p.hash for p in points if p.hash not in only}
     todo = tuple(
         replace(one, scratch=str(folder.path / "unfinished")) if one.learns else one
-        for one in work(pieces(bundle(planned)), stored, shard)
+        for one in work(pieces(bundle(planned)), done, shard)
     )
     folder.drop(point.hash for piece in todo for point in piece.points)
     if fresh:

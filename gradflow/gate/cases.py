@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -24,7 +25,9 @@ __all__ = [
     "NamedCurve",
     "judged_by_slope",
     "measure_case",
+    "meets",
     "named_curves",
+    "possible_names",
     "prefix",
 ]
 
@@ -142,6 +145,24 @@ def prefix(point: Point) -> str:
     words = [point.cell, f"length={point.length}", f"seed={point.seed}"]
     words += [f"{path}={setting(value)}" for path, value in other_axes(point).items()]
     return " ".join(words) + " "
+
+
+def possible_names(point: Point) -> Iterator[str]:
+    """Name every curve that may be recorded at a point, before anything is measured."""
+    for state in point.settings["record"]["states"]:
+        yield prefix(point) + state
+        for i, layer in enumerate(point.net["layers"]):
+            for way in (*layer["directions"], "both"):
+                yield f"{prefix(point)}{state} layer={i} {way}"
+
+
+def meets(name: str, patterns: Collection[str]) -> bool:
+    """Whether a case's name holds one of some texts, in which ``*`` stands for any; none: it does.
+
+    Capitals make no difference.
+    """
+    found = (".*".join(map(re.escape, text.split("*"))) for text in patterns)
+    return not patterns or any(re.search(one, name, re.IGNORECASE) for one in found)
 
 
 def named_curves(point: Point, result: Result) -> Iterator[NamedCurve]:

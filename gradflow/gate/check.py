@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gradflow.core.quantity import Result
-from gradflow.errors import GradflowError
+from gradflow.errors import GradflowError, UserError
 from gradflow.experiment.config import AssertConfig, Experiment
+from gradflow.experiment.config.text.mistakes import nearest
 from gradflow.experiment.measure.duration import pieces
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import bundle, plan
-from gradflow.experiment.run import Finished, OnProgress, run
+from gradflow.experiment.run import Finished, OnProgress, run, work
 from gradflow.experiment.store.runs import RESULTS, Run
 from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
 from gradflow.experiment.workers.pool import Workers
 from gradflow.gate.baseline import Change, baseline_path, merge, read_baseline, write_baseline
-from gradflow.gate.cases import Case, judged_by_slope, measure_case, named_curves, prefix
+from gradflow.gate.cases import (
+    Case,
+    judged_by_slope,
+    measure_case,
+    meets,
+    named_curves,
+    possible_names,
+    prefix,
+)  # fmt: skip
 from gradflow.gate.compare import Finding, Judgement, compare, idle, judge, ranked
 
 __all__ = ["NOISE", "check", "make_baseline"]
@@ -41,6 +50,7 @@ def check(
     *,
     out: Path = RESULTS,
     assert_only: bool = False,
+    patterns: Collection[str] = (),
     workers: Workers = Serial,
     on_progress: OnProgress | None = None,
 ) -> Judgement:
@@ -56,6 +66,8 @@ def check(
         Where runs are, and ``baselines/`` beside them.
     assert_only : bool
         Judge the assertions alone; they need no baseline.
+    patterns : collection of str
+        Judge the cases alone whose names meet one of these, and measure no other points.
     workers : callable
         Makes the executor for what is missing.
     on_progress : callable, optional
@@ -67,9 +79,11 @@ def check(
         If there is no baseline, before anything is measured.
     """
     expected = {} if assert_only else read_baseline(baseline_path(experiment.name, out))
-    finished = _run(experiment, out, workers, on_progress)
-    seen = _look(finished.run, experiment.check.asserts)
+    only = _points(experiment, lambda name: meets(name, patterns)) if patterns else None
+    finished = _run(experiment, out, workers, on_progress, only)
+    seen = _look(finished.run, experiment.check.asserts, patterns, only)
     findings = seen.findings
+    expected = {name: case for name, case in expected.items() if meets(name, patterns)}
     if not assert_only:
         failed = tuple(prefix(failure.point) for failure in finished.failures)
         rest = {n: case for n, case in expected.items() if not n.startswith(failed)}
@@ -93,56 +107,97 @@ def make_baseline(
     experiment: Experiment,
     *,
     out: Path = RESULTS,
+    names: Collection[str] = (),
     workers: Workers = Serial,
     on_progress: OnProgress | None = None,
 ) -> tuple[Path, Change]:
     """Write the baseline of an experiment, and return where and what it changed.
 
-    Every point is measured once more with `NOISE` on its inputs, which shows what is chaotic.
+    Every point is measured once more with `NOISE` on its inputs, which shows what is chaotic. Of a
+    baseline that is there, `names` are the only cases that are written, if any are given: as they
+    are measured now, or no longer where they are not.
 
     Raises
     ------
     GradflowError
         If a point fails.
+    UserError
+        If there is no case of a name, neither in the baseline nor in the experiment.
     """
-    finished = _run(experiment, out, workers, on_progress)
-    _refuse(finished.failures)
-    cases = _look(finished.run, ()).cases
-    probed = _probe(experiment, workers(functools.partial(measure, input_noise=NOISE)))
-    tolerance = experiment.check.tolerance
-    cases = {name: judged_by_slope(case, probed[name], tolerance) for name, case in cases.items()}
     path = baseline_path(experiment.name, out)
-    old = read_baseline(path) if path.exists() else {}
-    merged, change = merge(old, cases, tolerance)
-    write_baseline(path, merged)
-    return path, change
+    old = read_baseline(path) if names or path.exists() else {}
+    only = _points(experiment, names.__contains__) if names else None
+    finished = _run(experiment, out, workers, on_progress, only)
+    _refuse(finished.failures)
+    cases = _look(finished.run, (), only=only).cases
+    for name in names:
+        if name not in old and name not in cases:
+            near = nearest(name, [*old, *cases])
+            fix = f"\n  fix: did you mean {near!r}?" if near else ""
+            raise UserError(f"neither baseline nor experiment has a case {name!r}{fix}")
+    probed = _probe(experiment, workers(functools.partial(measure, input_noise=NOISE)), only)
+    tolerance = experiment.check.tolerance
+    cases = {
+        name: judged_by_slope(case, probed[name], tolerance)
+        for name, case in cases.items()
+        if not names or name in names
+    }
+    touched = {name: case for name, case in old.items() if not names or name in names}
+    merged, change = merge(touched, cases, tolerance)
+    rest = {name: case for name, case in old.items() if name not in touched}
+    write_baseline(path, {**rest, **merged})
+    return path, replace(change, kept=change.kept + len(rest), total=change.total + len(rest))
+
+
+def _points(experiment: Experiment, wanted: Callable[[str], bool]) -> set[str]:
+    """Return the hashes of the points that may have a case of a wanted name."""
+    points = (one.point for one in plan(experiment))
+    return {point.hash for point in points if any(map(wanted, possible_names(point)))}
 
 
 def _run(
-    experiment: Experiment, out: Path, workers: Workers, on_progress: OnProgress | None
+    experiment: Experiment,
+    out: Path,
+    workers: Workers,
+    on_progress: OnProgress | None,
+    only: Collection[str] | None,
 ) -> Finished:
-    return run(experiment, out=out, executor=workers(measure), on_progress=on_progress)
+    executor = workers(measure)
+    return run(experiment, out=out, executor=executor, only=only, on_progress=on_progress)
 
 
-def _look(stored: Run, assertions: Sequence[AssertConfig]) -> _Seen:
+def _look(
+    stored: Run,
+    assertions: Sequence[AssertConfig],
+    patterns: Collection[str] = (),
+    only: Collection[str] | None = None,
+) -> _Seen:
     seen = _Seen()
     met = [0] * len(assertions)
-    for point in stored.points:
+    points = [point for point in stored.points if only is None or point.hash in only]
+    for point in points:
         for one in named_curves(point, stored.result(point)):
+            if not meets(one.name, patterns):
+                continue
             seen.cases[one.name] = measure_case(one.curves)
             for i, assertion in enumerate(assertions):
                 found = judge(assertion, one)
                 met[i] += found is not None
                 seen.findings += found or []
-    seen.findings += [idle(a) for a, count in zip(assertions, met, strict=True) if not count]
+    if not patterns:
+        seen.findings += [idle(a) for a, count in zip(assertions, met, strict=True) if not count]
     seen.asserted = sum(met)
     return seen
 
 
-def _probe(experiment: Experiment, executor: Executor[Result]) -> dict[str, Case]:
+def _probe(
+    experiment: Experiment, executor: Executor[Result], only: Collection[str] | None
+) -> dict[str, Case]:
     """Measure all points anew by `executor`, and keep only their cases."""
     cases: dict[str, Case] = {}
     failures: list[Failure] = []
+    planned = plan(experiment)
+    skip = {one.hash for one in planned if only is not None and one.hash not in only}
 
     def on_done(outcome: Outcome[Result]) -> None:
         failures.extend(outcome.failures)
@@ -150,7 +205,7 @@ def _probe(experiment: Experiment, executor: Executor[Result]) -> dict[str, Case
             for one in named_curves(planned.point, result):
                 cases[one.name] = measure_case(one.curves)
 
-    executor.run(pieces(bundle(plan(experiment))), on_done)
+    executor.run(work(pieces(bundle(planned)), skip), on_done)
     _refuse(failures)
     return cases
 

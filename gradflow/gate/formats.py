@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 from xml.etree import ElementTree
@@ -24,7 +25,9 @@ UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold."""
 
 
-def write(verdict: Judgement, format: Format, *, config: str, accept: str) -> str:
+def write(
+    verdict: Judgement, format: Format, *, config: str, accept: str, accept_case: str = ""
+) -> str:
     """Write a verdict.
 
     Parameters
@@ -37,12 +40,18 @@ def write(verdict: Judgement, format: Format, *, config: str, accept: str) -> st
         The experiment file, as the user named it.
     accept : str
         The command that makes the measured values the expected ones.
+    accept_case : str
+        The same for one case, whose name it ends before.
     """
     if format == "json":
         return _json(verdict, config, accept)
     if format == "junit":
         return _junit(verdict, accept)
-    return _github(verdict, config, accept) if format == "github" else _text(verdict, accept)
+    return (
+        _github(verdict, config, accept)
+        if format == "github"
+        else _text(verdict, accept, accept_case)
+    )
 
 
 def accepted(path: Path, change: Change) -> str:
@@ -76,14 +85,17 @@ def _headline(verdict: Judgement) -> str:
     )
 
 
-def _text(verdict: Judgement, accept: str) -> str:
+def _text(verdict: Judgement, accept: str, accept_case: str) -> str:
     lines = [_headline(verdict)]
     for one in verdict.findings[:SHOWN]:
         lines += [f"{one.kind:>10}  {one.case}", f"            {one.reason}{_difference(one)}"]
     if len(verdict.findings) > SHOWN:
         lines += [f"            … and {len(verdict.findings) - SHOWN} more; --format json has all"]
-    if _acceptable(verdict):
+    if any(map(_acceptable, verdict.findings)):
         lines += [f"If this is meant, accept it with:\n  {accept}"]
+    worst = next((one.case for one in verdict.findings if _acceptable(one)), None)
+    if accept_case and worst:
+        lines += [f"or the first alone:\n  {accept_case} {shlex.quote(worst)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -160,6 +172,6 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _acceptable(verdict: Judgement) -> bool:
+def _acceptable(finding: Finding) -> bool:
     """Whether a new baseline would help: it does not against assertions and failed points."""
-    return any(one.kind not in ("invariant", "failed") for one in verdict.findings)
+    return finding.kind not in ("invariant", "failed")

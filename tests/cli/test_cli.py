@@ -304,7 +304,18 @@ def test_the_gate_from_its_beginning(here: Path, monkeypatch: pytest.MonkeyPatch
     assert (
         "accept it with:\n  gradflow baseline small.yaml init.recurrent_gain=1.1" in changed.stdout
     )
+    assert (
+        "or the first alone:\n  gradflow check small.yaml init.recurrent_gain=1.1 --accept 'r"
+        in (changed.stdout)
+    )
+    words = ("check", "small.yaml", "init.recurrent_gain=1.1")
+    name = "rnn length=5 seed=0 s"
+    accepted = call(*words, "--accept", name)
+    assert "16 cases, 1 changed, 15 as they were" in accepted.stdout
+    assert call(*words, "-k", name).stdout.startswith("small: passed, 1 cases compared")
+    assert "no case has 'zz' in its name" in call(*words, "-k", "zz").stderr
     monkeypatch.setenv("CI", "true")
+    assert call(*words, "--accept", name).exit_code == 2
     refused = call("baseline", "small.yaml")
     assert refused.exit_code == 2
     assert "--force" in refused.stderr

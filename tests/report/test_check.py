@@ -12,7 +12,7 @@ import pytest
 
 from gradflow.core import cells
 from gradflow.core.quantity import Result
-from gradflow.errors import GradflowError, NoBaselineError, NumericalError
+from gradflow.errors import GradflowError, NoBaselineError, NumericalError, UserError
 from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.run import run
 from gradflow.experiment.store.manifest import read_manifest
@@ -124,6 +124,44 @@ def test_an_assertion_about_nothing_fails(tmp_path: Path) -> None:
     experiment = an_experiment("model.cell=rnn", check=about_c)
     verdict = check(experiment, out=tmp_path, assert_only=True)
     assert [one.case for one in verdict.findings] == ["all cells c"]
+
+
+def test_a_pattern_chooses_cases_and_measures_no_other_points(tmp_path: Path) -> None:
+    flat = {"assert": [{"state": "c", "flat": 1.0}]}
+    experiment = an_experiment(check=flat)
+    path, _ = make_baseline(an_experiment(), out=tmp_path / "made")
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / "baselines" / "small.json").write_text(path.read_text())
+    verdict = check(experiment, out=tmp_path, patterns=["RNN*length=5*seed=1 s"])
+    assert verdict.compared == ("rnn length=5 seed=1 s",)
+    assert (verdict.exit_code, verdict.asserted) == (0, 0)
+    assert len(read_manifest(tmp_path / "small").stored) == 1
+    both = check(experiment, out=tmp_path, patterns=["rnn length=5 seed=1 s", "seed=0 c"])
+    assert len(both.compared) == 1 + both.asserted > 1
+    assert check(experiment, out=tmp_path, patterns=["nobody"]).exit_code == 4
+    other = an_experiment("sweep.seed=[0, 7]")
+    gone = check(other, out=tmp_path, patterns=[f"rnn length=5 seed={i} s" for i in (1, 7)])
+    assert {(one.kind, one.case) for one in gone.findings} == {
+        ("missing", "rnn length=5 seed=1 s"), ("new", "rnn length=5 seed=7 s")
+    }  # fmt: skip
+
+
+def test_one_case_is_accepted_and_the_others_stay(tmp_path: Path) -> None:
+    path, _ = make_baseline(an_experiment(), out=tmp_path)
+    before = json.loads(path.read_text())["cases"]
+    other = an_experiment("model.hidden=5", "sweep.seed=[0, 7]")
+    name = "rnn length=5 seed=0 s"
+    _, change = make_baseline(other, out=tmp_path, names=[name])
+    assert [(one.case, change.kept, change.total) for one in change.findings] == [(name, 29, 30)]
+    after = json.loads(path.read_text())["cases"]
+    assert [one for one in before if before[one] != after[one]] == [name]
+    assert check(other, out=tmp_path, patterns=[name]).passed
+    gone, new = name.replace("0", "1"), name.replace("0", "7")
+    _, change = make_baseline(other, out=tmp_path, names=[gone, new])
+    assert {one.kind for one in change.findings} == {"missing", "new"}
+    assert json.loads(path.read_text())["cases"].keys() == {*before, new} - {gone}
+    with pytest.raises(UserError, match="did you mean 'rnn length=5 seed=0 .'"):
+        make_baseline(other, out=tmp_path, names=["rnn length=5 seed=0 k"])
 
 
 def test_nothing_to_compare(tmp_path: Path) -> None:

@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from gradflow.core.typing import Array
 
-__all__ = ["SERIES", "Prediction", "Quantity", "Result"]
+__all__ = ["MASKED", "SERIES", "Prediction", "Quantity", "Result"]
 
 SERIES = ("layer", "direction", "sequence", "step")
 """The axes of a norm recorded along time."""
+
+MASKED = ("layer", "direction", "gate")
+"""The axes that not every net has all of: those of ``exists``."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,13 @@ class Quantity:
         if len(self.dims) != self.values.ndim:
             raise ValueError(f"{self.name}: {self.values.ndim} axes, but dims {self.dims}")
 
-    def exists(self, *index: int) -> bool:
-        """Whether the network has what stands at an index (see `coords`)."""
+    def exists(self, **index: int) -> bool:
+        """Whether the network has what stands at an index along some axes (see `coords`)."""
         mask = self.coords.get("exists")
-        return mask is None or bool(mask[index[: mask.ndim]])
+        if mask is None:
+            return True
+        at = [index[name] for name in MASKED if name in index]
+        return bool(np.asarray(mask)[tuple(at[: mask.ndim])])
 
 
 Result: TypeAlias = dict[str, Quantity]

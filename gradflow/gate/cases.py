@@ -222,7 +222,7 @@ def _kind(values: Array) -> str:
 
 def _mean(column: Array) -> float:
     finite = column[np.isfinite(column)]
-    return _rounded(finite.mean()) if finite.size else float(column[0])
+    return _rounded(finite.mean()) if finite.size else float(column[~np.isnan(column)][0])
 
 
 def _rounded(value: Any) -> float:

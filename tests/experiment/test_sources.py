@@ -502,15 +502,38 @@ def test_columns_of_an_array_are_positions(tmp_path):
 @pytest.mark.parametrize(
     "more", [{"lengths": np.array([5, 3])}, {"mask": np.arange(5) < np.array([[5], [3]])}]
 )
-def test_sequences_that_end_earlier_are_not_read_as_whole(tmp_path, more):
+def test_sequences_end_where_they_say(tmp_path, more):
     path, (name,) = tmp_path / "data.npz", more
-    np.savez(path, x=np.zeros((2, 5, 1)), **more)
-    assert message(path).startswith(f"by {name} sequences end after 5, 3 of 5 steps")
-    whole = {name: np.full_like(array, 5) for name, array in more.items()}
-    np.savez(path, x=np.zeros((2, 5, 1)), **whole)
-    assert load_file(path).x.shape == (5, 1, 1, 2)
+    x = np.arange(10.0).reshape(2, 5, 1)
+    x[1, 3:] = np.nan
+    np.savez(path, x=x, **more)
+    batch = load_file(path)
+    assert batch.lengths.tolist() == [5, 3]
+    assert not batch.prefix
+    np.testing.assert_array_equal(batch.x[:, 0, 0, 1], [5, 6, 7, 0, 0])
+    np.testing.assert_array_equal(batch.targets[:, 0, 0, 1], [6, 7, np.nan, np.nan, np.nan])
+    assert load_file(path, steps=4).lengths.tolist() == [4, 3]
+    assert load_file(path, steps=3).lengths is None
+    assert "each sequence ends after 3 to 5 of them" in files.read_file(path).notes()[0]
+    np.savez(path, x=np.zeros((2, 5, 1)), **{name: np.full_like(a, 5) for name, a in more.items()})
+    assert load_file(path).lengths is None
     np.savez(path, x=np.zeros((2, 5, 1)), **{name: array[:1] for name, array in more.items()})
     assert message(path).startswith(f"{name} is shaped (1,")
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"lengths": [5, 0]}, "a sequence ends after 0 of 5 steps"),
+        ({"lengths": [5, 6]}, "a sequence ends after 6 of 5 steps"),
+        ({"lengths": [5, 2.5]}, "a sequence ends after 2.5 of 5 steps"),
+        ({"mask": [[1, 1, 1, 1, 1], [0, 1, 1, 0, 0]]}, "mask has steps after a gap in sequence 1"),
+        ({"lengths": [5, 3], "mask": np.ones((2, 5))}, "lengths and mask do not agree"),
+    ],
+)
+def test_lengths_that_make_no_sense(tmp_path, more, problem):
+    np.savez(tmp_path / "data.npz", x=np.zeros((2, 5, 1)), **more)
+    assert message(tmp_path / "data.npz").startswith(problem)
 
 
 def test_what_was_read_is_said(tmp_path):

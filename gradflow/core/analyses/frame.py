@@ -105,7 +105,12 @@ def width(weights: Weights, x: Array) -> tuple[int, int]:
 
 
 def travel(
-    net: Network, weights: Weights, x: Array, frame: Frame, seen: Callable[[int], None]
+    net: Network,
+    weights: Weights,
+    x: Array,
+    frame: Frame,
+    seen: Callable[[int], None],
+    initial: States | None = None,
 ) -> None:
     """Take the frame from step T back to 0; `seen` is called at each step, T included.
 
@@ -114,7 +119,7 @@ def travel(
     T = len(x)
     block = math.isqrt(T - 1) + 1
     spans = [(lo, min(lo + block, T)) for lo in range(0, T, block)]
-    states = net.initial(*width(weights, x), x.dtype)
+    states = net.initial(*width(weights, x), x.dtype, initial)
     before: list[States] = []
 
     def run(span: tuple[int, int], states: States, keep: Keep) -> tuple[Tapes, States]:

@@ -9,7 +9,7 @@ from gradflow.core.engine.forward import forward
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
-from gradflow.core.network.stack import Network, Weights
+from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.record.contributions import RankOnes
 from gradflow.core.scaled import Scaled
@@ -19,7 +19,15 @@ __all__ = ["readout"]
 
 
 def readout(
-    net: Network, weights: Weights, x: Array, loss: Loss, length: int, schedule: Schedule
+    net: Network,
+    weights: Weights,
+    x: Array,
+    loss: Loss,
+    length: int,
+    schedule: Schedule,
+    *,
+    initial: States | None = None,
+    own_lengths: Array | None = None,
 ) -> list[Result]:
     """Measure the output weight conflict: how far the loss steps disagree about the readout V.
 
@@ -34,7 +42,7 @@ def readout(
 
     Parameters
     ----------
-    net, weights, x, loss, length
+    net, weights, x, loss, length, initial, own_lengths
         As in `backpropagate`; the loss has a readout.
     schedule : Schedule
         How time is cut.
@@ -43,7 +51,8 @@ def readout(
     -------
     list of Result
         For each net ``contribution_V``, log10 of ‖G_t‖_F, over (sequence, step), the loss steps
-        alone, and ``conflict_V`` over sequences, NaN where every summand is zero.
+        alone, and ``conflict_V`` over sequences, NaN where every summand is zero, or at a step
+        where a sequence has no loss.
 
     Raises
     ------
@@ -57,30 +66,37 @@ def readout(
     """
     if loss.readout is None:
         raise ValueError(f"the loss {loss.kind} has no readout whose weights could be in conflict")
-    nets, steps = weights[0][0]["U"].shape[0], loss.steps(length)
-    states = net.initial(nets, x.shape[-1], x.dtype)
-    entering = Entering(net, loss, [length], [steps])
-    spans = [(0, length)] if net.bidirectional else schedule.cuts(length)
+    nets, at = weights[0][0]["U"].shape[0], loss.steps(length)
+    states = net.initial(nets, x.shape[-1], x.dtype, initial)
+    entering = Entering(net, loss, [length], [at], own_lengths=own_lengths)
+    ends = [] if own_lengths is None else own_lengths.tolist()
+    spans = [(0, length)] if net.bidirectional else schedule.cuts(length, ends)
     total: RankOnes | None = None
     logs: list[Array] = []
+    steps: list[Array] = []
     for lo, hi in spans:
+        cuts = schedule.cuts(hi - lo, [end - lo for end in ends if lo < end < hi])
         tapes, states = forward(
-            net, weights, x[lo:hi], states, schedule.cuts(hi - lo), first=lo, keep=Keep.STATES
-        )
+            net, weights, x[lo:hi], states, cuts, first=lo, keep=Keep.STATES,
+            own_lengths=own_lengths,
+        )  # fmt: skip
         reading = entering.reading((lo, hi), tapes[-1], states)
         if reading is not None:
-            left, right = (Scaled.of(a).unit() for a in (reading.slope, reading.y))
+            slope = np.where(reading.counts, reading.slope, 0)
+            left, right = (Scaled.of(a).unit() for a in (slope, reading.y))
             new = RankOnes.sum(left, right)
             total = new if total is None else total + new
-            logs.append((left.norm() * right.norm()).log10)
+            sizes = (left.norm() * right.norm()).log10
+            logs.append(np.where(reading.counts[..., 0, :], sizes, np.nan))
+            steps.append(reading.steps.reshape(len(sizes), -1).max(axis=-1))
     if total is None:
         raise ValueError(f"none of the loss steps lies within the length {length}")
-    values = np.concatenate(logs)
+    values, step = np.concatenate(logs), np.concatenate(steps)
     conflict = total.conflict()
     return [
         {
             "contribution_V": Quantity(
-                "contribution_V", ("sequence", "step"), values[:, net_index].T, {"step": steps}
+                "contribution_V", ("sequence", "step"), values[:, net_index].T, {"step": step}
             ),
             "conflict_V": Quantity("conflict_V", ("sequence",), conflict[net_index], {}, "1"),
         }

@@ -12,7 +12,7 @@ from gradflow.core.engine.observe import Reading
 from gradflow.core.engine.scan import advance
 from gradflow.core.engine.tape import Taken
 from gradflow.core.network.losses import Loss
-from gradflow.core.network.stack import Network, Weights
+from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.quantity import Result
 from gradflow.core.record.norms import norm_series
 from gradflow.core.record.series import Every, Series, Timeline
@@ -53,6 +53,7 @@ def rtrl(
     states: Sequence[str] = ("h", "c", "s", "x"),
     every: Every = 1,
     parameters: bool = True,
+    initial: States | None = None,
 ) -> Sensitivities:
     """Carry the sensitivities of the state forward, together with the state.
 
@@ -72,7 +73,7 @@ def rtrl(
 
     Parameters
     ----------
-    net, weights, x, loss
+    net, weights, x, loss, initial
         As in `backpropagate`; the net is unidirectional.
     length : int
         How many steps of x are taken.
@@ -104,7 +105,7 @@ def rtrl(
     timeline = Timeline(net, loss, [length], nets, columns, every)
     firsts = {int(name == "x") for name in states}
     recorded = {int(k) for first in firsts for k in timeline.steps(length, first)}
-    run = _Run(net, weights, x, loss, length, tuple(states), parameters, recorded)
+    run = _Run(net, weights, x, loss, length, tuple(states), parameters, recorded, initial)
     total, sources = run()
     series = []
     for name in sources.names(states):
@@ -139,6 +140,7 @@ class _Run:
     states: tuple[str, ...]
     parameters: bool
     recorded: set[int]
+    initial: States | None = None
 
     def __call__(self) -> tuple[Scaled, Sources]:
         """∂L/∂ of every source, ``(nets, columns, 1, sources)``, and what the sources are."""
@@ -146,7 +148,8 @@ class _Run:
         layers = [(layer.cell, p) for layer, (p,) in zip(net.layers, self.weights, strict=True)]
         nets, columns = layers[0][1]["U"].shape[0], self.x.shape[-1]
         sources = Sources(net, self.states, self.parameters)
-        begin = [layer[0] for layer in net.initial(nets, columns, self.x.dtype)]
+        given = net.initial(nets, columns, self.x.dtype, self.initial)
+        begin = [layer[0] for layer in given]
         M = sources.begin(nets, columns, self.x.dtype, nudge=0 in self.recorded)
         total = Scaled.of(np.zeros(M.exponent.shape))
         at = set(self.loss.steps(self.length).tolist())

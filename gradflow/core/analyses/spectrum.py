@@ -31,7 +31,7 @@ import numpy as np
 from gradflow.core.analyses.frame import Frame, travel, width
 from gradflow.core.analyses.graded import log2_singular_values
 from gradflow.core.engine.schedule import Schedule, Work
-from gradflow.core.network.stack import Network, Weights
+from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.scaled import LOG10_2, NOTHING, Scaled, stacked
 from gradflow.core.typing import Array, DType
 
@@ -100,6 +100,7 @@ def spectrum(
     *,
     settle: int | None = None,
     batches: int = 20,
+    initial: States | None = None,
 ) -> Spectrum:
     """Compute all singular values of ∂S_T/∂S_k for the given k, and all Lyapunov exponents.
 
@@ -116,6 +117,8 @@ def spectrum(
         The k, in 0..T.
     settle, batches : int
         See `lyapunov`.
+    initial : States, optional
+        As in `backpropagate`.
 
     Raises
     ------
@@ -136,7 +139,7 @@ def spectrum(
         if step in wanted:
             found[step] = frame.product
 
-    travel(net, weights, x, frame, keep)
+    travel(net, weights, x, frame, keep, initial)
     together = _together(frame.product.values.nbytes)
     logs = np.concatenate(
         [

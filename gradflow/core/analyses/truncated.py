@@ -11,7 +11,7 @@ from gradflow.core.engine.observe import Observer
 from gradflow.core.engine.schedule import OBJECT, Schedule, Work
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
-from gradflow.core.network.stack import Network, Weights
+from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.record import Adjoints, Gradients
 from gradflow.core.record.series import Every, Series, Timeline
@@ -65,6 +65,7 @@ def truncated(
     schedule: Schedule,
     *,
     begin: Callable[[int], None] | None = None,
+    initial: States | None = None,
 ) -> None:
     """Every k1 steps, go back k2 steps; states are carried on, weights stay as they are.
 
@@ -78,7 +79,7 @@ def truncated(
 
     Parameters
     ----------
-    net, weights, x, loss
+    net, weights, x, loss, initial
         As in `backpropagate`; the net is unidirectional.
     length : int
         T.
@@ -109,7 +110,7 @@ def truncated(
             "so it is not defined for a bidirectional net"
         )
     nets = weights[0][0]["U"].shape[0]
-    states, now = net.initial(nets, x.shape[-1], x.dtype), 0
+    states, now = net.initial(nets, x.shape[-1], x.dtype, initial), 0
     at = loss.steps(length)
     for start, first, end in windows(length, k1, k2):
         targets = at[(at > first) & (at <= end)]
@@ -135,6 +136,7 @@ def bias(
     schedule: Schedule,
     *,
     every: Every = 1,
+    initial: States | None = None,
 ) -> list[Result]:
     """Compare truncated gradients with the exact one, of the parameters and of the states.
 
@@ -148,7 +150,7 @@ def bias(
 
     Parameters
     ----------
-    net, weights, x, loss, length, k1, schedule
+    net, weights, x, loss, length, k1, schedule, initial
         As in `truncated`.
     k2 : sequence of int
         Each is tried.
@@ -166,7 +168,7 @@ def bias(
     nets = weights[0][0]["U"].shape[0]
     timeline = Timeline(net, loss, [length], nets, x.shape[-1], every)
     exact, names = Gradients(net), ["s", *net.parts]
-    backpropagate(net, weights, x, loss, [length], [exact], schedule)
+    backpropagate(net, weights, x, loss, [length], [exact], schedule, initial=initial)
     wanted = _vector(exact)
     errors, cosines = [], []
     series: list[dict[str, Series]] = []
@@ -174,7 +176,10 @@ def bias(
         series.append({name: Series(timeline, name, layers=net.having(name)) for name in names})
         found, adjoints = Gradients(net), Adjoints(net, series[-1])
         seen: list[Observer] = [found, adjoints]
-        truncated(net, weights, x, loss, length, k1, each, seen, schedule, begin=adjoints.begin)
+        truncated(
+            net, weights, x, loss, length, k1, each, seen, schedule,
+            begin=adjoints.begin, initial=initial,
+        )  # fmt: skip
         adjoints.begin(length + 1)
         reached = _vector(found) if found.sums else Scaled.of(np.zeros_like(wanted.values))
         errors.append(((reached + -wanted).norm() / wanted.norm()).plain[:, 0])

@@ -37,7 +37,7 @@ def backpropagate(
     observers: Sequence[Observer],
     schedule: Schedule,
     *,
-    at: Sequence[int] | None = None,
+    at: Sequence[int | Array] | None = None,
     initial: States | None = None,
     own_lengths: Array | None = None,
     beyond: States | None = None,
@@ -59,9 +59,9 @@ def backpropagate(
         Who looks.
     schedule : Schedule
         How time is cut.
-    at : sequence of int, optional
+    at : sequence of int or array, optional
         One loss step for each of `lengths`, in place of the loss's own: many losses of one
-        unrolling, side by side.
+        unrolling, side by side. An array has a step for each sequence, 0 where it has no loss.
     initial : States, optional
         s_0 of every layer and direction (see `Network.initial`); default 0.
     own_lengths : array of int, optional
@@ -84,7 +84,7 @@ def backpropagate(
     if net.bidirectional and len(set(lengths)) > 1:
         raise ValueError("the lengths of a bidirectional net do not share a forward pass")
     own_lengths = _checked(own_lengths, lengths, x.shape[-1])
-    each = [loss.steps(n) for n in lengths] if at is None else [np.array([k]) for k in at]
+    each = [loss.steps(n) for n in lengths] if at is None else [np.atleast_1d(k) for k in at]
     longest_first = sorted(range(len(lengths)), key=lambda j: -lengths[j])
     targets = [each[j] for j in longest_first]
     lengths = [lengths[j] for j in longest_first]

@@ -31,7 +31,7 @@ class Entering:
     lengths : sequence of int
         All that run together, the longest first.
     targets : sequence of array
-        The loss steps of each length.
+        The loss steps of each length; spread, one for all sequences or one for each.
     listeners : sequence of Listener
         Who sees what the loss looks at.
     own_lengths : array of int, optional
@@ -90,7 +90,7 @@ class Entering:
             own = np.array([hi]) if self.own_lengths is None else self.own_lengths[None]
             return self._reading(own, y, counts) if counts.any() else None
         steps = np.arange(lo + 1, hi + 1)
-        counts = np.stack([np.isin(steps, at) for _, at in joined], axis=1)
+        counts = np.stack([self._counting(steps, at) for _, at in joined], axis=1)
         if self.own_lengths is not None:
             counts = self._each_to_its_end(steps, counts)
         rows = np.flatnonzero(counts.reshape(len(counts), -1).any(axis=1))
@@ -157,13 +157,18 @@ class Entering:
     def _which(self) -> int:
         return self.net.layers[-1].cell.parts.index(self.loss.of)
 
+    def _counting(self, steps: Array, at: Array) -> Array:
+        """Which steps have a loss, ``(steps,)``; of each sequence apart, ``(steps, columns)``."""
+        return np.asarray(steps[:, None] == at if self.spread else np.isin(steps, at))
+
     def _each_to_its_end(self, steps: Array, counts: Array) -> Array:
         """Which steps count for which sequence, ``(steps, 1, columns)``."""
         lengths, step = self.own_lengths, steps[:, None, None]
         assert lengths is not None
         if self.loss.at in ("last", "ends") and not self.spread:
             return np.asarray(step == lengths)
-        return np.asarray(counts[..., None] & (step <= lengths))
+        counts = counts if counts.ndim == 3 else counts[..., None]
+        return np.asarray(counts & (step <= lengths))
 
     def _reading(self, steps: Array, y: Array, counts: Array) -> Reading:
         counts = counts[..., None, None, :] if counts.ndim == 3 else counts[..., None, None, None]

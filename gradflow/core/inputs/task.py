@@ -43,6 +43,9 @@ class Batch:
         Number of classes, 0 without class targets.
     allowed : array of bool or None
         Which classes would have been right as well, (T, 1, classes, columns).
+    lengths : array of int or None
+        Where each sequence ends, (columns,): what `x` has after that is never read, and targets
+        have none. None: all at T.
     """
 
     x: Array
@@ -51,6 +54,7 @@ class Batch:
     prefix: bool = False
     classes: int = 0
     allowed: Array | None = None
+    lengths: Array | None = None
 
     @property
     def outputs(self) -> int:
@@ -58,6 +62,15 @@ class Batch:
         if self.targets is not None and self.target_kind == "values":
             return int(self.targets.shape[2])
         return self.classes
+
+    @property
+    def ends(self) -> bool:
+        """Whether there is a sequence whose last step has no target."""
+        if self.targets is None:
+            return False
+        lengths = len(self.x) if self.lengths is None else self.lengths
+        last = np.moveaxis(self.targets, -1, 1)[np.array(lengths) - 1, np.arange(self.x.shape[-1])]
+        return bool(((last == -1) if self.target_kind == "classes" else np.isnan(last)).any())
 
 
 def at_least(steps: int, least: int, kind: str) -> None:

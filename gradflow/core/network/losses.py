@@ -112,21 +112,21 @@ class Loss(ABC):
         """∂ℓ/∂o, shaped as o; of a linear loss o is only a shape."""
 
     def steps(self, length: int) -> Array:
-        """The loss steps of a sequence of `length` steps, ascending."""
+        """The loss steps of a sequence of `length` steps, ascending; it may end before any."""
         if self.at == "all":
             return np.arange(1, length + 1)
-        return np.array([length] if isinstance(self.at, str) else sorted(self.at))
+        listed = [length] if isinstance(self.at, str) else sorted(self.at)
+        return np.array([step for step in listed if step <= length], int)
 
     def span(self, length: int) -> tuple[int, int]:
-        """The first and the last of the loss steps."""
+        """The first and the last of the loss steps; 0 and 0 where there is none.
+
+        At ``ends`` both are the last step, where a forward direction ends (see `Timeline.ends`).
+        """
         if self.at == "all":
             return 1, length
-        if isinstance(self.at, str):
-            return length, length
-        within = [
-            step for step in self.at if step <= length
-        ]  # a sequence that ends before has none
-        return (min(within), max(within)) if within else (length, length)
+        steps = self.steps(length)
+        return (int(steps[0]), int(steps[-1])) if len(steps) else (0, 0)
 
     def among(self, columns: slice) -> Self:
         """Return the same loss of some of the sequences."""

@@ -112,7 +112,8 @@ class FlowMap:
 
     The losses ℓ_t of one unrolling go back side by side, as lengths do: run `backpropagate` with
     `lengths` and `at` of this observer. Of a unidirectional net ℓ_t knows nothing of k > t, and the
-    map is −inf there; a bidirectional net's is not.
+    map is −inf there; a bidirectional net's is not. It is NaN where t or k comes after the end of a
+    sequence that has a length of its own.
 
     Parameters
     ----------
@@ -129,7 +130,9 @@ class FlowMap:
         (length,) = timeline.lengths
         steps = recorded_steps(length, timeline.every)
         self.at = [int(t) for t in steps[steps > 0][::-1]]
-        self.lengths = [length if self.net.bidirectional else t for t in self.at]
+        self._own = timeline.own_lengths
+        whole = self.net.bidirectional or self._own is not None
+        self.lengths = [length if whole else t for t in self.at]
         self._norms = Norms(replace(timeline, lengths=self.lengths, grid=steps), states)
         self.needs_inputs = self._norms.needs_inputs
 
@@ -146,7 +149,7 @@ class FlowMap:
         result: Result = {}
         for name, series in self._norms.series.items():
             whole = series.quantity(net, length)
-            axes = ("layer", "direction", "step", "exists")
+            axes = ("layer", "direction", "step", "exists", "length")
             coords = {axis: whole.coords[axis] for axis in axes if axis in whole.coords}
             coords["loss_step"] = np.array(self.at)
             *places, steps = whole.values.shape
@@ -154,5 +157,8 @@ class FlowMap:
             values[~series.exists] = np.nan
             for j, each in enumerate(series.values):
                 values[..., j, : each.shape[-1]] = each[net]
+            if self._own is not None:
+                ended = np.array(self.at) > self._own[:, None]
+                values[np.broadcast_to(ended[..., None], values.shape)] = np.nan
             result[f"flow.{name}"] = Quantity(f"flow.{name}", AXES, values, coords)
         return result

@@ -74,8 +74,10 @@ class Timeline:
     own_lengths: Array | None = None
 
     def ends(self, length: int) -> tuple[int, ...]:
-        """The last loss step in each direction's own time."""
+        """The last loss step in each direction's own time; where there is no loss, the end."""
         first, last = self.loss.span(length)
+        if not last:
+            return (length,) * len(self.net.directions)
         if self.loss.at == "ends" and self.net.layers[-1].bidirectional:
             first = 1
         return (last, length + 1 - first)[: len(self.net.directions)]

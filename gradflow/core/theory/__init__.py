@@ -10,7 +10,7 @@ import numpy as np
 
 from gradflow.core.cells import GRU, LSTM, RNN
 from gradflow.core.engine.forward import forward
-from gradflow.core.network.stack import Network, Weights
+from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.quantity import Prediction
 from gradflow.core.theory.carrousel import carrousel_rate, chrono_decay, chrono_rate
 from gradflow.core.theory.gated import UNITS, at_rest, population_rate
@@ -35,7 +35,9 @@ WINDOW = 256
 """Steps of the inputs that predictions look at."""
 
 
-def predict(net: Network, weights: Weights, x: Array) -> list[Prediction]:
+def predict(
+    net: Network, weights: Weights, x: Array, initial: States | None = None
+) -> list[Prediction]:
     """Every prediction of the rate that there is for a network of one layer.
 
     ================  ===========================================================
@@ -52,6 +54,8 @@ def predict(net: Network, weights: Weights, x: Array) -> list[Prediction]:
         Of one net, arrays ``(1, rows, cols)``.
     x : array
         One sequence ``(steps, 1, inputs, 1)``; its first 256 steps are used.
+    initial : States, optional
+        As in `backpropagate`.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def predict(net: Network, weights: Weights, x: Array) -> list[Prediction]:
     if len(net.layers) > 1 or net.bidirectional:
         raise ValueError("predictions are known for one layer in one direction only")
     cell, p, x = net.layers[0].cell, weights[0][0], x[:WINDOW]
-    tapes, _ = forward(net, weights, x, net.initial(1, 1, x.dtype), [(0, len(x))])
+    tapes, _ = forward(net, weights, x, net.initial(1, 1, x.dtype, initial), [(0, len(x))])
     local = tapes[0][0][0].local
     if isinstance(cell, RNN):
         return _vanilla(cell, p, x, np.stack([slope for (slope,) in local]))

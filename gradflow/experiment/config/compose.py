@@ -127,13 +127,16 @@ class Composer:
             ("length", *names), choice, lambda: fit.check_length(asked, inputs)
         )
         self._once((*names, "loss"), choice, lambda: fit.check_loss(loss, inputs, length))
+        self.notes |= dict.fromkeys(fit.remark(loss, inputs, length))
         if not (model.weights is not None and self._some_drawn):
             self._once(("model", "init"), choice, lambda: fit.check_init(init, model))
         self._once(("model", *names), choice, lambda: fit.check_features(model, inputs))
         if train is not None:
             asks = ("model", *names, "loss", "method", "train")
             method = self.section("method", choice)
-            self._once(asks, choice, lambda: fit.check_train(train, loss, inputs, length, method))
+            self._once(
+                asks, choice, lambda: fit.check_train(train, loss, inputs, length, method, model)
+            )
         return {"inputs": inputs, "length": length}
 
     @property

@@ -25,6 +25,7 @@ __all__ = [
     "check_path",
     "check_train",
     "read_file",
+    "remark",
     "weights",
 ]
 
@@ -103,10 +104,7 @@ def read_file(inputs: FileInputs, length: int | None) -> FileInputs:
         batch = contents.batch(length, inputs.sequences)
     except UserError as error:
         raise from_file(error, ("inputs", "path")) from None
-    steps, _, features, sequences = batch.x.shape
-    last = batch.targets[-1] if batch.targets is not None else batch.x[-1]
-    ends = bool(((last == -1) | (last != last)).all())
-    return inputs.known(steps, features, sequences, ends=ends, notes=contents.notes())
+    return inputs.known(batch, contents.notes())
 
 
 def cell_of(weights: str, names: dict[str, str]) -> str:
@@ -205,8 +203,26 @@ def check_loss(loss: LossConfig, inputs: Inputs, length: int) -> None:
         )
 
 
+def remark(loss: LossConfig, inputs: Inputs, length: int) -> list[str]:
+    """Say where sequences end before any step that has a loss."""
+    own = inputs.own_lengths(length)
+    if own is None or not isinstance(loss.at, tuple):
+        return []
+    without = int((own < loss.at[0]).sum())
+    text = (
+        f"warning: loss.at: {without} of {len(own)} sequences end before step {loss.at[0]}, and "
+        "have no loss: their norms are exactly 0"
+    )
+    return [text] if without else []
+
+
 def check_train(
-    train: TrainConfig, loss: LossConfig, inputs: Inputs, length: int, method: str
+    train: TrainConfig,
+    loss: LossConfig,
+    inputs: Inputs,
+    length: int,
+    method: str,
+    model: ModelConfig,
 ) -> None:
     """Raise a `Mistake` where the inputs cannot be learnt as asked."""
     kind, task, given = train.loss or loss.kind, inputs.task, inputs.task.target_kind
@@ -246,6 +262,15 @@ def check_train(
             f"write length: {train.lengths[1]}",
             ("train", "lengths"),
         )
+    own = train.lengths is not None or inputs.own_lengths(length) is not None
+    if own and model.bidirectional:
+        raise Mistake(
+            "while nets learn, a backward direction would read what follows the end of sequences "
+            "that have lengths of their own",
+            "sequences of one length, or nets that read forward",
+            "remove bidirectional, or lengths",
+            ("train", "lengths") if train.lengths else ("model", "bidirectional"),
+        )
     plain = not (train.head.bias or train.head.shortcut) and train.head.activation == "identity"
     if loss.kind in ("mse", "cross_entropy") and not plain:
         raise Mistake(
@@ -272,7 +297,7 @@ def _kinds_with(targets: str) -> tuple[str, ...]:
 
 def _check_targets(loss: LossConfig, inputs: Inputs, length: int) -> None:
     """Refuse losses that meet no target, whose derivative would be 0 everywhere."""
-    at = (length,) if loss.at == "last" else loss.at
+    at = (length,) if loss.at in ("last", "ends") else loss.at
     if inputs.task.targets_at == "last" and length not in at and at != "all":
         raise Mistake(
             f"{inputs.kind} has its target at the last step only",
@@ -280,11 +305,13 @@ def _check_targets(loss: LossConfig, inputs: Inputs, length: int) -> None:
             "write at: last",
             ("loss", "at"),
         )
+    own = inputs.own_lengths(length)
+    least = length if own is None else int(own.min())
     if isinstance(inputs, FileInputs) and inputs.ends and at == (length,):
         raise Mistake(
             "no step follows the file's last, so there is nothing to predict",
             "all, or steps before the last",
-            f"write length: {length - 1}, or at: all",
+            f"write length: {least - 1}, or at: all" if least > 1 else "write at: all",
             ("loss", "at"),
         )
 

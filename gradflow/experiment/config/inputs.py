@@ -12,7 +12,8 @@ from gradflow.experiment.config.derive import Derived, Origin, derived
 from gradflow.experiment.config.fields import Columns, Sequences
 
 if TYPE_CHECKING:
-    from gradflow.core.inputs import Task
+    from gradflow.core.inputs import Batch, Task
+    from gradflow.core.typing import Array
 
 __all__ = ["FileInputs", "Inputs", "input_kinds", "input_model"]
 
@@ -23,6 +24,10 @@ class Inputs(Derived):
     kind: str
     sequences: int = Field(16, ge=1, le=1_000_000, description="number of sequences")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the data")
+
+    def own_lengths(self, length: int) -> Array | None:
+        """Where each of the sequences ends, if not all of them at `length`."""
+        return None
 
     @property
     def task(self) -> Task:
@@ -47,17 +52,25 @@ class FileInputs(Inputs):
     _features: int = PrivateAttr(0)
     _ends: bool = PrivateAttr(False)
     _steps: int = PrivateAttr(0)
+    _lengths: tuple[int, ...] = PrivateAttr(())
 
     @property
     def task(self) -> Task:
         """What is known of the file; its features and steps are 0 before it is read."""
         from gradflow.experiment.data.sources import File
 
-        return File(self.path, self.columns, self._features, self._steps)
+        return File(self.path, self.columns, self._features, self._steps, self._lengths)
+
+    def own_lengths(self, length: int) -> Array | None:
+        """See `Inputs.own_lengths`; those of the file, cut to `length`."""
+        import numpy as np
+
+        own = np.minimum(np.array(self._lengths, int), length)
+        return own if (own < length).any() else None
 
     @property
     def ends(self) -> bool:
-        """Whether the last step has no target because the file ends there."""
+        """Whether some last step has no target because the file ends there."""
         return self._ends
 
     @property
@@ -65,13 +78,13 @@ class FileInputs(Inputs):
         """How the file was read, and what looks as if it were no feature."""
         return self._notes
 
-    def known(
-        self, steps: int, features: int, sequences: int, *, ends: bool, notes: Sequence[str] = ()
-    ) -> FileInputs:
+    def known(self, batch: Batch, notes: Sequence[str] = ()) -> FileInputs:
         """Return the section as the file completes it."""
+        steps, _, features, sequences = batch.x.shape
         whole = self.model_copy(update={"sequences": sequences})
-        whole._notes = tuple(notes)
-        whole._features, whole._ends, whole._steps = features, ends, steps
+        whole._notes, whole._ends = tuple(notes), batch.ends
+        whole._features, whole._steps = features, steps
+        whole._lengths = () if batch.lengths is None else tuple(batch.lengths.tolist())
         return whole
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -47,20 +47,40 @@ class Contents(Protocol):
 
 @dataclass(frozen=True)
 class Series:
-    """Numbers ``(sequences, steps, features)``, and the features' names if they have any."""
+    """Numbers ``(sequences, steps, features)``, and the features' names if they have any.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    values : array
+        The numbers; NaN after the end of a sequence.
+    names : tuple of str
+        The features' names.
+    flat : bool
+        Whether the file has no axis of sequences.
+    lengths : array of int or None
+        Where each sequence ends; None: all at the last step.
+    """
 
     path: Path
     values: Array
     names: tuple[str, ...] = ()
     flat: bool = False
-    """Whether the file has no axis of sequences."""
+    lengths: Array | None = None
 
     def batch(self, steps: int | None, sequences: int | None) -> Batch:
         """See `Contents`."""
         available, total, _ = self.values.shape
         _enough(self.path, "sequences", available, sequences, "inputs.sequences")
         _enough(self.path, "steps", total, steps, "length")
-        return series_stream(self.values[:sequences], steps)
+        if self.lengths is None:
+            return series_stream(self.values[:sequences], steps)
+        own = self.lengths[:sequences]
+        batch = series_stream(self.values[:sequences], steps or int(own.max()))
+        own = np.minimum(own, len(batch.x))
+        x = np.where(np.isnan(batch.x), 0, batch.x)
+        return replace(batch, x=x, prefix=False, lengths=own if own.min() < len(x) else None)
 
     def notes(self) -> list[str]:
         """See `Contents`."""
@@ -68,6 +88,8 @@ class Series:
         warning = f"warning: {self.path.name}"
         read = f"read {self.path.name}: {_count(n, 'sequence')} × {_count(T, 'step')} × "
         found = [read + _count(features, "feature")]
+        if self.lengths is not None:
+            found[0] += f", each sequence ends after {self.lengths.min()} to {T} of them"
         if self.flat and features > T:
             found.append(
                 f"{warning}: more features than steps; {T} series of one feature are shaped "
@@ -76,10 +98,11 @@ class Series:
         for j in range(features):
             x = self.values[..., j].astype(np.float64)
             name = f"column {self.names[j] if self.names else j}"
-            low, high = f"{x.min():g}", f"{x.max():g}"
+            low, high = f"{np.nanmin(x):g}", f"{np.nanmax(x):g}"
+            apart = np.diff(x, axis=1)
             if low == high:
                 found.append(f"{warning}: {name} is {low} at every step")
-            elif T > 2 and (np.diff(x, axis=1) == x[0, 1] - x[0, 0]).all():
+            elif T > 2 and ((apart == x[0, 1] - x[0, 0]) | np.isnan(apart)).all():
                 found.append(f"{warning}: {name} counts from {low} to {high}, as an index")
         return found
 
@@ -120,7 +143,9 @@ class Text:
 def read_file(path: Path, columns: Sequence[str] | None = None) -> Contents:
     """Read series of numbers (.npy, .npz, .csv) or one-hot characters (.txt) from a file.
 
-    Numbers are shaped (sequences, steps, features), or (steps, features) for one sequence.
+    Numbers are shaped (sequences, steps, features), or (steps, features) for one sequence. Beside x
+    an .npz may have ``lengths`` (sequences,) or a ``mask`` (sequences, steps), true to each one's
+    last step: what follows it is never read.
 
     Parameters
     ----------
@@ -153,11 +178,17 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> Contents:
         )
     array, more = (read_npy(path), {}) if suffix == ".npy" else _npz(path)
     flat = array.ndim == 2
-    series = _checked(array[None] if flat else array, path)
-    _whole(series, more, path)
+    series = array[None] if flat else array
+    lengths = _lengths(series.shape, more, path)
+    if lengths is not None:
+        after = np.arange(series.shape[1]) >= lengths[:, None]
+        series = np.where(after[..., None], 0, series)  # what stands there is never read
+    series = _checked(series, path)
+    if lengths is not None:
+        series = np.where(after[..., None], np.nan, series)[:, : lengths.max()]
     if columns is not None:
         series = series[..., _positions(columns, series.shape[-1], path)]
-    return Series(path, series, tuple(columns or ()), flat)
+    return Series(path, series, tuple(columns or ()), flat, lengths)
 
 
 def _checked(series: Array, path: Path) -> Array:
@@ -212,27 +243,42 @@ def _wanted(there: list[str], path: Path) -> list[str]:
     return there
 
 
-def _whole(series: Array, more: dict[str, Array], path: Path) -> None:
-    """Refuse sequences that end before the last step."""
-    n, T, _ = series.shape
+def _lengths(shape: tuple[int, ...], more: dict[str, Array], path: Path) -> Array | None:
+    """Where each sequence ends, by lengths or by a mask; None where all do at the last step."""
+    found: dict[str, Array] = {}
     for name, array in more.items():
-        shape = (n,) if name == "lengths" else (n, T)
-        if array.shape != shape:
+        wanted = shape[:1] if name == "lengths" else shape[:2]
+        if len(shape) == 3 and array.shape != wanted:
             raise mistake(
                 path,
                 f"{name} is shaped {array.shape}",
-                expected=f"{shape}, as x is shaped {series.shape}",
+                expected=f"{wanted}, as x is shaped {shape}",
                 fix=f"correct {name}",
             )
-        lengths = array if name == "lengths" else array.astype(bool).sum(axis=1)
-        if (lengths != T).any():
+        there = array.astype(bool)
+        found[name] = array if name == "lengths" else there.sum(axis=-1)
+        gaps = name == "mask" and (there[..., 1:] & ~there[..., :-1]).any(axis=-1)
+        if np.any(gaps):
             raise mistake(
                 path,
-                f"by {name} sequences end after {', '.join(map(str, lengths[:6].tolist()))}"
-                f"{', …' if n > 6 else ''} of {T} steps",
-                expected="sequences of one length",
-                fix=f"cut x to {lengths.min()} steps and leave {name} out, or keep whole sequences",
+                f"mask has steps after a gap in sequence {int(np.argmax(gaps))}, counted from 0",
+                expected="true from a sequence's first step to its last, false after it",
+                fix="move each sequence to the front, and leave out what is masked within it",
             )
+    each = list(found.values())
+    if not each or len(shape) != 3:
+        return None
+    whole = (each[0] == each[0].astype(int)) & (each[0] >= 1) & (each[0] <= shape[1])
+    if not whole.all() or (each[0] != each[-1]).any():
+        problem = f"a sequence ends after {each[0][int(whole.argmin())]:g} of {shape[1]} steps"
+        raise mistake(
+            path,
+            problem if not whole.all() else "lengths and mask do not agree",
+            expected=f"whole numbers from 1 to {shape[1]}",
+            fix=f"correct {' or '.join(found)}",
+        )
+    own = each[0].astype(int)
+    return own if (own < shape[1]).any() else None
 
 
 def _enough(path: Path, what: str, available: int, asked: int | None, key: str) -> None:

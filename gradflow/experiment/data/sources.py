@@ -104,16 +104,23 @@ class File(Task):
         The features that are read; None: all.
     features, longest : int
         What it holds, 0 before it is read.
+    lengths : tuple of int
+        Where each sequence ends, if not all do together.
     """
 
     kind = "file"
     seeded = False
-    prefix = True
 
     path: str
     columns: tuple[str, ...] | None = None
     features: int = 0
     longest: int = 0
+    lengths: tuple[int, ...] = ()
+
+    @property
+    def prefix(self) -> bool:  # type: ignore[override]  # the file decides
+        """Whether a shorter length is but a shorter piece of each sequence."""
+        return not self.lengths
 
     @property
     def target_kind(self) -> TargetKind:  # type: ignore[override]  # the suffix decides

@@ -14,12 +14,12 @@ from typing import Protocol
 
 import numpy as np
 
-from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.record import Norms
+from gradflow.core.typing import Array
 from gradflow.experiment.recordings import Scope, Setting
 
 __all__ = ["last_alone", "last_forward_in_time", "passes"]
@@ -29,12 +29,20 @@ class _Recorded(Protocol):
     def quantities(self, net: int, length: int) -> Result: ...
 
 
-def passes(loss: Loss, net: Network, lengths: Sequence[int]) -> list[list[int]]:
-    """The last loss step of each length, for each direction; empty where all have but one loss."""
+def passes(
+    loss: Loss, net: Network, lengths: Sequence[int], own_lengths: Array | None = None
+) -> list[list[int | Array]]:
+    """The last loss step of each length, for each direction; empty where all have but one loss.
+
+    Sequences with lengths of their own have each its own.
+    """
     spans = [loss.span(length) for length in lengths]
+    if own_lengths is not None:
+        spans = [loss.span(int(n)) for n in own_lengths]
     if all(first == last for first, last in spans):
         return []
-    ends = [[last for _, last in spans], [first for first, _ in spans]]
+    each = [[last for _, last in spans], [first for first, _ in spans]]
+    ends: list[list[int | Array]] = [[*e] if own_lengths is None else [np.array(e)] for e in each]
     return ends[: len(net.directions)]
 
 
@@ -43,12 +51,9 @@ def last_alone(
 ) -> dict[int, list[Result]]:
     """Take the adjoint of the last loss back: by length, a result for each net."""
     each: list[_Recorded] = []
-    for at in passes(setting.loss, setting.net, scope.lengths):
+    for at in passes(setting.loss, setting.net, scope.lengths, scope.own_lengths):
         norms = Norms(scope, scope.states)
-        backpropagate(
-            setting.net, setting.weights, setting.x, setting.loss, scope.lengths, [norms],
-            schedule, at=at,
-        )  # fmt: skip
+        setting.backpropagate(scope.lengths, [norms], schedule, at)
         each.append(norms)
     return _by_length(each, scope.lengths, nets)
 
@@ -60,10 +65,10 @@ def last_forward_in_time(setting: Setting, scope: Scope, nets: int) -> dict[int,
     found: dict[int, list[Result]] = {}
     for length in scope.lengths:
         for (at,) in passes(setting.loss, setting.net, [length]):
-            alone = replace(setting.loss, at=(at,))
+            alone = replace(setting.loss, at=(int(at),))
             each = rtrl(
                 setting.net, setting.weights, setting.x, alone, length, states=scope.states,
-                every=scope.every, parameters=False,
+                every=scope.every, parameters=False, initial=setting.initial,
             )  # fmt: skip
             found |= _by_length([each], [length], nets)
     return found

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Footprint, Schedule, Work
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import LOSSES, Sum
@@ -67,11 +66,10 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result | Numeri
 
         done = train(config, seeds, max(lengths), setting, scope, scratch(bundle))
         setting, taught, failures = done.setting, done.results, done.failures
-    loss = setting.loss
     asked = recorded(record, net)
     looking = [observer for one in asked if (observer := one.observer(scope)) is not None]
     observers: list[Recorder] = [Norms(scope, scope.states), *looking]
-    backpropagate(net, setting.weights, setting.x, loss, lengths, observers, schedule)
+    setting.backpropagate(lengths, observers, schedule)
     alone = last_alone(scope, setting, schedule, len(seeds))
     own = {
         length: [one.analyse(each, setting, schedule) for one in asked]
@@ -111,6 +109,7 @@ def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:
         len(bundle.seeds),
         columns,
         config.record.every,
+        own_lengths=config.inputs.own_lengths(max(bundle.lengths)),
         states=config.record.states,
         dtype=np.dtype(config.dtype),
         reads=LOSSES.get(config.loss.kind).compares in ("values", "classes"),
@@ -132,6 +131,7 @@ def _forward_in_time(bundle: Bundle, setting: Setting) -> list[Result]:
             states=record.states,
             every=record.every,
             parameters=False,
+            initial=setting.initial,
         )
         for length in bundle.lengths
     }
@@ -157,7 +157,7 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
     net, columns = network(config, config.inputs.task.features), config.inputs.sequences or 1
     scope = _scope(bundle, net, columns)
     asked = recorded(config.record, net)
-    alone = passes(scope.loss, net, scope.lengths)
+    alone = passes(scope.loss, net, scope.lengths, scope.own_lengths)
     work = Work(
         net=net,
         nets=scope.nets,

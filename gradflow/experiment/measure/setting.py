@@ -56,7 +56,13 @@ def prepare(
         x = x * (1 + input_noise * noise)
     net = network(config, x.shape[2])
     loss = _loss(net, config, batch, seeds, dtype)
-    return Setting(net, _weights(net, config, seeds, dtype), x.astype(dtype, copy=False), loss)
+    return Setting(
+        net,
+        _weights(net, config, seeds, dtype),
+        x.astype(dtype, copy=False),
+        loss,
+        own_lengths=batch.lengths,
+    )
 
 
 def network(config: PointConfig, features: int) -> Network:
@@ -150,6 +156,7 @@ def check_defined(configs: Iterable[PointConfig]) -> None:
     """Raise UserError where the points of an experiment ask for what their networks do not have."""
     configs = list(configs)
     _check_states(configs)
+    _check_lengths(configs)
     seen = {(c.method, c.model): c.record for c in configs if c.method != "bptt" or c.record.asked}
     reasons: dict[str, list[str]] = {}
     for (method, model), record in seen.items():
@@ -170,6 +177,21 @@ def check_defined(configs: Iterable[PointConfig]) -> None:
                 f"record.{name}: {each[0]}\n"
                 "  expected: at least one network of the experiment that it is defined on\n"
                 f"  fix: remove record.{name}, or choose another cell"
+            )
+
+
+def _check_lengths(configs: Sequence[PointConfig]) -> None:
+    """Raise UserError where what asks for sequences that end together would not get them."""
+    for config in configs:
+        if config.inputs.own_lengths(config.length) is None:
+            continue
+        asked = [f"record.{one.name}" for one in config.record.asked if one.together]
+        asked += ["method: rtrl"] if config.method == "rtrl" else []
+        if asked:
+            raise UserError(
+                f"{asked[0]}: it follows sequences that end together, and those of the inputs have "
+                "lengths of their own\n"
+                f"  fix: remove {asked[0]}, or cut the sequences to one length"
             )
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.inputs import Batch, Task
 from gradflow.core.learning.feed import Draw, Feed, question
@@ -248,8 +247,11 @@ class _Seen:
     ) -> None:
         self.layout, self.batch, self.trivial = layout, batch, trivial
         columns = min(sequences, setting.x.shape[-1])
-        self.scope = replace(scope, columns=columns)
-        self.setting = _few(setting, columns)
+        own = scope.own_lengths
+        self.scope = replace(
+            scope, columns=columns, own_lengths=None if own is None else own[:columns]
+        )
+        self.setting = setting.few(columns)
         self.windows: list[Window] = []
         self.norms: list[list[Result]] = []
         self.radii: list[Array] = []
@@ -270,7 +272,7 @@ class _Seen:
         """Measure the norms of nets with these parameters."""
         norms = Norms(self.scope, self.scope.states)
         at = taught(self.setting, self.layout, theta)
-        backpropagate(at.net, at.weights, at.x, at.loss, self.scope.lengths, [norms], Schedule(64))
+        at.backpropagate(self.scope.lengths, [norms], Schedule(64))
         return at, norms
 
     def holds(self, theta: Array, net: int) -> bool:
@@ -327,12 +329,6 @@ def _along(name: str, each: list[Quantity], updates: Array) -> Result:
     dims = ("update", *(dim for dim in first.dims if dim != "sequence"))
     coords = {key: value for key, value in first.coords.items() if key in (*dims, "lag")}
     return {name: Quantity(name, dims, values, {**coords, "update": updates}, first.unit)}
-
-
-def _few(setting: Setting, columns: int) -> Setting:
-    """The first sequences alone."""
-    few = slice(columns)
-    return replace(setting, x=setting.x[..., few], loss=setting.loss.among(few))
 
 
 def _square(net: Network) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradflow.core.cells.base import carrousel_of, gates_of
-from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
@@ -89,8 +88,10 @@ class ContributionsRecording(Recording):
         from gradflow.core.analyses.readout_conflict import readout
 
         (length,) = scope.lengths
-        x = setting.x[:length]
-        return readout(setting.net, setting.weights, x, setting.loss, length, schedule)
+        return readout(
+            setting.net, setting.weights, setting.x, setting.loss, length, schedule,
+            initial=setting.initial, own_lengths=setting.own_lengths,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class FlowMapRecording(Recording):
         net = scope.net
         losses = recorded_steps(length, scope.every)
         each = tuple(losses[1:].tolist())
-        if net.bidirectional:
+        if net.bidirectional or scope.own_lengths is not None:
             each = (length,) * len(each)
         else:  # time is cut at every loss step
             schedule = replace(schedule, block=min(schedule.block, int(np.diff(losses).max())))
@@ -168,9 +169,8 @@ class FlowMapRecording(Recording):
 
     def analyse(self, scope: Scope, setting: Setting, schedule: Schedule) -> Sequence[Result]:
         """Take the losses of all steps back side by side."""
-        net, loss = setting.net, setting.loss
         (length,) = scope.lengths
         flow = FlowMap(scope, scope.states)
-        x = setting.x[:length]
-        backpropagate(net, setting.weights, x, loss, flow.lengths, [flow], schedule, at=flow.at)
+        setting = replace(setting, x=setting.x[:length])
+        setting.backpropagate(flow.lengths, [flow], schedule, flow.at)
         return [flow.quantities(index, length) for index in range(scope.nets)]

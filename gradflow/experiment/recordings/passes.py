@@ -32,6 +32,7 @@ class SpectrumRecording(Recording):
     name = "spectrum"
     summary = "singular values and Lyapunov exponents"
     figure = "spectrum"
+    together = True
 
     def check(self, net: Network) -> None:
         """One state has to decide all that follow."""
@@ -59,7 +60,10 @@ class SpectrumRecording(Recording):
         from gradflow.core.analyses.spectrum import condition, participation, spectrum
 
         (length,) = scope.lengths
-        whole = spectrum(setting.net, setting.weights, setting.x[:length], _spectra(length))
+        whole = spectrum(
+            setting.net, setting.weights, setting.x[:length], _spectra(length),
+            initial=setting.initial,
+        )  # fmt: skip
         at = {"step": whole.steps, "lag": length - whole.steps}
         results = []
         for net in range(scope.nets):
@@ -115,14 +119,16 @@ class TheoryRecording(Recording):
         from gradflow.core.theory import predict
 
         (length,) = scope.lengths
-        x: Array = setting.x[:length, :1, :, :1].astype(np.float64)
+        first = setting.few(1)
+        steps = length if first.own_lengths is None else int(first.own_lengths[0])
+        x: Array = first.x[:steps, :1].astype(np.float64)
         results: list[Result] = []
         for net in range(scope.nets):
             own = tuple(
                 tuple({name: a[net : net + 1] for name, a in p.items()} for p in layer)
                 for layer in setting.weights
             )
-            found = predict(setting.net, own, x)
+            found = predict(setting.net, own, x, first.initial)
             coords = {name: np.array([getattr(p, name) for p in found]) for name in THEORY}
             coords["prediction"] = np.array([p.name for p in found])
             rates = np.array([p.rate for p in found])
@@ -173,6 +179,7 @@ class TruncationRecording(Recording):
     name = "truncation"
     summary = "what truncated BPTT leaves out"
     figure = "truncation"
+    together = True
 
     k1: int = option(summary="steps between two passes back", least=1, most=10**9)
     k2: tuple[int, ...] = option(
@@ -222,4 +229,5 @@ class TruncationRecording(Recording):
             self.k2,
             schedule,
             every=scope.every,
+            initial=setting.initial,
         )

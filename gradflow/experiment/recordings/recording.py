@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
+from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.observe import Observer
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
-from gradflow.core.network.stack import Network, Weights
+from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.quantity import Result
 from gradflow.core.record import Timeline
 from gradflow.core.typing import Array, DType
@@ -27,12 +28,39 @@ class Recorder(Observer, Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a bundle's configuration describes, as arrays."""
+    """What a bundle's configuration describes, as arrays; see `backpropagate`."""
 
     net: Network
     weights: Weights
     x: Array
     loss: Loss
+    initial: States | None = None
+    own_lengths: Array | None = None
+
+    def backpropagate(
+        self,
+        lengths: Sequence[int],
+        observers: Sequence[Observer],
+        schedule: Schedule,
+        at: Sequence[int | Array] | None = None,
+    ) -> None:
+        """Go forward and back, watched by observers."""
+        backpropagate(
+            self.net, self.weights, self.x, self.loss, lengths, observers, schedule,
+            at=at, initial=self.initial, own_lengths=self.own_lengths,
+        )  # fmt: skip
+
+    def few(self, columns: int) -> Setting:
+        """The first sequences alone."""
+        few, initial, own = slice(columns), self.initial, self.own_lengths
+        if initial is not None:
+            initial = tuple(
+                tuple(tuple(part[..., few] for part in state) for state in layer)
+                for layer in initial
+            )
+        own = None if own is None else own[few]
+        loss, x = self.loss.among(few), self.x[..., few]
+        return replace(self, x=x, loss=loss, initial=initial, own_lengths=own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +121,9 @@ class Recording:
 
     figure: ClassVar[str] = "curves"
     """The kind of plot that shows it."""
+
+    together: ClassVar[bool] = False
+    """Whether it is refused for sequences that end at lengths of their own."""
 
     needs: ClassVar[Keep] = Keep.NOTHING
     """What the tapes must hold of every step for its observer."""

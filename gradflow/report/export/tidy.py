@@ -113,23 +113,40 @@ def _rows(front: tuple[Any, ...], quantity: Quantity, length: int) -> Iterator[T
             dims[axis]: coords[dims[axis]][i].item() if dims[axis] in coords else i
             for axis, i in zip(others, place, strict=True)
         }
+        index = {dims[axis]: i for axis, i in zip(others, place, strict=True)}
+        if not quantity.exists(**index):
+            continue
         way = at.get("direction")
-        step = lag = None
-        if "step" in dims:
-            step = original_step(np.asarray(coords["step"]), str(way), length)
-            if "lag" in coords:
-                lags = np.atleast_2d(coords["lag"])
-                lag = lags[place[dims.index("direction")] if way is not None else 0]
+        step, lag, kept = _time(quantity, index, str(way), length)
         where = (at.get("sequence"), at.get("layer"), way, quantity.name)
         label = next((at[name] for name in LABELS if name in at), None)
         yield TidyRows(
             constant=(*front, *where),
             step=step,
             lag=lag,
-            numbers=np.atleast_1d(values[place]),
+            numbers=np.atleast_1d(values[place])[kept],
             log10=quantity.unit == "log10",
             more=(*(at.get(name) for name in MORE[:5]), label),
         )
+
+
+def _time(
+    quantity: Quantity, index: dict[str, int], way: str, length: int
+) -> tuple[Array | None, Array | None, Any]:
+    """Step and lag of each number, and which there are: none after the end of a sequence."""
+    coords = quantity.coords
+    kept: Any = slice(None)
+    if "step" not in quantity.dims:
+        return None, None, kept
+    own = np.asarray(coords["step"])
+    if "length" in coords and "sequence" in index:
+        length = int(coords["length"][index["sequence"]])
+        kept = own <= length
+    step, lag = original_step(own, way, length)[kept], None
+    if "lag" in coords:
+        lags = np.atleast_2d(coords["lag"])[index.get("direction", 0)]
+        lag = (lags[index["sequence"]] if lags.ndim > 1 else lags)[kept]
+    return step, lag, kept
 
 
 def _holds_more(run: Run) -> bool:

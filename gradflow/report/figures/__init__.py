@@ -18,7 +18,7 @@ from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.output import FORMATS, ORDINARY, PAPERS, target
 from gradflow.report.format import one_of
-from gradflow.report.read.records import default_state, groups
+from gradflow.report.read.records import Group, default_state, groups
 from gradflow.report.read.rows import where as chosen
 
 if TYPE_CHECKING:
@@ -171,6 +171,11 @@ def plot(
     if x == "step" and not KINDS[kind].along:
         over = ", ".join(name for name, one in KINDS.items() if one.along)
         raise UserError(f"kind {kind} is not drawn over steps; of those there are {over}")
+    if x == "step" and any(_apart(run, group) for group in groups(run)):
+        raise UserError(
+            f"{run.name}: sequences that end at lengths of their own have no steps in common\n"
+            "  fix: draw over lags, which are counted from each one's own end: --x lag"
+        )
     place = target(run.path / "plots" if out is None else out, formats)
     cells = tuple(dict.fromkeys(group.cell for group in groups(run)))
     found = KINDS[kind].gather(chosen(run, where), state)
@@ -209,6 +214,11 @@ def overlay(
 
     name = re.sub(r"[^\w.=+-]+", "_", b.label)
     return plot(overlaid(a, b, x), kind, x, out=out, beside=name, **asked)
+
+
+def _apart(run: Run, group: Group) -> bool:
+    """Whether sequences end at lengths of their own."""
+    return any("length" in one.coords for one in run.result(group.points[0]).values())
 
 
 def _conditions(where: Sequence[str]) -> str:

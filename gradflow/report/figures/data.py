@@ -16,7 +16,7 @@ from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.sites import Site
 from gradflow.report.read.bands import Band, band, finite_range
 from gradflow.report.read.rates import slopes
-from gradflow.report.read.records import Group, groups, judged, original_step, states
+from gradflow.report.read.records import Group, by_lag, groups, judged, original_step, states
 from gradflow.report.read.rows import longest
 
 __all__ = [
@@ -189,21 +189,25 @@ def split(
 
     Lags are thinned, unless `every` is wanted.
     """
+    quantity = by_lag(quantity)
     at: dict[str, list[Any]] = {"layer": [0], "direction": ["forward"], "gate": [""]}
     at |= {name: np.asarray(quantity.coords[name]).tolist() for name in at if name in quantity.dims}
     steps = np.asarray(quantity.coords["step"])
-    lags = np.asarray(quantity.coords.get("lag", steps[-1] - steps)).reshape(-1, steps.size)
-    values = quantity.values.reshape(*map(len, at.values()), -1, steps.size)
+    lags = np.asarray(quantity.coords.get("lag", steps[-1] - steps)).reshape(-1, steps.shape[-1])
+    values = quantity.values.reshape(*map(len, at.values()), -1, steps.shape[-1])
+    steps = np.broadcast_to(steps, lags.shape)
     for j, way in enumerate(at["direction"]):
         order = np.argsort(lags[j], kind="stable")
         order = order[lags[j][order] >= 0]
         order = order if every else order[thin(lags[j][order])]
         if not order.size:
             continue
-        lag, step = lags[j][order], original_step(steps[order], way, length)
+        lag, step = lags[j][order], original_step(steps[j][order], way, length)
         for (i, layer), (g, gate) in itertools.product(
             enumerate(at["layer"]), enumerate(at["gate"])
         ):
+            if not quantity.exists(layer=i, direction=j, gate=g):
+                continue
             yield (layer, way), (quantity.name, gate), lag, step, values[i, j, g][:, order]
 
 

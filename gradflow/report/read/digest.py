@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradflow.core.quantity import Quantity, Result
+from gradflow.core.quantity import MASKED, Quantity, Result
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
 from gradflow.report.format import cell_name, setting
 from gradflow.report.read.bands import quantile
+from gradflow.report.read.records import by_lag
 from gradflow.report.read.rows import longest
 
 __all__ = ["Digest", "Line", "digest"]
@@ -84,6 +85,7 @@ def digest(run: Run, name: str) -> Digest:
 
 def _reduced(seeds: Sequence[Quantity]) -> list[tuple[dict[str, str], dict[str, float]]]:
     """Rows of a quantity: labels, and medians by column."""
+    seeds = [by_lag(one) for one in seeds]
     first = seeds[0]
     where = first.dims.index("sequence") if "sequence" in first.dims else None
     each = [q.values if where is None else quantile(q.values, 0.5, where) for q in seeds]
@@ -95,6 +97,8 @@ def _reduced(seeds: Sequence[Quantity]) -> list[tuple[dict[str, str], dict[str, 
     for place in np.ndindex(values.shape[:-1]):
         picked = zip(dims[:-1], place, values.shape, strict=False)
         if not all(i in _few(dim, size, FEW) for dim, i, size in picked):
+            continue
+        if not first.exists(**dict(zip(dims, place, strict=False))):
             continue
         at = {
             dim: _label(first, dim, i)
@@ -128,12 +132,13 @@ def _spaced(along: Array) -> list[int]:
 
 def _few(dim: str, size: int, most: int) -> list[int]:
     """All of an axis with names; of one without end, about evenly spaced ones."""
-    if dim in ("layer", "direction", "gate") or size <= most:
+    if dim in MASKED or size <= most:
         return list(range(size))
     return sorted({round(i) for i in np.linspace(0, size - 1, most)})
 
 
 def _label(one: Quantity, dim: str, index: int) -> str:
     if dim in one.coords:
-        return str(np.asarray(one.coords[dim])[index])
+        known = np.asarray(one.coords[dim])
+        return str(known[..., index].flat[0])
     return str(index)

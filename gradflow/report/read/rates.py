@@ -4,8 +4,8 @@ Let y(lag) be log10 of a norm, lag 0 the last loss step and the far end the olde
 (step 0, the initial state, where it was recorded).
 
 decades
-    y(far end) − y(loss end) of each sequence; the median over sequences, then over seeds. The loss
-    end is the smallest lag with a norm above zero.
+    y(far end) − y(loss end) of each sequence, which may have a length of its own; the median over
+    sequences, then over seeds. The loss end is the smallest lag with a norm above zero.
 slope
     Decades per step: least squares of y against lag over the recorded lags of each sequence, exact
     zeros left out; the median over sequences, then over seeds.
@@ -226,7 +226,7 @@ def _seeds(quantity: Quantity) -> Iterator[_Seed]:
             decades=float(np.median(_decades(one))),
             slope=float(np.median(fits)) if fits.size else None,
             lag=one.lag,
-            median=np.median(one.values, axis=0),
+            median=_median(one.values),
             several=quantity.name.endswith(".last"),
             entries=one.entries,
         )
@@ -261,11 +261,19 @@ def _pool(state: str, seeds: list[_Seed]) -> Summary:
     )
 
 
+def _median(values: Array) -> Array:
+    """The median over sequences, of those that reach so far back."""
+    lacking = bool(np.isnan(values).any())
+    return quantile(values, 0.5) if lacking else np.asarray(np.median(values, axis=0))
+
+
 def _decades(one: Curves) -> Array:
-    finite = np.isfinite(one.values)
-    start = one.values[np.arange(len(one.values)), finite.argmax(axis=1)]
-    far = one.values[:, -1]
-    return np.where(finite[:, -1], far - np.where(finite.any(axis=1), start, 0.0), -np.inf)
+    finite, rows = np.isfinite(one.values), np.arange(len(one.values))
+    start = one.values[rows, finite.argmax(axis=1)]
+    there = ~np.isnan(one.values)
+    ends = there.shape[1] - 1 - there[:, ::-1].argmax(axis=1)  # where each sequence begins
+    far = one.values[rows, ends]
+    return np.where(finite[rows, ends], far - np.where(finite.any(axis=1), start, 0.0), -np.inf)
 
 
 def _fit(lag: Array, values: Array) -> Array:

@@ -17,6 +17,7 @@ from gradflow.report.format import setting
 __all__ = [
     "Curves",
     "Group",
+    "by_lag",
     "curves",
     "default_state",
     "groups",
@@ -45,7 +46,7 @@ class Curves:
     step : array (n,)
         The direction's own time of each lag.
     values : array (sequences, n)
-        log10 of the norm; −inf is an exact zero.
+        log10 of the norm; −inf is an exact zero, NaN where a sequence does not reach so far back.
     entries : int
         Numbers in the vector whose norm it is; 1 where that was not recorded.
     """
@@ -58,8 +59,34 @@ class Curves:
     entries: int = 1
 
 
+def by_lag(quantity: Quantity) -> Quantity:
+    """Return a series in which each lag has one place, where sequences have lengths of their own.
+
+    At each lag every sequence has its own step; NaN where it has none. ``step``, (direction, n), is
+    that of the longest.
+    """
+    lags = np.asarray(quantity.coords.get("lag", 0))
+    if lags.ndim < 3:
+        return quantity
+    steps, own = (np.asarray(quantity.coords[name]) for name in ("step", "length"))
+    way, column = (quantity.dims.index(name) for name in ("direction", "sequence"))
+    there = steps <= own[:, None]
+    known = np.unique(lags[(lags >= 0) & there])
+    source = np.moveaxis(quantity.values, (way, column), (0, 1))
+    found = np.full((*source.shape[:-1], known.size), np.nan)
+    for place in np.ndindex(lags.shape[:2]):
+        kept = (lags[place] >= 0) & there[place[1]]
+        at = np.searchsorted(known, lags[place][kept])
+        found[place][..., at] = source[place][..., kept]
+    ends = (lags + steps)[:, int(own.argmax()), :1]
+    coords = {**quantity.coords, "lag": np.tile(known, (len(lags), 1)), "step": ends - known}
+    values = np.moveaxis(found, (0, 1), (way, column))
+    return Quantity(quantity.name, quantity.dims, values, coords, quantity.unit)
+
+
 def curves(quantity: Quantity) -> Iterator[Curves]:
     """Split a norm series by layer and direction, without the steps after the last loss."""
+    quantity = by_lag(quantity)
     steps = np.asarray(quantity.coords["step"])
     layers = np.asarray(quantity.coords.get("layer", np.arange(quantity.values.shape[0])))
     exists = np.asarray(quantity.coords.get("exists", np.ones(quantity.values.shape[:2], bool)))
@@ -69,9 +96,11 @@ def curves(quantity: Quantity) -> Iterator[Curves]:
             lag = np.asarray(quantity.coords["lag"])[j]
             order = np.argsort(lag, kind="stable")
             order = order[lag[order] >= 0]
+            order = order[~np.isnan(quantity.values[i, j][:, order]).all(axis=0)]
             if order.size and exists[i, j]:
                 values, size = quantity.values[i, j][:, order], int(entries[i])
-                yield Curves(layer, direction, lag[order], steps[order], values, size)
+                step = (steps[j] if steps.ndim > 1 else steps)[order]
+                yield Curves(layer, direction, lag[order], step, values, size)
 
 
 def states(result: Result) -> list[str]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gradflow.core.typing import Array
+from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.axes import NOTHING, decades_bar, diverging, edges, whole_ticks
 from gradflow.report.figures.data import none_recorded, pools
@@ -58,6 +59,14 @@ def gather(run: Run) -> dict[str, list[Map]]:
             down = np.argsort(losses)
             for i, layer in enumerate(np.asarray(quantity.coords["layer"]).tolist()):
                 for j, way in enumerate(np.asarray(quantity.coords["direction"]).tolist()):
+                    if not quantity.exists(layer=i, direction=j):
+                        continue
+                    if way == "backward" and "length" in quantity.coords:
+                        raise UserError(
+                            f"{run.name}: backward, sequences that end at lengths of their own "
+                            "have no steps in common\n"
+                            "  fix: gradflow export has the numbers of each"
+                        )
                     steps = original_step(np.asarray(quantity.coords["step"]), way, length)
                     right = np.argsort(steps)
                     middle = quantile(np.concatenate([one[i, j] for one in every]), 0.5)

@@ -160,7 +160,7 @@ def test_one_case_is_accepted_and_the_others_stay(tmp_path: Path) -> None:
     _, change = make_baseline(other, out=tmp_path, names=[gone, new])
     assert {one.kind for one in change.findings} == {"missing", "new"}
     assert json.loads(path.read_text())["cases"].keys() == {*before, new} - {gone}
-    with pytest.raises(UserError, match="did you mean 'rnn length=5 seed=0 .'"):
+    with pytest.raises(UserError, match=r"did you mean 'rnn length=5 seed=0 .'"):
         make_baseline(other, out=tmp_path, names=["rnn length=5 seed=0 k"])
 
 

@@ -59,14 +59,14 @@ $(VENV)/.run: $(SOURCES) $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.dev: $(SOURCES) $(VENV)/.run
-	$(VENV)/$(PIP) -e '.[dev,parquet,dask]'
+	$(VENV)/$(PIP) -e '.[dev,parquet,dask,report]'
 	touch $@
 
 $(EXTRAS)/bin/python:
 	$(PYTHON) -m venv $(EXTRAS)
 
 $(EXTRAS)/.extras: $(SOURCES) $(EXTRAS)/bin/python
-	$(EXTRAS)/$(PIP) -e '.[dev,parquet,dask,peers,keras,onnx]'
+	$(EXTRAS)/$(PIP) -e '.[dev,parquet,dask,report,peers,keras,onnx]'
 	touch $@
 
 $(BENCH)/.bench: $(SOURCES) $(BENCH)/bin/python

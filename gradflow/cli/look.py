@@ -1,4 +1,4 @@
-"""``gradflow plot``, ``ls``, ``show`` and ``export``: what is stored, seen from several sides."""
+"""``gradflow plot``, ``ls``, ``show``, ``export``, ``report``: what is stored, seen by turns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gradflow.cli.screen import Json, Results, RunName, emit_json, grid, piped, 
 if TYPE_CHECKING:
     from gradflow.experiment.store.runs import Run
 
-__all__ = ["export", "ls", "plot", "show"]
+__all__ = ["export", "ls", "plot", "report", "show"]
 
 
 def plot(
@@ -191,6 +191,21 @@ def export(
         count = write(_open(run, results), to, out)
     if out != "-":
         say(f"{out}: {count} rows")
+
+
+def report(
+    run: RunName = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="File or folder; default: report.html in the run's."),
+    ] = None,
+    state: Annotated[str | None, typer.Option(help="Judge by this norm: h, c, s, x.")] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Write a run as one HTML file that opens anywhere, and print its name."""
+    from gradflow.report.page import report as write
+
+    typer.echo(write(_open(run, results), out, state=state))
 
 
 def _open(run: str | None, results: Path) -> Run:

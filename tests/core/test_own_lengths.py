@@ -13,7 +13,7 @@ from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import CrossEntropy, Given, Loss, MeanSquaredError, Probe
 from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Layer, Network, Weights
-from gradflow.core.record import Contributions, Gates, Gradients, Norms, Paths, Timeline
+from gradflow.core.record import Contributions, Gates, Gradients, Kept, Norms, Paths, Timeline
 from tests.variants import draw
 
 F, STEPS, NETS = 2, 7, 2
@@ -78,7 +78,7 @@ def test_each_sequence_as_if_alone(at: Any, of: str, chosen: tuple[int, ...], bo
     for which in chosen:
         loss, keep = losses(net, at, of)[which], which > 1
         timeline = Timeline(net, loss, [STEPS], NETS, len(OWN), own_lengths=OWN)
-        seen = observers(timeline, of)
+        seen = observers(timeline)
         gradients = Gradients(net, each_sequence=True)
         backpropagate(
             net, weights, spoilt, loss, [STEPS], [*seen, gradients], Schedule(3, keep=keep),
@@ -88,7 +88,7 @@ def test_each_sequence_as_if_alone(at: Any, of: str, chosen: tuple[int, ...], bo
             one = slice(j, j + 1)
             alone = losses(net, within(at, length), of, one)[which]
             own = Timeline(net, alone, [length], NETS, 1)
-            singles, total = observers(own, of), Gradients(net)
+            singles, total = observers(own), Gradients(net)
             begin = tuple(
                 tuple(tuple(part[..., one] for part in state) for state in layer) for layer in start
             )
@@ -108,9 +108,9 @@ def within(at: Any, length: int) -> Any:
     return tuple(t for t in at if t <= length) if isinstance(at, tuple) else at
 
 
-def observers(timeline: Timeline, of: str) -> list[Any]:
-    found = [Norms(timeline, ["h", "c", "s", "x"]), Gates(timeline), Contributions(timeline)]
-    return found if of == "c" else [*found, Paths(timeline)]
+def observers(timeline: Timeline) -> list[Any]:
+    every: list[Any] = [Norms(timeline, ["h", "c", "s", "x"])]
+    return every + [one(timeline) for one in (Gates, Contributions, Paths, Kept)]
 
 
 def compare(many: Any, single: Any, j: int, length: int) -> None:

@@ -114,6 +114,19 @@ def test_the_parts_sum_to_the_whole(cell: Cell, shape: tuple[int, bool]):
         np.testing.assert_allclose(found["share"], share, rtol=1e-12)
 
 
+@pytest.mark.parametrize("lengths", [[STEPS], [STEPS, 3, 4]])
+def test_a_loss_on_the_cell_state_enters_the_carrousel(lengths: list[int]):
+    net, weights, x, _ = setting(LSTM(H, peephole="diagonal"), 2)
+    v = np.random.default_rng(9).normal(size=(NETS, H, COLUMNS))
+    paths, _ = run(net, weights, x, Probe(v, at="ends", of="c"), lengths)
+    for place, parts in paths.parts.items():
+        whole, carrousel, gates = (one.plain for one in (parts.whole, parts.carrousel, parts.gates))
+        error = np.linalg.norm(carrousel + gates - whole, axis=-2)
+        assert (error <= 1e-12 * np.linalg.norm(whole, axis=-2)).all(), place
+    end = paths.parts[1, 0, STEPS].carrousel.plain
+    np.testing.assert_allclose(end.reshape(v.shape), v, rtol=1e-12)
+
+
 @pytest.mark.parametrize("cell", CARROUSELS, ids=lambda cell: cell.label)
 def test_the_carrousel_is_the_sum_of_products_of_its_factors(cell: Cell):
     net, weights, x, v = setting(cell)

@@ -38,7 +38,8 @@ class Paths:
     Let δ_k = ∂L/∂c_k be the total derivative of the last part of the state (c of an LSTM, h of a
     GRU or CEC), f_k = ∂c_k/∂c_{k−1} and e_k = ∂h_k/∂c_k with the gates held fixed (for an LSTM the
     forget gate and o ⊙ tanh′(c); for a GRU 1 − z and 1; for a CEC 1 and 1), and ι_k what joins
-    ∂L/∂h_k at step k from outside of the layer: from the loss or the layer above. Then
+    ∂L/∂h_k at step k from outside of the layer: from the loss or the layer above. A loss that looks
+    at c_T itself joins C_T. Then
 
     ::
 
@@ -87,6 +88,7 @@ class Paths:
             name: Series(timeline, f"path_{name}", unit, layers=self.layers)
             for name, unit in units.items()
         }
+        self.timeline = timeline
         self._after: dict[tuple[int, int], _Carried] = {}
 
     def block(self, block: Block) -> None:
@@ -115,7 +117,8 @@ class Paths:
         flow = Scaled(flows[0][0], e)
         keep = [way.keep for way in ways]
         p, inject = block.p, swept.inject
-        C, C_before = pass_on(keep, _entering(p, inject, ways), after.carrousel)
+        carrousel = self._from_the_end(block, after.carrousel)
+        C, C_before = pass_on(keep, _entering(p, inject, ways), carrousel)
         G, G_before = pass_on(keep, _joining(p, ways, flows, e, after.flow), after.gates)
         self._after[place] = _Carried(C_before, G_before, flow)
         totals = swept.totals if len(cell.parts) > 1 else swept.dstates
@@ -125,6 +128,18 @@ class Paths:
         origin = (Scaled(swept.before[-1:], e), C_before, G_before + _last(flow))
         each = zip(origin, (whole, C, G), strict=True)
         return Parts(0, *(_preceded(*pair) for pair in each))
+
+    def _from_the_end(self, block: Block, after: Scaled) -> Scaled:
+        """f ⊙ C after a block, and what looks at the carrousel itself where sequences end there."""
+        swept = block.swept
+        if len(block.cell.parts) == 1 or not swept.dstates[-1][-1].any():
+            return after
+        ends, last = self.timeline.own_lengths, block.first + len(swept.dstates)
+        if ends is None:
+            lengths = np.array(sorted(self.timeline.lengths, reverse=True))[: len(swept.exponent)]
+            ends = lengths.reshape(-1, 1, 1, 1) if swept.exponent.ndim > 3 else lengths
+        looked_at = np.where(ends == last, swept.dstates[-1][-1], 0)
+        return after + Scaled((looked_at,), swept.exponent) if looked_at.any() else after
 
     def inputs(self, first: int, dx: Scaled) -> None:
         """The parts are those of the state's derivative."""

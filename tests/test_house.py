@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "gradflow"
 
 ROOMS = """
 errors _version
-core.typing core.random core.registry core.options
+core.typing core.random core.registry
 core.quantity core.scaled core.cells core.inputs
 core.network core.engine
 core.record

@@ -2,7 +2,7 @@
 
 Wanted is a far end within one decade of the loss end (`gradflow.report.read.rates.STEADY`) for the
 cell, length and loss of an experiment; the median over seeds and sequences, at the lowest layer.
-Each knob of the cell is turned alone (`gradflow.advice.knobs`) on the experiment's seeds, and its
+Each knob of the cell is turned alone (`gradflow.advice.search`) on the experiment's seeds, and its
 best value judged on as many fresh ones (`gradflow.advice.search`).
 It is a measurement, not a model: it holds for this length, these inputs and this loss.
 """
@@ -14,8 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from gradflow.advice.knobs import knobs
-from gradflow.advice.search import Found, Trial, search, trial
+from gradflow.advice.search import Found, Trial, knobs, search, trial
 from gradflow.errors import GradflowError, UserError
 from gradflow.experiment.config import Experiment, PointConfig
 from gradflow.experiment.config.models import RecordConfig

@@ -18,8 +18,7 @@ from gradflow.experiment.measure.duration import pace, pieces, predicted, share
 from gradflow.experiment.measure.measurement import footprint, scratch
 from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
 from gradflow.experiment.store.folder import Folder, is_current
-from gradflow.experiment.store.manifest import DamagedError, read_manifest
-from gradflow.experiment.store.provenance import environment
+from gradflow.experiment.store.manifest import DamagedError, environment, read_manifest
 from gradflow.experiment.store.runs import RESULTS, Run
 from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
 

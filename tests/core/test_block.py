@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gradflow.core.cells import Block
-from gradflow.core.learning.head import Head
 from gradflow.core.learning.layout import Layout
+from gradflow.core.network.readout import Head
 from gradflow.core.network.stack import Network
 
 GERS = {"forget_gate": True, "feedback": "cells", "biases": "gates"}

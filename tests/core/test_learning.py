@@ -14,11 +14,11 @@ from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.engine.plain import pull, unrolled
 from gradflow.core.inputs import TASKS, Batch, Criterion
 from gradflow.core.learning.feed import Feed, question
-from gradflow.core.learning.head import Head
 from gradflow.core.learning.layout import Layout
 from gradflow.core.learning.loop import Rules, Trainer
 from gradflow.core.learning.objective import Objective
 from gradflow.core.learning.optimisers import SGD, Adam, Clip, Momentum
+from gradflow.core.network.readout import Head
 from gradflow.core.network.stack import Layer, Network
 
 NETS, STEPS = 3, 10
@@ -60,7 +60,8 @@ def gradient(net, objective, layout, theta, asked, **options):
     forward = unrolled(net, weights, asked.x)
     y = forward.outputs(len(net.layers) - 1, asked.steps)
     _, o, do = objective.answer(readout, y, asked)
-    dy, own = objective.head.vjp(readout, y, asked.x[asked.steps], o, do)
+    head = objective.head.of(readout)
+    dy, own = head.vjp(do, o), head.summed(y, asked.x[asked.steps], o, do)
     injected = [None] * len(asked.x)
     for step, each in zip(asked.steps.tolist(), dy, strict=True):
         injected[step] = each

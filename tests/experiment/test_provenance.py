@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gradflow.experiment.store.provenance import environment
+from gradflow.experiment.store.manifest import environment
 
 ME = ("-c", "user.name=me", "-c", "user.email=me@example.org")
 

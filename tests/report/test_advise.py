@@ -15,8 +15,7 @@ from typer.testing import CliRunner, Result
 
 import gradflow
 from gradflow.advice.advise import Advice, advise
-from gradflow.advice.knobs import knobs
-from gradflow.advice.search import BISECTIONS, Trial, search, trial, turn
+from gradflow.advice.search import BISECTIONS, Trial, knobs, search, trial, turn
 from gradflow.advice.show import advice_note, advice_sheet
 from gradflow.cli import app
 from gradflow.core import cells

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gradflow.core.learning.head import Head
+from gradflow.core.network.readout import Head
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.typing import Array, Params
 

@@ -194,9 +194,9 @@ class Trainer:
         forward = unrolled(self.net, self._weights, question.x)
         y = forward.outputs(len(self.net.layers) - 1, question.steps)
         answer, o, do = self.objective.answer(self._head, y, question)
-        at = question.x[question.steps]
-        dy, own = self.objective.head.vjp(self._head, y, at, o, do)
-        return answer, self._gradient(forward, question, dy, own)
+        readout = self.objective.head.of(self._head)
+        own = readout.summed(y, question.x[question.steps], o, do)
+        return answer, self._gradient(forward, question, readout.vjp(do, o), own)
 
     def _gradient(
         self, forward: Unrolled, question: Question, dy: Array, own: dict[str, Array]

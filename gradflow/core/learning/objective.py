@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from gradflow.core.engine.plain import unrolled
-from gradflow.core.learning.head import Head
+from gradflow.core.network.readout import Head
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.typing import Array, Params
 
@@ -100,7 +100,7 @@ class Objective:
         o, do : array
             The outputs and ∂L/∂o, a mean over columns, at the question's steps.
         """
-        o = self.head(p, y, question.x[question.steps])
+        o = self.head.of(p)(y, question.x[question.steps])
         targets = question.targets
         known = ~np.isnan(targets)
         if self.loss == "cross_entropy":

@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from gradflow.errors import OptionError
-from gradflow.experiment.config.text.mistakes import Mistake, got, nearest, quote
-from gradflow.experiment.config.text.words import Spot, choices, complain
+from gradflow.experiment.config.text.mistakes import (
+    Mistake,
+    Spot,
+    choices,
+    complain,
+    got,
+    nearest,
+    quote,
+)
 
 if TYPE_CHECKING:
     from gradflow.core.cells import Cell

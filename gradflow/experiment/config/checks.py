@@ -10,9 +10,20 @@ from pydantic.fields import FieldInfo
 
 from gradflow.experiment.config.inputs import Inputs, input_kinds, input_model
 from gradflow.experiment.config.models import Experiment, record_model
-from gradflow.experiment.config.text.mistakes import Mistake, got, inside, nearest, quote
+from gradflow.experiment.config.text.mistakes import (
+    Mistake,
+    Spot,
+    bare,
+    choices,
+    complain,
+    describe,
+    got,
+    inside,
+    missing,
+    nearest,
+    quote,
+)
 from gradflow.experiment.config.text.nodes import Path
-from gradflow.experiment.config.text.words import Spot, bare, choices, complain, describe, missing
 from gradflow.experiment.config.training import TrainConfig
 
 __all__ = ["check", "check_field", "check_model", "keys", "kind_of_inputs", "unknown"]

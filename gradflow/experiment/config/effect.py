@@ -15,7 +15,7 @@ from gradflow.experiment.config.compose import Choice, Composer
 from gradflow.experiment.config.fields import Chrono
 from gradflow.experiment.config.inputs import Inputs
 from gradflow.experiment.config.models import InitConfig, LossConfig, ModelConfig
-from gradflow.experiment.config.text.words import choices
+from gradflow.experiment.config.text.mistakes import choices
 
 __all__ = ["check_effects", "matters"]
 

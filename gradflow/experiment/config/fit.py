@@ -9,8 +9,7 @@ from gradflow.errors import UserError
 from gradflow.experiment.config.cells import check_option
 from gradflow.experiment.config.inputs import FileInputs, Inputs
 from gradflow.experiment.config.models import InitConfig, LossConfig, ModelConfig
-from gradflow.experiment.config.text.mistakes import Mistake, got
-from gradflow.experiment.config.text.words import choices
+from gradflow.experiment.config.text.mistakes import Mistake, choices, got
 from gradflow.experiment.config.training import TrainConfig
 
 if TYPE_CHECKING:

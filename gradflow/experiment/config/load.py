@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from gradflow.errors import ConfigError
-from gradflow.experiment.config.axes import PATHS, normal, read_axes
+from gradflow.experiment.config.axes import PATHS, normal, read_axes, sections
 from gradflow.experiment.config.checks import check, keys, unknown
 from gradflow.experiment.config.compose import FIELDS, Composer, put
-from gradflow.experiment.config.dotted import sections
 from gradflow.experiment.config.effect import check_effects
 from gradflow.experiment.config.models import ORDER, CheckConfig, Experiment
 from gradflow.experiment.config.text import yaml
-from gradflow.experiment.config.text.mistakes import Mistake, got, inside, nearest
+from gradflow.experiment.config.text.mistakes import Mistake, choices, got, inside, nearest
 from gradflow.experiment.config.text.nodes import Node, Place, spell, wrap
-from gradflow.experiment.config.text.words import choices
 
 __all__ = ["load_config", "parse", "resolve"]
 

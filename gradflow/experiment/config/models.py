@@ -31,8 +31,7 @@ from gradflow.experiment.config.fields import (
     Slope,
 )
 from gradflow.experiment.config.inputs import Inputs
-from gradflow.experiment.config.text.mistakes import Mistake, nearest, quote
-from gradflow.experiment.config.text.words import choices
+from gradflow.experiment.config.text.mistakes import Mistake, choices, nearest, quote
 from gradflow.experiment.config.training import TrainConfig
 
 if TYPE_CHECKING:

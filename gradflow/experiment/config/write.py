@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from gradflow.experiment.config import cells
-from gradflow.experiment.config.dotted import writable
+from gradflow.experiment.config.axes import writable
 from gradflow.experiment.config.inputs import input_kinds, input_model
 from gradflow.experiment.config.models import ORDER, Experiment, record_model
 from gradflow.experiment.config.text.yaml import resolve

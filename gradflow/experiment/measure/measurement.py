@@ -17,10 +17,10 @@ from gradflow.core.quantity import Result
 from gradflow.core.record import Norms
 from gradflow.errors import NumericalError, UserError
 from gradflow.experiment.config import PointConfig
-from gradflow.experiment.measure.last import last_alone, last_forward_in_time, passes
 from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.measure.setting import network, prepare, recorded
 from gradflow.experiment.recordings import Recorder, Recording, Scope, Setting
+from gradflow.experiment.recordings.along import last_alone, last_forward_in_time, passes
 
 __all__ = ["footprint", "measure", "scratch"]
 

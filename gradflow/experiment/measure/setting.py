@@ -23,7 +23,7 @@ from gradflow.core.typing import Array, DType
 from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.config.models import RecordConfig
-from gradflow.experiment.config.text.words import choices
+from gradflow.experiment.config.text.mistakes import choices
 from gradflow.experiment.data import sources
 from gradflow.experiment.models import weights
 from gradflow.experiment.recordings import Recording, Setting

@@ -13,12 +13,11 @@ import numpy as np
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.inputs import Batch, Task
 from gradflow.core.learning.feed import Draw, Feed, question
-from gradflow.core.learning.head import Head
 from gradflow.core.learning.layout import Layout
 from gradflow.core.learning.loop import Trainer, Window
 from gradflow.core.learning.objective import Objective
 from gradflow.core.learning.symptoms import stall
-from gradflow.core.network.readout import Readout
+from gradflow.core.network.readout import Head, Readout
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.random import stream

@@ -12,13 +12,12 @@ from typing import IO, TypeAlias
 from gradflow.experiment.data import reading
 from gradflow.experiment.data.reading import mistake
 from gradflow.experiment.models import keras, onnx, pytorch
-from gradflow.experiment.models.archives import npz, safetensors
 from gradflow.experiment.models.checkpoint import checkpoint
 from gradflow.experiment.models.found import FoundNet, Near, joined
 from gradflow.experiment.models.graph import graphs
 from gradflow.experiment.models.graph import tensors as graph_tensors
 from gradflow.experiment.models.hdf5 import hdf5
-from gradflow.experiment.models.tensors import Tensors, flat
+from gradflow.experiment.models.tensors import Tensors, flat, npz, safetensors
 
 __all__ = ["SUFFIXES", "Contents", "opened"]
 

@@ -32,8 +32,7 @@ from gradflow.experiment.models.found import (
     parameters,
     stack,
 )
-from gradflow.experiment.models.hdf5 import Saved
-from gradflow.experiment.models.layers import Described, described
+from gradflow.experiment.models.hdf5 import Described, Saved, described
 from gradflow.experiment.models.tensors import flat, take
 
 __all__ = ["EXPECTED", "near", "nets"]

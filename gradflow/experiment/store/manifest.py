@@ -2,7 +2,8 @@
 
 ``manifest.json`` keeps every point's resolved configuration, its place along the axes of the sweep
 and what can be said of its network, beside the checksum of its file. Equal sections stand there
-once, under the digest of their text. Its last line is the checksum of all lines above.
+once, under the digest of their text. Its last line is the checksum of all lines above. What results
+were computed with, versions, linear algebra, processor and commit, is `environment`.
 """
 
 from __future__ import annotations
@@ -10,17 +11,32 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import platform
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
+import numpy as np
+import threadpoolctl
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from gradflow._version import __version__
 from gradflow.errors import GradflowError
 
 __all__ = [
-    "FILE", "FORMAT", "SECTIONS", "DamagedError", "Known", "Manifest", "Stored", "brief", "damage",
-    "read_manifest", "write",
+    "FILE",
+    "FORMAT",
+    "SECTIONS",
+    "DamagedError",
+    "Known",
+    "Manifest",
+    "Stored",
+    "brief",
+    "damage",
+    "environment",
+    "read_manifest",
+    "write",
 ]  # fmt: skip
 
 FILE = "manifest.json"
@@ -177,3 +193,53 @@ def _sorted(key: str, table: Mapping[str, Any]) -> list[str]:
 
 def _line(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+
+
+def environment(where: Path = Path()) -> dict[str, Any]:
+    """Describe this process; `where` is a folder whose git commit counts."""
+    return {
+        "gradflow": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": _blas(),
+        "cpu": _cpu(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "commit": _commit(where),
+    }
+
+
+def _blas() -> list[str]:
+    libraries = threadpoolctl.threadpool_info()
+    return sorted(
+        {
+            " ".join(str(library.get(key) or "") for key in keys).strip()
+            for library in libraries
+            if library["user_api"] == "blas"
+            for keys in [("internal_api", "version", "architecture")]
+        }
+    )
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _commit(where: Path) -> str | None:
+    """Return the commit of the work tree around `where`, with ``+`` if it has changes."""
+    head, changes = _git(where, "rev-parse", "HEAD"), _git(where, "status", "--porcelain", "-uno")
+    return None if head is None else head + ("+" if changes else "")
+
+
+def _git(where: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(where), *words], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

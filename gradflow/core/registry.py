@@ -49,7 +49,7 @@ class Registry(Generic[T]):
             If the class is abstract, or its name belongs to another class already.
         """
         if inspect.isabstract(thing):
-            missing = ", ".join(sorted(getattr(thing, "__abstractmethods__")))  # noqa: B009
+            missing = ", ".join(sorted(vars(thing)["__abstractmethods__"]))
             raise ValueError(f"{thing.__name__} cannot be registered: it does not define {missing}")
         name = str(getattr(thing, self.key))
         if self.known.setdefault(name, thing) is not thing:

@@ -27,7 +27,7 @@ import numpy as np
 from gradflow.core.cells.arrays import difference, sigmoid
 from gradflow.core.typing import Array
 
-__all__ = ["ACTIVATIONS", "Activation", "GateActivation", "Nonlinearity"]
+__all__ = ["ACTIVATIONS", "CLOSING", "Activation", "GateActivation", "Nonlinearity"]
 
 Activation: TypeAlias = Literal[
     "tanh",
@@ -55,15 +55,12 @@ class Nonlinearity:
         f(a, out=None): elementwise, into `out` if given; NaN stays NaN.
     slope : callable
         f′(a) from y = f(a), a new array.
-    per_output : callable
-        f′(a) / y, where a gate multiplies by y: what it passes on is then there already.
     scaled : callable or None
         v ⊙ f′(a) from v, v ⊙ y and y, where that is less work than v times the slope.
     """
 
     f: Callable[..., Array]
     slope: Callable[[Array], Array]
-    per_output: Callable[[Array], Array]
     scaled: Callable[[Array, Array, Array], Array] | None = None
 
     def times(self, v: Array, vy: Array, y: Array) -> Array:
@@ -85,6 +82,11 @@ def _squash(a: Array, most: float, out: Array | None = None) -> Array:
     return y if most == 1 else np.multiply(y, most, out=out)
 
 
+def _inside(y: Array) -> Array:
+    within: Array = (y.real > 0) & (y.real < 1)
+    return within
+
+
 def _hard(slope: float) -> Nonlinearity:
     def f(a: Array, out: Array | None = None) -> Array:
         y: Array = np.multiply(a, slope, out=out)
@@ -93,41 +95,30 @@ def _hard(slope: float) -> Nonlinearity:
         np.copyto(y, 1, where=y.real > 1)
         return y
 
-    def inside(y: Array) -> Array:
-        within: Array = (y.real > 0) & (y.real < 1)
-        return within
-
-    def per_output(y: Array) -> Array:
-        return np.divide(slope, y, out=np.zeros_like(y), where=inside(y))
-
-    return Nonlinearity(f, lambda y: inside(y) * y.dtype.type(slope), per_output)
+    return Nonlinearity(f, lambda y: _inside(y) * y.dtype.type(slope))
 
 
-def _over(slope: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """f′ / y, 0 where y is: no gate is one of these, and what it multiplies by is then 0."""
+def _hard_closing(slope: float) -> Callable[[Array], Array]:
+    return lambda y: np.divide(slope, y, out=np.zeros_like(y), where=_inside(y))
 
-    def per_output(y: Array) -> Array:
-        return np.divide(slope(y), y, out=np.zeros_like(y), where=y != 0)
-
-    return per_output
-
-
-def _of(f: Callable[..., Array], slope: Callable[[Array], Array]) -> Nonlinearity:
-    return Nonlinearity(f, slope, _over(slope))
-
-
-_tanh_slope: Callable[[Array], Array] = lambda y: difference(1, y * y)  # noqa: E731
 
 ACTIVATIONS: dict[str, Nonlinearity] = {
     "tanh": Nonlinearity(
-        np.tanh, _tanh_slope, _over(_tanh_slope), lambda v, vy, y: difference(v, vy * y)
+        np.tanh, lambda y: difference(1, y * y), lambda v, vy, y: difference(v, vy * y)
     ),
-    "sigmoid": Nonlinearity(sigmoid, lambda y: y * (1 - y), lambda y: 1 - y),
-    "relu": _of(_relu, lambda y: (y > 0).astype(y.dtype)),
-    "identity": _of(np.positive, np.ones_like),
+    "sigmoid": Nonlinearity(sigmoid, lambda y: y * (1 - y)),
+    "relu": Nonlinearity(_relu, lambda y: (y > 0).astype(y.dtype)),
+    "identity": Nonlinearity(np.positive, np.ones_like),
     "hard_sigmoid": _hard(1 / 6),
     "hard_sigmoid_keras2": _hard(0.2),
-    "squash1": _of(lambda a, out=None: _squash(a, 1, out), lambda y: (1 - y * y) / 2),
-    "squash2": _of(lambda a, out=None: _squash(a, 2, out), lambda y: 1 - y * y / 4),
+    "squash1": Nonlinearity(lambda a, out=None: _squash(a, 1, out), lambda y: (1 - y * y) / 2),
+    "squash2": Nonlinearity(lambda a, out=None: _squash(a, 2, out), lambda y: 1 - y * y / 4),
 }
 """By name."""
+
+CLOSING: dict[str, Callable[[Array], Array]] = {
+    "sigmoid": lambda y: 1 - y,
+    "hard_sigmoid": _hard_closing(1 / 6),
+    "hard_sigmoid_keras2": _hard_closing(0.2),
+}
+"""f′(a) / y of what opens gates: where a gate multiplies by y, that product is there already."""

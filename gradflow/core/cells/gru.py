@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from gradflow.core.cells.activations import ACTIVATIONS, Activation, GateActivation
+from gradflow.core.cells.activations import ACTIVATIONS, CLOSING, Activation, GateActivation
 from gradflow.core.cells.arrays import (
     blocks,
     like,
@@ -129,12 +129,12 @@ class GRU(Cell):
             ∂(r ⊙ n)/∂a_r = (1−r) ⊙ (r ⊙ n)
         """
         z, r, g, new, open_n = cache
-        gate = ACTIVATIONS[self.gate_activation]
-        leak, dg, dr = 1 - z, ACTIVATIONS[self.activation].slope(g), gate.per_output(r)
+        closing = CLOSING[self.gate_activation]
+        leak, dg, dr = 1 - z, ACTIVATIONS[self.activation].slope(g), closing(r)
         dg *= z
         dr *= open_n
-        closing = leak if self.gate_activation == "sigmoid" else gate.per_output(z)
-        return leak, closing * new, dg, r.copy(), dr
+        dz = (leak if self.gate_activation == "sigmoid" else closing(z)) * new
+        return leak, dz, dg, r.copy(), dr
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State

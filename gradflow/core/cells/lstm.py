@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from gradflow.core.cells.activations import ACTIVATIONS, Activation, GateActivation, Nonlinearity
+from gradflow.core.cells.activations import ACTIVATIONS, CLOSING, Activation, GateActivation
 from gradflow.core.cells.arrays import (
     Drive,
     affine,
@@ -174,7 +174,7 @@ class LSTM(Cell):
         no f.
         """
         h, c_prev = state
-        gate = self._gate.f
+        gate = ACTIVATIONS[self.gate_activation].f
         H, G = self.hidden, len(self.gates)
         a = affine(p["W"], h, u)
         for name in self.peeping:
@@ -217,7 +217,7 @@ class LSTM(Cell):
         """
         o, fi, g, kept, new, t, h = cache
         f, i = self._split(fi)
-        closing = self._gate.per_output
+        closing = CLOSING[self.gate_activation]
         dh_dc = ACTIVATIONS[self.output_activation].times(o, h, t)
         dc_dg = ACTIVATIONS[self.activation].times(i, new, g)
         dh_do = closing(o)
@@ -268,10 +268,6 @@ class LSTM(Cell):
             if gate != "o":
                 dc_prev += self._peep_vjp(p, gate, da)
         return (pull(p["W"], self._of_gates(da)), dc_prev), da, (dc_total,)
-
-    @cached_property
-    def _gate(self) -> Nonlinearity:
-        return ACTIVATIONS[self.gate_activation]
 
     def _of_gates(self, da: Array) -> Array:
         """Leave out the rows of dh that follow where there is a projection."""

@@ -41,17 +41,20 @@ def name(path: Path) -> str:
 MODULES = {name(path): path for path in ROOT.rglob("*.py")}
 
 
-def imports(module: str, *, lazy: bool) -> Iterator[str]:
-    """What a module imports; what waits in functions or is there for types alone only if `lazy`."""
+def named(module: str, *, lazy: bool) -> Iterator[str]:
+    """All that a module imports; what waits in functions or is there for types only if `lazy`."""
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     for node in ast.walk(tree) if lazy else tree.body:
-        names = []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [each if each in MODULES else node.module for each in names]
+            yield from (each if each in MODULES else node.module for each in names)
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        yield from (each for each in names if each in MODULES and each != module)
+            yield from (alias.name for alias in node.names)
+
+
+def imports(module: str, *, lazy: bool) -> Iterator[str]:
+    """What it imports of the house."""
+    return (each for each in named(module, lazy=lazy) if each in MODULES and each != module)
 
 
 def storey(module: str) -> int:
@@ -73,3 +76,15 @@ def test_imports_only_go_down() -> None:
 
 def test_no_module_needs_itself() -> None:
     TopologicalSorter({each: set(imports(each, lazy=False)) for each in MODULES}).prepare()
+
+
+def test_torch_is_for_its_door_alone() -> None:
+    needing = {
+        module
+        for module in MODULES
+        if any(each.split(".")[0] == "torch" for each in named(module, lazy=True))
+    }
+    assert needing
+    while more := {m for m in MODULES if needing & set(imports(m, lazy=True))} - needing:
+        needing |= more
+    assert all(each.startswith("gradflow.integrations.") for each in needing), needing

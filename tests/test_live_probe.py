@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 from typing import Any
 
 import numpy as np
@@ -16,168 +14,51 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence  # noqa
 
 from gradflow.errors import UserError  # noqa: E402
 from gradflow.integrations.torch import watch  # noqa: E402
+from tests.torch_nets import F, H, draw, log_norms, loss_of, unroll  # noqa: E402
 
 Tensor = Any
 DECADES = 1e-9
-F, H = 3, 5
-
-
-def draw(seed: int) -> dict[str, Any]:
-    """A module with a batch, its initial state, and what the loss looks at."""
-    choose = random.Random(seed)
-    kind = choose.choice(["RNN", "RNN", "LSTM", "LSTM", "LSTM", "GRU", "GRU"])
-    options: dict[str, Any] = {
-        "num_layers": choose.choice([1, 1, 2, 3, 4]),
-        "bidirectional": choose.random() < 0.5,
-        "bias": choose.random() < 0.8,
-        "batch_first": choose.random() < 0.5,
-    }
-    if kind == "LSTM" and choose.random() < 0.5:
-        options["proj_size"] = 2
-    if kind == "RNN":
-        options["nonlinearity"] = choose.choice(["tanh", "relu"])
-    return {
-        "kind": kind,
-        "options": options,
-        "steps": choose.choice([1, 7, 12]),
-        "packed": choose.choice([None, "sorted", "unsorted"]),
-        "initial": choose.random() < 0.5,
-        "loss": choose.choice(["last", "all", "ends", "listed", "head", "cells", "lower"]),
-    }
-
-
-def step(kind: str, p: list[Tensor], x: Tensor, state: list[Tensor], relu: bool) -> list[Tensor]:
-    """PyTorch's equations as its documentation states them, of one sequence."""
-    U, W, b, b_rec, R = p
-    own, past = U @ x + b, W @ state[0] + b_rec
-    if kind == "LSTM":
-        i, f, g, o = (own + past).chunk(4)
-        c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
-        return [h if R is None else R @ h, c]
-    if kind == "GRU":
-        (r, z, n), (r_h, z_h, n_h) = own.chunk(3), past.chunk(3)
-        r, z = (r + r_h).sigmoid(), (z + z_h).sigmoid()
-        return [(1 - z) * (n + r * n_h).tanh() + z * state[0]]
-    return [(own + past).relu() if relu else (own + past).tanh()]
-
-
-def parameters(module: Any, end: str) -> list[Tensor]:
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-    found = [getattr(module, name + end, None) for name in names]
-    zero = torch.zeros(len(found[0]), dtype=torch.float64)
-    return [*found[:2], *(zero if b is None else b for b in found[2:4]), found[4]]
-
-
-def loop(module: Any, kind: str, x: Tensor, start: list[Tensor]) -> tuple[Tensor, Any, Any]:
-    """One sequence (steps, features): outputs, the states it ends in, and all states on the way.
-
-    `start` are parts shaped (layers · directions, features).
-    """
-    seen, ends = {}, []
-    ways = 2 if module.bidirectional else 1
-    for layer, way in itertools.product(range(module.num_layers), range(ways)):
-        if not way:
-            below, outputs = x, []
-        p = parameters(module, f"_l{layer}" + "_reverse" * way)
-        states = [[part[layer * ways + way].clone() for part in start]]
-        relu = getattr(module, "nonlinearity", "") == "relu"
-        for seen_x in below.flip(0) if way else below:
-            states.append(step(kind, p, seen_x, states[-1], relu))
-        for state in itertools.chain(*states):
-            state.retain_grad()
-        seen[layer, way] = states
-        ends.append(states[-1])
-        hs = torch.stack([state[0] for state in states[1:]])
-        outputs.append(hs.flip(0) if way else hs)
-        if way == ways - 1:
-            x = torch.cat(outputs, dim=-1)
-    return x, [torch.stack(parts) for parts in zip(*ends, strict=True)], seen
-
-
-def loss_of(what: str, out: Tensor, ends: list[Tensor], lengths: list[int], head: Any) -> Tensor:
-    """L from padded outputs (steps, sequences, features) and the ends of all layers."""
-    last = torch.stack([out[n - 1, j] for j, n in enumerate(lengths)])
-    if what == "last":
-        return (last * head.weight[0]).sum()
-    if what == "all":
-        return out.pow(2).mean()
-    if what == "listed":
-        return (out[0] * head.weight[1]).sum() + 3 * out[len(out) // 2].pow(2).sum()
-    if what == "head":
-        targets = torch.arange(len(lengths)) % 3
-        return torch.nn.functional.cross_entropy(head(last), targets)
-    if what == "ends":
-        return ends[0][-2:].sin().sum()
-    return ends[-1].pow(2).sum() if what == "cells" else (ends[0] * ends[0]).sum() + last.sum()
-
-
-def logs(gradients: list[Tensor], size: int) -> np.ndarray[Any, Any]:
-    zero = torch.zeros(size, dtype=torch.float64)
-    each = [torch.linalg.norm(zero if g is None else g) for g in gradients]
-    with np.errstate(divide="ignore"):
-        return np.log10(torch.stack(each).numpy())
 
 
 @pytest.mark.filterwarnings("ignore:RNN module weights")
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", range(64))
 def test_every_state_has_autograds_gradient(seed: int) -> None:
     drawn = draw(seed)
-    torch.manual_seed(seed)
-    kind, options, T = drawn["kind"], drawn["options"], drawn["steps"]
-    module = getattr(torch.nn, kind)(F, H, **options).double()
-    lengths = [T] * 3
-    if drawn["packed"]:
-        lengths = sorted([max(1, T // 2), T, max(1, T - 2)], reverse=drawn["packed"] == "sorted")
-    ways = 2 if module.bidirectional else 1
-    sizes = [options.get("proj_size", 0) or H, H][: 2 if kind == "LSTM" else 1]
-    rows = options["num_layers"] * ways
-    make = torch.randn if drawn["initial"] else torch.zeros
-    start = [make(rows, 3, n, dtype=torch.float64, requires_grad=True) for n in sizes]
-    x = torch.randn(T, 3, F, dtype=torch.float64, requires_grad=True)
-    head = torch.nn.Linear(sizes[0] * ways, 3).double()
-
+    module, lengths, T = drawn.module(), drawn.lengths, drawn.steps
+    x, start, head = drawn.batch()
     given = x.transpose(0, 1) if module.batch_first else x
     with watch(torch.nn.ModuleDict({"net": module, "head": head})) as probe:
-        if drawn["packed"]:
-            in_order = drawn["packed"] == "sorted"
-            given = pack_padded_sequence(given, lengths, module.batch_first, in_order)
-        hx = (tuple(start) if kind == "LSTM" else start[0]) if drawn["initial"] else None
+        if drawn.packed != "no":
+            given = pack_padded_sequence(
+                given, lengths, module.batch_first, drawn.packed == "sorted"
+            )
+        hx = (tuple(start) if len(start) > 1 else start[0]) if drawn.initial else None
         out, ends = module(given, hx)
-        if drawn["packed"]:
+        if drawn.packed != "no":
             out, _ = pad_packed_sequence(out, total_length=T)
         elif module.batch_first:
             out = out.transpose(0, 1)
-        ends = list(ends) if kind == "LSTM" else [ends]
-        loss_of(drawn["loss"], out, ends, lengths, head).backward()
+        ends = list(ends) if len(start) > 1 else [ends]
+        loss_of(drawn.loss, out, ends, lengths, head).backward()
 
     x.grad = None
-    runs = [
-        loop(module, kind, x[:n, j], [part[:, j] for part in start]) for j, n in enumerate(lengths)
-    ]
-    padded = torch.stack(
-        [
-            torch.cat([own, torch.zeros(T - len(own), own.shape[1], dtype=own.dtype)])
-            for own, _, _ in runs
-        ],
-        dim=1,
-    )
-    finals = [torch.stack(parts, dim=1) for parts in zip(*[e for _, e, _ in runs], strict=True)]
-    torch.testing.assert_close(padded, out, rtol=1e-12, atol=1e-13)
-    loss_of(drawn["loss"], padded, finals, lengths, head).backward()
+    by_hand = unroll(module, x, start, lengths)
+    torch.testing.assert_close(by_hand.outputs, out, rtol=1e-12, atol=1e-13)
+    loss_of(drawn.loss, by_hand.outputs, by_hand.ends, lengths, head).backward()
 
     found = {}
     for point in probe.flow.points:
         result = probe.flow.source.result(point)
         for k, j in enumerate(result["h"].coords["sequence"].tolist()):
             found[j] = {name: q.values[:, :, k] for name, q in result.items()}
-    for j, (_, _, seen) in enumerate(runs):
-        for (layer, way), states in seen.items():
-            for part, name in enumerate("hc"[: len(sizes)]):
-                wanted = logs([state[part].grad for state in states], sizes[part])
+    for j, length in enumerate(lengths):
+        for (layer, way), states in by_hand.states.items():
+            for part, name in enumerate("hc"[: len(start)]):
+                each = [state[part] for state in states[: length + 1]]
+                wanted = log_norms([state.grad for state in each], each[0])[j]
                 ours = found[j][name][layer, way]
                 np.testing.assert_allclose(ours, wanted, rtol=0, atol=DECADES, err_msg=str(drawn))
-        wanted = logs(list(x.grad[: lengths[j], j]), F)
+        wanted = log_norms(list(x.grad[:length]), x[0])[j]
         np.testing.assert_allclose(found[j]["x"][0, 0], wanted, rtol=0, atol=DECADES)
 
 
@@ -214,7 +95,7 @@ def test_cell_modules_are_followed_from_step_to_step(kind: str, bias: bool) -> N
     for part, name in enumerate("hc"[: len(seen[0])]):
         found = probe.flow.get(name).values[0, 0, :, 1:]
         for j in range(2):
-            wanted = logs([parts[part].grad[j] for parts in seen], H)
+            wanted = log_norms([parts[part].grad for parts in seen], other)[j]
             np.testing.assert_allclose(found[j], wanted, rtol=0, atol=DECADES)
 
 

@@ -24,7 +24,9 @@ from tests.flow import norms, unit
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.extras
 
-H, F, STEPS, COLUMNS = 5, 3, 30, 4
+from tests.torch_nets import F, H, log_norms, unroll  # noqa: E402
+
+STEPS, COLUMNS = 30, 4
 DECADES = 1e-9
 
 RNNS = {
@@ -35,54 +37,6 @@ RNNS = {
 }
 
 Tensor = Any
-
-
-def step(kind: str, p: dict[str, Tensor], x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """PyTorch's equations as its documentation states them, on (batch, features)."""
-    own, past = x @ p["ih"].T + p["b_ih"], h @ p["hh"].T + p["b_hh"]
-    if kind == "lstm":
-        i, f, g, o = (own + past).chunk(4, dim=1)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        return o.sigmoid() * c.tanh(), c
-    if kind == "gru":
-        (r, z, n), (r_h, z_h, n_h) = own.chunk(3, dim=1), past.chunk(3, dim=1)
-        r, z = (r + r_h).sigmoid(), (z + z_h).sigmoid()
-        return (1 - z) * (n + r * n_h).tanh() + z * h, c
-    return ((own + past).relu() if kind == "rnn-relu" else (own + past).tanh()), c
-
-
-def unroll(kind: str, model: Any, x: Tensor) -> tuple[Tensor, dict[tuple[str, int, int], list]]:
-    """Outputs of the top layer, and all states (name, layer, direction) in their own time."""
-    seen: dict[tuple[str, int, int], list] = {}
-    for layer in range(model.num_layers):
-        outputs = []
-        for direction in range(2 if model.bidirectional else 1):
-            end = f"l{layer}" + ("_reverse" if direction else "")
-            names = {"ih": "weight_ih", "hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
-            p = {short: getattr(model, f"{name}_{end}") for short, name in names.items()}
-            h, c = (torch.zeros(COLUMNS, H, dtype=x.dtype, requires_grad=True) for _ in "hc")
-            hs, cs = [h], [c]
-            for t in reversed(range(STEPS)) if direction else range(STEPS):
-                h, c = step(kind, p, x[t], h, c)
-                hs.append(h)
-                cs.append(c)
-            seen["h", layer, direction] = hs
-            if kind == "lstm":
-                seen["c", layer, direction] = cs
-            outputs.append(torch.stack(hs[1:][::-1] if direction else hs[1:]))
-        x = torch.cat(outputs, dim=-1)
-    for states in seen.values():
-        for state in states:
-            state.retain_grad()
-    return x, seen
-
-
-def log_norms(gradients: list[Any]) -> np.ndarray[Any, Any]:
-    """log10 norms (sequence, step); None is a gradient that autograd never met: zero."""
-    zero = torch.zeros(COLUMNS, H)
-    each = [torch.linalg.norm(zero if g is None else g, dim=1) for g in gradients]
-    with np.errstate(divide="ignore"):
-        return np.log10(torch.stack(each, dim=1).numpy())
 
 
 def scalar(outputs: Tensor, v: Tensor, at: At) -> Tensor:
@@ -107,17 +61,20 @@ def test_autograd(name: str, layers: int, both: bool, at: At, tmp_path: Path):
     x = torch.randn(STEPS, COLUMNS, F, dtype=torch.float64, requires_grad=True)
     loss = unit(net, 1, COLUMNS, at)
     v = torch.from_numpy(loss.direction[0].T.copy())
-    outputs, seen = unroll(name, model, x)
+    zeros = [torch.zeros(layers * (1 + both), COLUMNS, H).double() for _ in imported.cell.parts]
+    by_hand = unroll(model, x, [zero.requires_grad_() for zero in zeros], (STEPS,) * COLUMNS)
+    outputs = by_hand.outputs
     scalar(outputs, v, at).backward()
     drives = x.detach().numpy().transpose(0, 2, 1)[:, None]
     found = norms(net, imported.weights, drives, loss)
-    for (what, layer, direction), states in seen.items():
-        wanted = log_norms([state.grad for state in states])
-        np.testing.assert_allclose(found[what][0, layer, direction], wanted, rtol=0, atol=DECADES)
+    for (layer, direction), states in by_hand.states.items():
+        for part, what in enumerate(imported.cell.parts):
+            wanted = log_norms([state[part].grad for state in states], states[0][part])
+            ours = found[what][0, layer, direction]
+            np.testing.assert_allclose(ours, wanted, rtol=0, atol=DECADES)
 
     again = x.detach().clone().requires_grad_()
-    zero = torch.zeros(layers * (1 + both), COLUMNS, H, dtype=torch.float64)
-    initial = [zero.clone().requires_grad_() for _ in imported.cell.parts]
+    initial = [zero.detach().clone().requires_grad_() for zero in zeros]
     given = tuple(initial) if len(initial) == 2 else initial[0]
     module_outputs, _ = model(again, given)
     np.testing.assert_allclose(
@@ -130,7 +87,7 @@ def test_autograd(name: str, layers: int, both: bool, at: At, tmp_path: Path):
         with np.errstate(divide="ignore"):  # relu units may all be off
             wanted = np.log10(torch.linalg.norm(state.grad, dim=2).numpy())
         np.testing.assert_allclose(start, wanted, rtol=0, atol=DECADES)
-    wanted = log_norms(list(again.grad))
+    wanted = log_norms(list(again.grad), again[0])
     np.testing.assert_allclose(found["x"][0, 0, 0], wanted, rtol=0, atol=DECADES)
     weights_agree(net, imported.weights, drives, loss, model)
 

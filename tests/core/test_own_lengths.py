@@ -136,6 +136,36 @@ def close(found: Array, wanted: Array) -> None:
     assert np.linalg.norm(found - wanted) <= 1e-10 * np.linalg.norm(wanted)
 
 
+@pytest.mark.parametrize("of", ["h", "c"])
+def test_error_from_beyond_the_end_is_as_a_loss_on_it(of: str):
+    net, weights = stack(both=True)
+    x = np.random.default_rng(4).normal(size=(STEPS, 1, F, len(OWN)))
+    d = np.random.default_rng(5).normal(size=(NETS, net.width(of), len(OWN)))
+    given = Given(at="ends", of=of, targets=np.broadcast_to(d, (STEPS, *d.shape)))
+    nothing = Given(at="ends", targets=np.zeros((STEPS, NETS, net.width("h"), len(OWN))))
+    ways = np.split(d, 2, axis=-2)
+    beyond = tuple(
+        tuple(
+            tuple(
+                ways[way] if layer == len(net.layers) - 1 and part == of else np.zeros((1, n, 1))
+                for part, n in zip(one.cell.parts, one.cell.sizes, strict=True)
+            )
+            for way in range(len(one.directions))
+        )
+        for layer, one in enumerate(net.layers)
+    )
+    found = []
+    for looks, after in ((given, None), (nothing, beyond)):
+        norms = Norms(Timeline(net, given, [STEPS], NETS, len(OWN), own_lengths=OWN), "hcsx")
+        backpropagate(
+            net, weights, x, looks, [STEPS], [norms], Schedule(3),
+            own_lengths=OWN, beyond=after,
+        )  # fmt: skip
+        found.append(norms.quantities(1, STEPS))
+    for name, wanted in found[0].items():
+        np.testing.assert_allclose(found[1][name].values, wanted.values, rtol=1e-12, err_msg=name)
+
+
 def test_what_makes_no_sense_says_so():
     net = Network.of(RNN(2), 1)
     p = {name: np.zeros((1, *q.shape)) for name, q in net.parameters(0).items()}
@@ -143,5 +173,7 @@ def test_what_makes_no_sense_says_so():
     for own in ([1], [0, 3], [1, 4]):
         with pytest.raises(ValueError, match="2 sequences of at most 3 steps need as many lengths"):
             backpropagate(net, ((p,),), x, loss, [3], [], Schedule(2), own_lengths=np.array(own))
+    with pytest.raises(ValueError, match="belongs to one length"):
+        backpropagate(net, ((p,),), x, loss, [3, 2], [], Schedule(2), beyond=((),))
     with pytest.raises(ValueError, match="unrolled to one length at a time"):
         backpropagate(net, ((p,),), x, loss, [3, 2], [], Schedule(2), own_lengths=np.array([1, 3]))

@@ -95,7 +95,7 @@ class Knob:
 
 def knobs(config: PointConfig) -> list[Knob]:
     """Return what can be turned on the cell of a configuration."""
-    cell, init = config.model.build_cell(), config.init
+    cell, init = config.model.build_cells()[0], config.init
     parameters = cell.parameters(1)
     found = []
     if any(p.role == "recurrent" for p in parameters.values()):

@@ -515,7 +515,7 @@ def test_the_kinds_of_inputs_are_made_from_the_tasks() -> None:
 def test_every_registered_cell_can_be_asked_for() -> None:
     for kind in cells.names():
         experiment = parse(GOOD | {"model": {"cell": kind, "hidden": 3}})
-        assert experiment.model.build_cell() == cells.get(kind)(hidden=3)
+        assert experiment.model.build_cells()[0] == cells.get(kind)(hidden=3)
 
 
 def test_equal_cells_are_one() -> None:

@@ -5,6 +5,7 @@ Importing this is cheap; NumPy is needed only when something is validated.
 
 from __future__ import annotations
 
+from gradflow.experiment.config.architecture import ModelConfig
 from gradflow.experiment.config.cells import CellConfig
 from gradflow.experiment.config.inputs import Inputs
 from gradflow.experiment.config.load import load_config, parse
@@ -14,7 +15,6 @@ from gradflow.experiment.config.models import (
     Experiment,
     InitConfig,
     LossConfig,
-    ModelConfig,
     PointConfig,
     RecordConfig,
 )

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 
 from gradflow.experiment.config import cells
+from gradflow.experiment.config.architecture import LayerConfig
 from gradflow.experiment.config.cells import CellConfig
 from gradflow.experiment.config.checks import check, check_field, keys, kind_of_inputs, unknown
 from gradflow.experiment.config.inputs import input_kinds, input_model
@@ -249,6 +250,8 @@ def normal(axis: Axis, node: Node) -> Any:
     value = checker(axis.key)(node.plain)
     if isinstance(value, CellConfig):
         return value.written
+    if axis.path == ("model", "layers") and isinstance(value, tuple):
+        return tuple(one.written for one in value)
     if axis.path in PATHS and value is not None:
         return value
     return value.model_dump() if isinstance(value, BaseModel) else value
@@ -270,6 +273,13 @@ def labels(key: str, values: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(v and os.path.relpath(v, folder) for v in values)
     if key == "model.cell":
         return tuple(CellConfig.model_validate(value).label for value in values)
+    if key == "model.layers":
+        return tuple(
+            value
+            if isinstance(value, int)
+            else " → ".join(LayerConfig.model_validate(one).label for one in value)
+            for value in values
+        )
     return tuple(_label(value) for value in values)
 
 

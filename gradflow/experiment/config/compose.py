@@ -10,10 +10,11 @@ from pydantic.fields import FieldInfo
 
 from gradflow.errors import ConfigError
 from gradflow.experiment.config import fit
+from gradflow.experiment.config.architecture import ModelConfig, lowest_cell
 from gradflow.experiment.config.axes import Axis
 from gradflow.experiment.config.checks import check, check_field
 from gradflow.experiment.config.inputs import FileInputs
-from gradflow.experiment.config.models import ModelConfig, PointConfig
+from gradflow.experiment.config.models import PointConfig
 from gradflow.experiment.config.text.mistakes import Mistake
 from gradflow.experiment.config.text.nodes import Node, Path, Place, spell
 
@@ -193,6 +194,8 @@ def _section(name: str, tree: Node) -> Any:
 
 def _with_cell(model: Any) -> Any:
     """The section ``model`` with the cell that its weights belong to, where it names none."""
+    if isinstance(model, dict) and isinstance(model.get("layers"), tuple | list):
+        return {**model, "cell": lowest_cell(model)}
     if not isinstance(model, dict) or "cell" in model or not isinstance(model.get("weights"), str):
         return model
     names = model.get("names")

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, TypeAlias, get_args
 
+from gradflow.experiment.config.architecture import ModelConfig
 from gradflow.experiment.config.cells import CellConfig
 from gradflow.experiment.config.compose import Choice, Composer
 from gradflow.experiment.config.fields import Chrono
 from gradflow.experiment.config.inputs import Inputs
-from gradflow.experiment.config.models import InitConfig, LossConfig, ModelConfig
+from gradflow.experiment.config.models import InitConfig, LossConfig
 from gradflow.experiment.config.text.mistakes import choices
 
 __all__ = ["check_effects", "matters"]
@@ -124,7 +125,8 @@ def _without(
         return inputs.kind, "" if inputs.task.seeded else "it is the same for every seed"
     if key == ("seed",):
         return model.cell_label, (imported or "") if loss.kind == "sum" else ""
-    if imported or init.like is not None or matters(model.cell, init, key[1:]):
+    drawn = any(matters(cell, init, key[1:]) for cell in model.cells)
+    if imported or init.like is not None or drawn:
         return model.cell_label, imported or ""
     return model.cell_label, "none of its weights and biases is drawn by it"
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradflow.errors import UserError
+from gradflow.experiment.config.architecture import ModelConfig
 from gradflow.experiment.config.cells import check_option
 from gradflow.experiment.config.inputs import FileInputs, Inputs
-from gradflow.experiment.config.models import InitConfig, LossConfig, ModelConfig
+from gradflow.experiment.config.models import InitConfig, LossConfig
 from gradflow.experiment.config.text.mistakes import Mistake, choices, got
 from gradflow.experiment.config.training import TrainConfig
 
@@ -262,7 +263,7 @@ def check_train(
             ("train", "lengths"),
         )
     own = train.lengths is not None or inputs.own_lengths(length) is not None
-    if own and model.bidirectional:
+    if own and model.backward:
         raise Mistake(
             "while nets learn, a backward direction would read what follows the end of sequences "
             "that have lengths of their own",
@@ -317,7 +318,8 @@ def _check_targets(loss: LossConfig, inputs: Inputs, length: int) -> None:
 
 def _check_biases(init: InitConfig, model: ModelConfig) -> None:
     each = {gate: value for gate, value in init.bias.items() if isinstance(value, tuple)}
-    for part in model.build_cell().parameters(1).values() if each else ():
+    parts = [part for cell in model.build_cells() for part in cell.parameters(1).values()]
+    for part in parts if each else ():
         for gate, value in each.items() if part.role == "bias" else ():
             if gate in part.blocks and len(value) != part.rows:
                 raise Mistake(
@@ -345,7 +347,8 @@ def check_init(init: InitConfig, model: ModelConfig) -> None:
     _check_biases(init, model)
     if init.peephole in DIAGONAL and init.like is None:
         return
-    peepholes = [p for p in model.build_cell().parameters(1).values() if p.role == "peephole"]
+    parts = [part for cell in model.build_cells() for part in cell.parameters(1).values()]
+    peepholes = [part for part in parts if part.role == "peephole"]
     if init.like is not None and peepholes:
         raise Mistake(
             f"{init.like} has no layer with peepholes",

@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from gradflow.core.registry import options
-from gradflow.experiment.config.cells import CellConfig, gates, states
+from gradflow.experiment.config.architecture import ModelConfig
+from gradflow.experiment.config.cells import gates, states
 from gradflow.experiment.config.derive import Derived, Origin, derived
 from gradflow.experiment.config.fields import (
     At,
@@ -35,10 +36,7 @@ from gradflow.experiment.config.text.mistakes import Mistake, choices, nearest, 
 from gradflow.experiment.config.training import TrainConfig
 
 if TYPE_CHECKING:
-    from gradflow.core.cells import Cell
     from gradflow.core.network.initialise import Init
-    from gradflow.core.network.stack import Network
-    from gradflow.experiment.models.weights import Imported
     from gradflow.experiment.recordings import Recording
 
 __all__ = [
@@ -48,7 +46,6 @@ __all__ = [
     "Experiment",
     "InitConfig",
     "LossConfig",
-    "ModelConfig",
     "PointConfig",
     "RecordConfig",
     "record_model",
@@ -65,78 +62,6 @@ STATES = ("h", "c", "s")
 
 Scheme: TypeAlias = Literal["normal", "uniform", "interval", "glorot", "orthogonal", "identity"]
 Gain: TypeAlias = Annotated[float, Field(ge=0, le=1e100)]
-
-
-class ModelConfig(Section):
-    """The network."""
-
-    cell: SerializeAsAny[CellConfig]
-    hidden: int = Field(32, ge=1, le=65536, description="units of each layer")
-    layers: int = Field(1, ge=1, le=64, description="layers of the stack")
-    bidirectional: bool = Field(False, description="read the input backward as well")
-    weights: str | None = Field(
-        None, min_length=1, description="a checkpoint, or file#prefix; sizes follow from it"
-    )
-    names: dict[str, str] = Field(
-        default={}, description="PyTorch's names to those that the weights have instead"
-    )
-
-    _reads: int | None = PrivateAttr(None)
-    _stack: tuple[Any, ...] = PrivateAttr(())
-    _notes: tuple[str, ...] = PrivateAttr(())
-    _asked: dict[str, Any] | None = PrivateAttr(None)
-
-    def __hash__(self) -> int:
-        values = [getattr(self, name) for name in type(self).model_fields if name != "names"]
-        return hash((*values, *sorted(self.names.items())))
-
-    @property
-    def reads(self) -> int | None:
-        """The number of features that imported weights read."""
-        return self._reads
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was taken for granted of imported weights."""
-        return self._notes
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """The cell's options before imported weights completed them."""
-        return self.cell.options if self._asked is None else self._asked
-
-    def known(self, net: Imported, asked: dict[str, Any]) -> ModelConfig:
-        """Return the section as weights imported for the options `asked` complete it.
-
-        The lowest layer stands for all.
-        """
-        sizes = {
-            "hidden": net.cell.hidden,
-            "layers": net.layers,
-            "bidirectional": any(layer.bidirectional for layer in net.stack),
-        }
-        cell = CellConfig.model_validate({"kind": net.kind, **net.options})
-        whole = self.model_copy(update={"cell": cell, **sizes})
-        whole._reads, whole._stack, whole._notes = net.inputs, net.stack, net.notes
-        whole._asked = asked
-        return whole
-
-    @property
-    def cell_label(self) -> str:
-        """The cell's name in tables and plots."""
-        return self.build(1).label if self._stack else self.cell.label
-
-    def build_cell(self) -> Cell:
-        """Make the cell."""
-        return self.cell.build(self.hidden)
-
-    def build(self, features: int) -> Network:
-        """Make the network for inputs of so many features."""
-        from gradflow.core.network.stack import Network
-
-        if self._stack:
-            return Network(features, self._stack)
-        return Network.of(self.build_cell(), features, self.layers, self.bidirectional)
 
 
 class InitConfig(Section):

@@ -72,7 +72,11 @@ def settings(experiment: Experiment, *, resolved: bool = True) -> dict[str, Any]
     if experiment.model.weights is not None or "model.weights" in experiment.sweep:
         for name in ("model", "init"):
             data[name] = getattr(experiment, name).model_dump(exclude_unset=True)
-    data["model"]["cell"] = experiment.model.cell.written
+    model = experiment.model
+    if isinstance(model.layers, tuple):
+        data["model"] = model.model_dump(exclude_unset=True, exclude={"cell"})
+    else:
+        data["model"]["cell"] = model.cell.written
     return {key: data[key] for key in ORDER if key in data}
 
 

@@ -102,16 +102,18 @@ def _cut(bundle: Bundle, target: float) -> tuple[Bundle, ...]:
 def _parts(bundle: Bundle) -> tuple[float, float]:
     """Return the seconds of overhead, paid once, and of work, paid for each seed."""
     config = bundle.points[0].config
-    cell = config.model.build_cell()
-    layers = config.model.layers * (2 if config.model.bidirectional else 1)
-    lengths, seeds = bundle.lengths, bundle.seeds
-    parameters = cell.parameters(1).values()
-    products = sum(math.prod(one.shape) for one in parameters if one.role == "recurrent")
-    step = FLOP * products + ELEMENT * len(cell.gates) * cell.hidden
+    net, lengths, seeds = config.model.build(1), bundle.lengths, bundle.seeds
+    step, gates = 0.0, 0
+    for layer, _ in net.places():
+        cell = net.layers[layer].cell
+        parameters = cell.parameters(1).values()
+        products = sum(math.prod(one.shape) for one in parameters if one.role == "recurrent")
+        step += FLOP * products + ELEMENT * len(cell.gates) * cell.hidden
+        gates += len(cell.gates)
     columns = (config.inputs.sequences or 1) * len(seeds)  # a file says itself how many
-    overhead = max(lengths) * layers * len(cell.gates) * STEP
+    overhead = max(lengths) * gates * STEP
     # One forward for all lengths, a backward for each.
-    return overhead, (max(lengths) + sum(lengths)) * layers * columns * step
+    return overhead, (max(lengths) + sum(lengths)) * columns * step
 
 
 def pace(bundles: Sequence[Bundle]) -> float:

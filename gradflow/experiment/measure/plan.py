@@ -180,7 +180,7 @@ def bundle(points: Iterable[PlannedPoint]) -> tuple[Bundle, ...]:
 
 
 def _lengths_share(config: PointConfig) -> bool:
-    streams = config.inputs.task.prefix and not config.model.bidirectional
+    streams = config.inputs.task.prefix and not config.model.backward
     return streams and config.train is None
 
 

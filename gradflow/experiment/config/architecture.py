@@ -1,0 +1,199 @@
+"""The section ``model``: one cell for all layers, a cell for each, or what a checkpoint holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    SerializeAsAny,
+    model_validator,
+)
+
+from gradflow.experiment.config.cells import CellConfig
+from gradflow.experiment.config.fields import Section
+from gradflow.experiment.config.text.mistakes import Mistake, got, inside, is_step
+
+if TYPE_CHECKING:
+    from gradflow.core.cells import Cell
+    from gradflow.core.network.stack import Network
+    from gradflow.experiment.models.weights import Imported
+
+__all__ = ["LayerConfig", "ModelConfig", "lowest_cell"]
+
+MOST = 64
+OWN = ("hidden", "bidirectional", "weights")
+"""Keys that say nothing beside a list of layers."""
+
+
+class LayerConfig(Section):
+    """One layer of a stack whose layers have cells, sizes and directions of their own."""
+
+    cell: SerializeAsAny[CellConfig]
+    hidden: int = Field(32, ge=1, le=65536, description="units of the layer")
+    bidirectional: bool = Field(False, description="read the layer below backward as well")
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The shortest spelling in an experiment file."""
+        return {**self.model_dump(exclude_defaults=True), "cell": self.cell.written}
+
+    @property
+    def label(self) -> str:
+        """The name in tables, e.g. ``lstm 8 ↔``."""
+        return f"{self.cell.label} {self.hidden}{' ↔' * self.bidirectional}"
+
+
+LAYERS = f"how many, from 1 to {MOST}, or a list with a cell for each layer"
+
+
+def _layers(value: Any) -> int | tuple[LayerConfig, ...]:
+    from gradflow.experiment.config.checks import check_model
+
+    if is_step(value) and value <= MOST:
+        return int(value)
+    if not isinstance(value, tuple | list) or not 1 <= len(value) <= MOST:
+        fix = "write 2, or [{cell: lstm, hidden: 8}, {cell: gru, hidden: 4}]"
+        raise Mistake(f"{got(value)} where layers belong", LAYERS, fix)
+    found = []
+    for i, one in enumerate(value):
+        with inside(i):
+            made = {"cell": one} if isinstance(one, str) else one
+            found.append(one if isinstance(one, LayerConfig) else check_model(LayerConfig, made))
+    return tuple(found)
+
+
+Layers = Annotated[
+    int | tuple[LayerConfig, ...],
+    PlainValidator(_layers, json_schema_input_type=int | tuple[LayerConfig, ...]),
+    PlainSerializer(lambda given: given if isinstance(given, int) else [o.written for o in given]),
+]
+
+
+def lowest_cell(model: dict[str, Any]) -> CellConfig:
+    """Return the cell that stands for all in a section whose layers have one each.
+
+    Raises
+    ------
+    Mistake
+        Seen from inside the section: a layer is wrong, or there is a cell beside them.
+    """
+    with inside("layers"):
+        layers = _layers(model["layers"])
+    if "cell" in model:
+        raise _beside("cell")
+    assert isinstance(layers, tuple)
+    return layers[0].cell
+
+
+def _beside(name: str) -> Mistake:
+    return Mistake(
+        f"{name} stands beside a list of layers, each of which has its own",
+        "a list of layers, or one cell, size and number of layers",
+        f"remove {name}, or write layers: 2",
+        (name,),
+        on_key=True,
+    )
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    cell: SerializeAsAny[CellConfig]
+    hidden: int = Field(32, ge=1, le=65536, description="units of each layer")
+    layers: Layers = Field(
+        1, description="layers of the stack: how many, or a list of {cell, hidden, bidirectional}"
+    )
+    bidirectional: bool = Field(False, description="read the input backward as well")
+    weights: str | None = Field(
+        None, min_length=1, description="a checkpoint, or file#prefix; sizes follow from it"
+    )
+    names: dict[str, str] = Field(
+        default={}, description="PyTorch's names to those that the weights have instead"
+    )
+
+    _reads: int | None = PrivateAttr(None)
+    _stack: tuple[Any, ...] = PrivateAttr(())
+    _notes: tuple[str, ...] = PrivateAttr(())
+    _asked: dict[str, Any] | None = PrivateAttr(None)
+
+    def __hash__(self) -> int:
+        values = [getattr(self, name) for name in type(self).model_fields if name != "names"]
+        return hash((*values, *sorted(self.names.items())))
+
+    @model_validator(mode="after")
+    def _each_its_own(self) -> ModelConfig:
+        for name in OWN if isinstance(self.layers, tuple) else ():
+            if name in self.model_fields_set:
+                raise _beside(name)
+        return self
+
+    @property
+    def reads(self) -> int | None:
+        """The number of features that imported weights read."""
+        return self._reads
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was taken for granted of imported weights."""
+        return self._notes
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The cell's options before imported weights completed them."""
+        return self.cell.options if self._asked is None else self._asked
+
+    def known(self, net: Imported, asked: dict[str, Any]) -> ModelConfig:
+        """Return the section as weights imported for the options `asked` complete it.
+
+        The lowest layer stands for all.
+        """
+        sizes = {
+            "hidden": net.cell.hidden,
+            "layers": net.layers,
+            "bidirectional": any(layer.bidirectional for layer in net.stack),
+        }
+        cell = CellConfig.model_validate({"kind": net.kind, **net.options})
+        whole = self.model_copy(update={"cell": cell, **sizes})
+        whole._reads, whole._stack, whole._notes = net.inputs, net.stack, net.notes
+        whole._asked = asked
+        return whole
+
+    @property
+    def cells(self) -> tuple[CellConfig, ...]:
+        """The cells that are drawn: one for all layers, or one for each."""
+        return (
+            tuple(one.cell for one in self.layers)
+            if isinstance(self.layers, tuple)
+            else (self.cell,)
+        )
+
+    @property
+    def backward(self) -> bool:
+        """Whether any layer reads backward."""
+        return self.build(1).bidirectional
+
+    @property
+    def cell_label(self) -> str:
+        """The cell's name in tables and plots."""
+        own = self._stack or isinstance(self.layers, tuple)
+        return self.build(1).label if own else self.cell.label
+
+    def build_cells(self) -> list[Cell]:
+        """Make the cell of each layer, bottom up."""
+        return [layer.cell for layer in self.build(1).layers]
+
+    def build(self, features: int) -> Network:
+        """Make the network for inputs of so many features."""
+        from gradflow.core.network.stack import Layer, Network
+
+        if self._stack:
+            return Network(features, self._stack)
+        if isinstance(self.layers, int):
+            cell = self.cell.build(self.hidden)
+            return Network.of(cell, features, self.layers, self.bidirectional)
+        each = [Layer(one.cell.build(one.hidden), one.bidirectional) for one in self.layers]
+        return Network(features, tuple(each))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 
 import pytest
@@ -79,10 +78,8 @@ def test_a_length_beyond_all_memory_is_counted_not_made(more, tmp_path):
     plain = {"model": {"cell": "lstm", "hidden": 8}, "inputs": {"kind": "noise"}}
     made = gradflow.configure(**{**plain, "length": 10**8, **more})
     tracemalloc.start()
-    began = time.process_time()
     (one,) = preview(made, out=tmp_path).bundles
-    took, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert "the memory budget is 2,147,483,648\n" in one.problem
-    assert took < 1
     assert peak < 100_000_000

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gradflow.core.quantity import Result
 from gradflow.core.typing import Array
-from gradflow.experiment.store.runs import Point
+from gradflow.experiment.store.runs import Point, Run
 from gradflow.report.format import setting
 from gradflow.report.read.rates import slopes
 from gradflow.report.read.records import Curves, curves, other_axes, states
@@ -23,6 +23,7 @@ __all__ = [
     "LAGS",
     "Case",
     "NamedCurve",
+    "cases_of",
     "judged_by_slope",
     "measure_case",
     "meets",
@@ -190,6 +191,15 @@ def measure_case(one: Curves) -> Case:
         low=_rounded(known.min()) if known.size else None,
         high=_rounded(known.max()) if known.size else None,
     )
+
+
+def cases_of(run: Run) -> dict[str, Case]:
+    """Condense every norm of a run, by name."""
+    return {
+        one.name: measure_case(one.curves)
+        for point in run.points
+        for one in named_curves(point, run.result(point))
+    }
 
 
 def judged_by_slope(case: Case, probed: Case, tolerance: float) -> Case:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from gradflow.experiment.workers.pool import Workers
 from gradflow.gate.baseline import Change, baseline_path, merge, read_baseline, write_baseline
 from gradflow.gate.cases import (
     Case,
+    cases_of,
     judged_by_slope,
     measure_case,
     meets,
@@ -30,7 +31,7 @@ from gradflow.gate.cases import (
 )  # fmt: skip
 from gradflow.gate.compare import Finding, Judgement, compare, idle, judge, ranked
 
-__all__ = ["NOISE", "check", "make_baseline"]
+__all__ = ["NOISE", "accept", "check", "judge_run", "make_baseline", "probe"]
 
 NOISE = 1e-13
 """Relative noise on the inputs: about what two processors make of the same sum."""
@@ -81,25 +82,61 @@ def check(
     expected = {} if assert_only else read_baseline(baseline_path(experiment.name, out))
     only = _points(experiment, lambda name: meets(name, patterns)) if patterns else None
     finished = _run(experiment, out, workers, on_progress, only)
-    seen = _look(finished.run, experiment.check.asserts, patterns, only)
+    points = [p for p in finished.run.points if only is None or p.hash in only]
+    return judge_run(
+        finished.run.part(points),
+        None if assert_only else expected,
+        experiment.check.tolerance,
+        assertions=experiment.check.asserts,
+        patterns=patterns,
+        failures=finished.failures,
+        changed=finished.changed,
+    )
+
+
+def judge_run(
+    stored: Run,
+    expected: Mapping[str, Case] | None,
+    tolerance: float,
+    *,
+    assertions: Sequence[AssertConfig] = (),
+    patterns: Collection[str] = (),
+    failures: tuple[Failure, ...] = (),
+    changed: tuple[str, ...] = (),
+) -> Judgement:
+    """Compare results, stored or in memory, with the expected cases, and with what is asserted.
+
+    Parameters
+    ----------
+    stored : Run
+        What was measured.
+    expected : mapping or None
+        The cases of a baseline; None where assertions alone are judged.
+    tolerance : float
+        In decades.
+    assertions, patterns, failures, changed
+        See `check` and `Finished`.
+    """
+    seen = _look(stored, assertions, patterns)
+    chosen = {name: case for name, case in (expected or {}).items() if meets(name, patterns)}
     findings = seen.findings
-    expected = {name: case for name, case in expected.items() if meets(name, patterns)}
-    if not assert_only:
-        failed = tuple(prefix(failure.point) for failure in finished.failures)
-        rest = {n: case for n, case in expected.items() if not n.startswith(failed)}
-        findings = findings + compare(rest, seen.cases, experiment.check.tolerance)
+    if expected is not None:
+        failed = tuple(prefix(failure.point) for failure in failures)
+        rest = {name: case for name, case in chosen.items() if not name.startswith(failed)}
+        findings = findings + compare(rest, seen.cases, tolerance)
     findings += [
-        Finding(prefix(failure.point).strip(), "failed", failure.reason)
-        for failure in finished.failures
+        Finding(prefix(failure.point).strip(), "failed", failure.reason) for failure in failures
     ]
     return Judgement(
-        name=experiment.name,
-        tolerance=experiment.check.tolerance,
-        compared=tuple(sorted(expected.keys() & seen.cases.keys())),
+        name=stored.name,
+        tolerance=tolerance,
+        compared=tuple(sorted(chosen.keys() & seen.cases.keys())),
         asserted=seen.asserted,
         findings=tuple(ranked(findings)),
-        errors=finished.failures,
-        changed=finished.changed,
+        errors=failures,
+        changed=changed,
+        expected=chosen,
+        measured=seen.cases,
     )
 
 
@@ -129,24 +166,40 @@ def make_baseline(
     only = _points(experiment, names.__contains__) if names else None
     finished = _run(experiment, out, workers, on_progress, only)
     _refuse(finished.failures)
-    cases = _look(finished.run, (), only=only).cases
+    points = [p for p in finished.run.points if only is None or p.hash in only]
+    cases = cases_of(finished.run.part(points))
     for name in names:
         if name not in old and name not in cases:
             near = nearest(name, [*old, *cases])
             fix = f"\n  fix: did you mean {near!r}?" if near else ""
             raise UserError(f"neither baseline nor experiment has a case {name!r}{fix}")
-    probed = _probe(experiment, workers(functools.partial(measure, input_noise=NOISE)), only)
-    tolerance = experiment.check.tolerance
-    cases = {
-        name: judged_by_slope(case, probed[name], tolerance)
+    probed = probe(experiment, workers(functools.partial(measure, input_noise=NOISE)), only)
+    return path, accept(path, cases, experiment.check.tolerance, names=names, probed=probed)
+
+
+def accept(
+    path: Path,
+    cases: Mapping[str, Case],
+    tolerance: float,
+    *,
+    names: Collection[str] = (),
+    probed: Mapping[str, Case] | None = None,
+) -> Change:
+    """Write cases into a baseline, all or those of some `names`, and return what that changed.
+
+    `probed` are the same with `NOISE` on the inputs, which marks those that are ill-conditioned.
+    """
+    old = read_baseline(path) if path.exists() else {}
+    chosen = {
+        name: judged_by_slope(case, probed[name], tolerance) if probed else case
         for name, case in cases.items()
         if not names or name in names
     }
     touched = {name: case for name, case in old.items() if not names or name in names}
-    merged, change = merge(touched, cases, tolerance)
+    merged, change = merge(touched, chosen, tolerance)
     rest = {name: case for name, case in old.items() if name not in touched}
     write_baseline(path, {**rest, **merged})
-    return path, replace(change, kept=change.kept + len(rest), total=change.total + len(rest))
+    return replace(change, kept=change.kept + len(rest), total=change.total + len(rest))
 
 
 def _points(experiment: Experiment, wanted: Callable[[str], bool]) -> set[str]:
@@ -170,12 +223,10 @@ def _look(
     stored: Run,
     assertions: Sequence[AssertConfig],
     patterns: Collection[str] = (),
-    only: Collection[str] | None = None,
 ) -> _Seen:
     seen = _Seen()
     met = [0] * len(assertions)
-    points = [point for point in stored.points if only is None or point.hash in only]
-    for point in points:
+    for point in stored.points:
         for one in named_curves(point, stored.result(point)):
             if not meets(one.name, patterns):
                 continue
@@ -190,8 +241,8 @@ def _look(
     return seen
 
 
-def _probe(
-    experiment: Experiment, executor: Executor[Result], only: Collection[str] | None
+def probe(
+    experiment: Experiment, executor: Executor[Result], only: Collection[str] | None = None
 ) -> dict[str, Case]:
     """Measure all points anew by `executor`, and keep only their cases."""
     cases: dict[str, Case] = {}

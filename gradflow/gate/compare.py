@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -75,6 +75,8 @@ class Judgement:
         Points that could not be measured.
     changed : tuple of str
         Code and files that are not what they were when points were measured: see `Finished`.
+    expected, measured : mapping
+        The cases of the baseline that were judged, and those that there are now, by name.
     """
 
     name: str
@@ -84,6 +86,8 @@ class Judgement:
     findings: tuple[Finding, ...]
     errors: tuple[Failure, ...] = ()
     changed: tuple[str, ...] = ()
+    expected: Mapping[str, Case] = field(default_factory=dict, repr=False)
+    measured: Mapping[str, Case] = field(default_factory=dict, repr=False)
 
     @property
     def exit_code(self) -> int:

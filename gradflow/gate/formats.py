@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from gradflow.gate.baseline import Change
 from gradflow.gate.compare import Finding, Judgement
 
-__all__ = ["FORMATS", "Format", "accepted", "write"]
+__all__ = ["FORMATS", "Format", "accepted", "headline", "write"]
 
 Format: TypeAlias = Literal["text", "json", "junit", "github"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -72,7 +72,8 @@ def _difference(finding: Finding) -> str:
     return f" ({finding.difference:+.3g} decades)"
 
 
-def _headline(verdict: Judgement) -> str:
+def headline(verdict: Judgement) -> str:
+    """Say in a line whether all is well, and of how many cases that is said."""
     asserted = f", {verdict.asserted} asserted" if verdict.asserted else ""
     count = f"{len(verdict.compared)} cases compared{asserted}"
     if verdict.exit_code == 4:
@@ -86,7 +87,7 @@ def _headline(verdict: Judgement) -> str:
 
 
 def _text(verdict: Judgement, accept: str, accept_case: str) -> str:
-    lines = [_headline(verdict)]
+    lines = [headline(verdict)]
     for one in verdict.findings[:SHOWN]:
         lines += [f"{one.kind:>10}  {one.case}", f"            {one.reason}{_difference(one)}"]
     if len(verdict.findings) > SHOWN:
@@ -154,13 +155,13 @@ def _junit_case(suite: ElementTree.Element, verdict: Judgement, name: str) -> El
 
 def _github(verdict: Judgement, config: str, accept: str) -> str:
     if verdict.exit_code == 0:
-        return f"::notice title=gradflow::{_data(_headline(verdict))}\n"
+        return f"::notice title=gradflow::{_data(headline(verdict))}\n"
     lines = []
     for one in verdict.findings:
         words = f"{one.case}\n{one.reason}{_difference(one)}\nIf this is meant: {accept}"
         title = f"gradflow {verdict.name}: {one.kind}"
         lines.append(f"::error file={_property(config)},title={_property(title)}::{_data(words)}")
-    lines = lines or [f"::error file={_property(config)}::{_data(_headline(verdict))}"]
+    lines = lines or [f"::error file={_property(config)}::{_data(headline(verdict))}"]
     return "\n".join(lines) + "\n"
 
 

@@ -17,11 +17,11 @@ from gradflow.core.quantity import SERIES, Quantity, Result
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import RESULTS, Point, Run, open_run
 from gradflow.gate.baseline import baseline_path, read_baseline
-from gradflow.gate.cases import Case, measure_case, named_curves
+from gradflow.gate.cases import Case, cases_of
 from gradflow.report.read.pairs import Side
 from gradflow.report.read.rows import where
 
-__all__ = ["condensed", "read_sides", "run_of_cases"]
+__all__ = ["NAME", "condensed", "read_sides", "run_of_cases"]
 
 NAME = re.compile(
     r"(?P<cell>.+?) length=(?P<length>\d+) seed=(?P<seed>-?\d+)(?P<axes>.*?)"
@@ -29,8 +29,8 @@ NAME = re.compile(
 )
 """The name of a case, as `named_curves` gives it."""
 
-AXIS = re.compile(r" (?=[a-z_]+(?:\.\w+)+=)")
-"""Where the next swept axis begins: its value may hold spaces, its path has dots."""
+AXIS = re.compile(r" (?=[a-z_]\w*(?:\.\w+)*=)")
+"""Where the next swept axis begins: the value of the one before may hold spaces."""
 
 BASELINE = "baseline"
 
@@ -124,19 +124,14 @@ def run_of_cases(name: str, cases: Mapping[str, Case], path: Path = Path()) -> R
 
 def condensed(run: Run) -> Run:
     """Return a run as its baseline would hold it."""
-    cases = {
-        one.name: measure_case(one.curves)
-        for point in run.points
-        for one in named_curves(point, run.result(point))
-    }
-    return run_of_cases(run.name, cases, run.path)
+    return run_of_cases(run.name, cases_of(run), run.path)
 
 
 def _point(told: re.Match[str]) -> tuple[Point, str]:
     """Read a case's name: which point it is of, and of which state."""
     axes: dict[str, Any] = {"model.cell": told["cell"], "length": int(told["length"])}
     axes["seed"] = int(told["seed"])
-    for word in re.split(r" (?=[a-z_]+(?:\.\w+)+=)", told["axes"]):
+    for word in AXIS.split(told["axes"]):
         path, equals, value = word.partition("=")
         axes |= {path.strip(): value} if equals else {}
     key = told.string[: told.start("state")]

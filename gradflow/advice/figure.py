@@ -93,9 +93,12 @@ def draw(advice: Sequence[Advice]) -> Figure:
         decades_over_steps(ax, ranges[one], "lag", norm_label(STATE))
         notes = limits(ax)
         (shown,) = one.sites
-        for trace, line in ((shown.before, BEFORE), (shown.after, AFTER)):
+        for trace, line, label in (
+            (shown.before, BEFORE, "before"),
+            (shown.after, AFTER, "after"),
+        ):
             if trace is not None:
-                notes += draw_trace(ax, trace, "lag", line)
+                notes += draw_trace(ax, trace, "lag", line, label)
         if shown.before is None:
             notes.append(f"{shown.cell}: as it is, the state overflows")
         for trace in shown.shown[-1:]:

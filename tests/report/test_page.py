@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import sys
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from gradflow.cli import app
 from gradflow.errors import UserError
-from gradflow.experiment.store.runs import Run
+from gradflow.experiment.store.runs import Run, open_run
+from gradflow.report.figures.data import norm_curves
 from gradflow.report.page import page, report
 from gradflow.report.page.palette import CONTRAST, DARK, LIGHT, contrast, readable
 from tests.report import fakes
@@ -100,7 +104,8 @@ def test_it_is_whole_and_needs_nothing_beside_it(text):
 def test_names_are_text_and_nothing_else(text, run):
     found = parsed(text)
     tags = [tag for tag, _ in found.elements]
-    assert tags.count("script") == 1
+    scripts = [attrs for tag, attrs in found.elements if tag == "script"]
+    assert scripts == [{"type": "application/json", "id": "views"}, {}]
     assert not {"img", "i", "two"} & set(tags)
     assert not [name for _, attrs in found.elements for name in attrs if name.startswith("on")]
     said = "".join(found.texts)
@@ -114,14 +119,61 @@ def test_every_table_and_figure_is_there_without_a_script(text):
     assert {"Curves", "Length", "Slope", "Heatmap", "Verdicts", "Every length"} <= set(found.texts)
     assert "vanishes" in said
     plots = [attrs for _, attrs in found.elements if attrs.get("role") == "img"]
-    assert len(plots) == [tag for tag, _ in found.elements].count("svg") >= 4
+    pictures = [tag for tag, _ in found.elements].count("svg")
+    assert len(plots) == pictures - 1 >= 4  # one waits for the script
     assert all(len(attrs["aria-label"]) > 20 for attrs in plots)
     assert "T = 8" in said
 
 
-def test_the_same_run_gives_the_same_bytes(run):
-    one = run.part(point for point in run.points if point.cell == "rnn" and point.length == 8)
-    assert page(one) == page(one)
+def test_curves_are_named_and_their_values_can_be_read_back(run, text):
+    """A path and the frame of its panel are all that pointing has."""
+    norms = norm_curves(run)["s"]
+    figure = text[text.index('<h2 id="curves"') : text.index('<h2 id="length"')]
+    panels = figure.split(" data-axes=")[1:]
+    assert len(panels) == 4
+    checked = 0
+    for panel in panels:
+        axes = json.loads(html.unescape(panel[1 : panel.index('">')]))
+        assert axes["name"] == "lag"
+        assert axes["decades"]
+        for name, path in re.findall(r' data-curve="([^"]+)"><path d="([^"]+)"', panel):
+            points = read(path)
+            lags, values = (place(axes[side], points[:, i]) for i, side in enumerate("xy"))
+            near = [
+                float(np.abs(one.trace.median - values).max())
+                for one in norms
+                if one.cell == html.unescape(name) and one.length == len(points) - 1
+            ]
+            assert min(near) < 2e-4 * abs(axes["y"][3] - axes["y"][2])
+            np.testing.assert_allclose(lags, np.arange(len(points)), atol=0.01)
+            checked += 1
+    assert checked == len(norms)
+
+
+def read(path):
+    """Points of an absolute start and the differences after it."""
+    start, _, rest = path[1:].partition("l")
+    numbers = [float(one) for one in re.findall(r"-?\d*\.?\d+", f"{start} {rest}")]
+    return np.cumsum(np.reshape(numbers, (-1, 2)), axis=0)
+
+
+def place(axis, at):
+    begin, end, low, high, scale = axis
+    assert scale == "linear"
+    return low + (at - begin) / (end - begin) * (high - low)
+
+
+def test_every_view_is_there(run, text):
+    found = json.loads(re.search(r'id="views">(.*?)</script>', text)[1])
+    named = {axis["name"]: (axis["values"], axis["numeric"]) for axis in found["axes"]}
+    assert named == {"recurrent gain": (["0.5", "2"], True), "length": (["8", "20"], True)}
+    assert [cell["name"] for cell in found["cells"]] == ["rnn", HOSTILE, "cec"]
+    assert len(found["curves"]) == 3 * 2 * 2
+    norms = norm_curves(run)["s"]
+    for one, curve in zip(norms, found["curves"], strict=True):
+        assert curve["lag"] == one.trace.lag.tolist()
+        assert found["cells"][curve["cell"]]["name"] == one.cell
+        np.testing.assert_allclose(curve["median"], one.trace.median, atol=6e-4)
 
 
 def test_text_stands_out_in_the_light_and_in_the_dark():
@@ -140,7 +192,7 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch, run):
         page(run)
 
 
-def test_the_command_writes_where_it_is_told(tmp_path, monkeypatch):
+def test_the_command_writes_where_it_is_told_and_always_the_same(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(
         "name: tiny\nmodel: {cell: rnn, hidden: 3}\ninputs: {kind: noise}\nlength: 5\n"
@@ -151,6 +203,9 @@ def test_the_command_writes_where_it_is_told(tmp_path, monkeypatch):
     assert done.stdout == "results/tiny/report.html\n"
     found = parsed((tmp_path / "results/tiny/report.html").read_text())
     assert any("kind: noise" in one for one in found.texts)
+    again = report(open_run("results/tiny"), tmp_path)
+    assert again.name == "tiny.html"
+    assert again.read_bytes() == (tmp_path / "results/tiny/report.html").read_bytes()
     wrong = invoke(app, ["report", "--out", "tiny.txt"])
     assert wrong.exit_code == 2
     assert "tiny.html" in wrong.stderr

@@ -63,18 +63,21 @@ class Kind:
         UserError
             If the run does not hold it.
         """
-        from gradflow.report.figures import data
+        from gradflow.report.figures.data import norm_curves
 
-        module = importlib.import_module(self.module)
-        read = getattr(module, "gather", data.norm_curves)
-        if read is data.norm_curves:
+        read = self.own_reader()
+        if read is None:
             default_state(run, name and name.removesuffix(".last"))
-            return dict(data.norm_curves(run, None if name is None else [name]))
-        found = cast("dict[str, Any]", read(run))
+            return dict(norm_curves(run, None if name is None else [name]))
+        found = read(run)
         if name is None:
             return found
         one_of(f"figure of kind {self.name}", name, list(found))
         return {name: found[name]}
+
+    def own_reader(self) -> Callable[[Run], dict[str, Any]] | None:
+        """Return the module's ``gather``; None where the kind shows norms, as others do."""
+        return getattr(importlib.import_module(self.module), "gather", None)
 
     def draw(self, found: Sequence[Site], name: str, setup: Setup) -> Figure:
         """Draw one figure."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
 __all__ = [
+    "BAND",
     "FORMAT",
     "NOTHING",
     "Bar",
@@ -48,6 +49,9 @@ __all__ = [
 
 FORMAT = "_format"
 """Label of the texts that `limits` writes beside the axes; the underscore hides it from legends."""
+
+BAND = "_band "
+"""What the labels of bands begin with."""
 
 X = {"lag": "lag (steps back from the last loss)", "step": "step $k$"}
 """What may stand on the x axis, and its label."""
@@ -75,11 +79,10 @@ def decades_over_steps(ax: Axes, ends: tuple[float, float], x: str, label: str) 
     ax.set_ylabel(label)
 
 
-def draw_trace(
-    ax: Axes, trace: Trace, x: str, line: dict[str, Any], label: str | None = None
-) -> list[str]:
+def draw_trace(ax: Axes, trace: Trace, x: str, line: dict[str, Any], label: str) -> list[str]:
     """Draw a median and its band; return the notes that they need.
 
+    Both carry the name of what they show, the band behind `BAND`, which hides it from legends.
     A line never crosses what is exactly zero, or was not recorded: it ends and begins anew.
     Zeros are marked at the lower edge, so the limits of the axes have to be set before.
     """
@@ -87,7 +90,10 @@ def draw_trace(
     alive = np.isfinite(trace.median)
     low, high = (np.maximum(y, bottom) for y in (trace.low, trace.high))
     where = None if alive.all() else alive
-    ax.fill_between(along, low, high, where=where, color=line["color"], alpha=0.16, linewidth=0)
+    ax.fill_between(
+        along, low, high, where=where, color=line["color"], alpha=0.16, linewidth=0,
+        label=BAND + label,
+    )  # fmt: skip
     if line.get("linestyle") != "none":
         ax.plot(along, np.where(alive, trace.median, np.nan), label=label, **line)
     before, after = np.append(False, alive[:-1]), np.append(alive[1:], False)

@@ -20,8 +20,8 @@ from gradflow.report.read.records import Group, by_lag, groups, judged, original
 from gradflow.report.read.rows import longest
 
 __all__ = [
-    "Curve", "Part", "Trace", "Traces", "condense", "extent", "none_recorded", "norm_curves",
-    "pools", "split", "thin", "traces",
+    "Curve", "NotRecordedError", "Part", "Trace", "Traces", "condense", "extent", "none_recorded",
+    "norm_curves", "pools", "split", "thin", "traces",
 ]  # fmt: skip
 
 LAGS = 800
@@ -137,9 +137,13 @@ def thin(lag: Array) -> Array:
     return np.union1d(even, np.arange(LAGS // 4))
 
 
-def none_recorded(run: Run, record: str, what: str) -> UserError:
+class NotRecordedError(UserError):
+    """A run does not hold what a kind of figure shows."""
+
+
+def none_recorded(run: Run, record: str, what: str) -> NotRecordedError:
     """Say that a run lacks what a kind of figure shows, and which key of the file records it."""
-    return UserError(
+    return NotRecordedError(
         f"{run.name}: {what} were not recorded\n"
         f"  fix: set  record.{record}: true  on a cell that has them, and run again"
     )

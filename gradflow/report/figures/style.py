@@ -17,7 +17,7 @@ from gradflow.report.read.pairs import RUN
 
 __all__ = [
     "COLOURS", "DASHES", "GATES", "GREY", "Hue", "by_cell", "by_gate", "gate_keys", "hue",
-    "literal", "looks", "norm_label", "ramp", "swept_hues",
+    "literal", "look", "looks", "norm_label", "ramp", "swept_hues",
 ]  # fmt: skip
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from gradflow._version import __version__
 from gradflow.errors import UserError
 from gradflow.experiment.store.files import write_atomic
 from gradflow.experiment.store.runs import Run
+from gradflow.report.figures.style import COLOURS
 from gradflow.report.page.content import content
 from gradflow.report.page.palette import properties
 
@@ -59,8 +61,8 @@ def page(run: Run, state: str | None = None) -> str:
     """Return the page of a run as text; see `report`."""
     template = _template()
     shown = content(run, state)
-    colours = [one.drawing.colours for part in shown.sections for one in part.figures]
-    light, dark = properties(colour for each in colours for colour in each)
+    drawn = [one.drawing.colours for part in shown.sections for one in part.figures]
+    light, dark = properties(frozenset(map(str.lower, COLOURS)).union(*drawn))
     script = _file("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return str(
@@ -81,7 +83,21 @@ def _template() -> Any:
     house = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    house.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    house.filters["powers"] = _powers
     return house.from_string(_file("page.html"))
+
+
+def _powers(text: str) -> Any:
+    """Raise the exponents of a sentence: ``10^-1.5`` is 10 to the −1.5."""
+    from markupsafe import Markup, escape
+
+    raised = re.sub(r"10\^(-?)([\d.]*\d)", _raised, str(escape(text)))
+    return Markup(raised)  # nothing in it but sup is markup
+
+
+def _raised(found: re.Match[str]) -> str:
+    return f"10<sup>{'−' if found[1] else ''}{found[2]}</sup>"
 
 
 def _file(name: str) -> str:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
 from gradflow.report.figures import KINDS, Kind
+from gradflow.report.figures.data import Curve, NotRecordedError, norm_curves
 from gradflow.report.figures.output import private_style
 from gradflow.report.figures.page import Setup
+from gradflow.report.figures.sites import Site
 from gradflow.report.page.drawings import Drawing, drawing
+from gradflow.report.page.explore import norm_name, views
 from gradflow.report.read.explain import explain
 from gradflow.report.read.learning import lessons
 from gradflow.report.read.predictions import predicted_and_measured
@@ -52,8 +55,12 @@ class Content:
         The closing table, of the greatest lengths and of all; the latter None where it is the same.
     reasons : sequence of Sheet
         Sentences and tables that say why.
+    views : mapping
+        The curves for the script, see `gradflow.report.page.explore`.
     sections : sequence of Section
         The figures, by kind.
+    undrawn : sequence of str
+        Kinds that the run has no figure of, and why, but for what was not recorded.
     counts : str
         How many points there are and how many are missing.
     config : str
@@ -69,7 +76,9 @@ class Content:
     verdicts: Sheet
     every: Sheet | None
     reasons: Sequence[Sheet]
+    views: Mapping[str, object]
     sections: Sequence[Section]
+    undrawn: Sequence[str]
     counts: str
     config: str
     created: str
@@ -89,6 +98,9 @@ def content(run: Run, state: str | None = None) -> Content:
     longest = rows(run, judged)
     several = len({group.length for group in groups(run)}) > 1
     file = run.path / "config.yaml"
+    norms = dict(sorted(norm_curves(run).items(), key=lambda one: one[0] != judged))
+    cells = tuple(dict.fromkeys(group.cell for group in groups(run)))
+    sections, undrawn = _sections(run, norms, cells)
     missing = f", {len(run.missing)} missing" if run.missing else ""
     return Content(
         name=run.name,
@@ -96,7 +108,9 @@ def content(run: Run, state: str | None = None) -> Content:
         verdicts=closing_sheet(longest),
         every=closing_sheet(rows(run, judged, every=True)) if several else None,
         reasons=list(_reasons(run, judged)),
-        sections=list(_sections(run, judged)),
+        views=views(norms, cells),
+        sections=sections,
+        undrawn=undrawn,
         counts=f"{len(run.points)} points{missing}",
         config=file.read_text(encoding="utf-8") if file.is_file() else "",
         created=run.created,
@@ -116,30 +130,30 @@ def _reasons(run: Run, state: str) -> Iterator[Sheet]:
         yield predictions_sheet(predicted_and_measured(run, state), "Theory beside measurement")
 
 
-def _sections(run: Run, state: str) -> Iterator[Section]:
-    """Draw every kind of figure that the run holds."""
-    cells = tuple(dict.fromkeys(group.cell for group in groups(run)))
-    setup = Setup(cells=cells)
+def _sections(
+    run: Run, norms: Mapping[str, Sequence[Curve]], cells: tuple[str, ...]
+) -> tuple[list[Section], list[str]]:
+    """Draw every kind of figure that the run holds, and say what stood in the way of others."""
+    sections: list[Section] = []
+    undrawn: list[str] = []
+    order = list(norms)
     for kind in KINDS.values():
         try:
-            found = kind.gather(run)
-            ordered = sorted(found, key=lambda name: name != state)
+            found = norms if kind.own_reader() is None else kind.gather(run)
+            names = sorted(found, key=lambda name: order.index(name) if name in order else -1)
             with private_style():
-                figures = [
-                    Shown(name, label, drawing(kind.draw(found[name], name, setup), key, title))
-                    for name in ordered
-                    for label in [_label(name)]
-                    for key in [f"{kind.name}-{name}".replace(".", "-")]
-                    for title in [f"{kind.summary}, {label}"]
-                ]
-        except UserError:  # the run does not hold what this kind shows
+                sections.append(
+                    Section(kind, [_shown(kind, found, name, Setup(cells=cells)) for name in names])
+                )
+        except NotRecordedError:
             continue
-        yield Section(kind, figures)
+        except UserError as error:
+            undrawn.append(str(error).partition("\n")[0])
+    return sections, undrawn
 
 
-def _label(name: str) -> str:
-    """Write the name of a figure: a state's norm, or what else a kind calls its figures."""
-    state, _, which = name.partition(".")
-    if len(state) > 1:
-        return name.replace("_", " ")
-    return f"∂L/∂{state}" + (", the last loss alone" if which == "last" else "")
+def _shown(kind: Kind, found: Mapping[str, Sequence[Site]], name: str, setup: Setup) -> Shown:
+    label = norm_name(name)
+    key = f"{kind.name}-{name}".replace(".", "-")
+    figure = kind.draw(found[name], name, setup)
+    return Shown(name, label, drawing(figure, key, f"{kind.summary.capitalize()}, {label}"))

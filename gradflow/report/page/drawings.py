@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
-from gradflow.report.figures.axes import power_of_ten
+from gradflow.report.figures.axes import BAND, power_of_ten
 from gradflow.report.figures.output import render
 from gradflow.report.format import number, power
+from gradflow.report.page.palette import coloured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,12 +101,12 @@ def _marked(figure: Figure) -> dict[str, dict[str, str]]:
         mark(ax, axes=json.dumps(_frame(figure, ax)))
         for line in ax.lines:
             name = str(line.get_label())
-            if not name.startswith("_"):
+            if not re.fullmatch(r"_child\d+", name):
                 mark(line, curve=name)
         for band in ax.collections:
             name = str(band.get_label())
-            if name.startswith("_band "):
-                mark(band, band=name.removeprefix("_band "))
+            if name.startswith(BAND):
+                mark(band, band=name.removeprefix(BAND))
     return known
 
 
@@ -164,19 +165,11 @@ def _settle(
         if name in one and element.tag != "image":
             one[name] = _NUMBER.sub(lambda found: _written(float(found[0]), 3), one[name])
     if "style" in one and colours is not None:
-        one["style"] = _HEX.sub(lambda found: _coloured(found[0], colours), one["style"])
+        colours.update(_HEX.findall(one["style"]))
+        one["style"] = _HEX.sub(lambda found: coloured(found[0]), one["style"])
     if element.tag not in ("text", "tspan"):
         element.text = (element.text or "").strip()
     element.tail = (element.tail or "").strip()
-
-
-def _coloured(colour: str, colours: set[str]) -> str:
-    if colour == "#ffffff":
-        return "none"
-    if colour == "#000000":
-        return "currentColor"
-    colours.add(colour)
-    return f"var(--{colour[1:]})"
 
 
 def _short(path: str) -> str:
@@ -213,7 +206,7 @@ def _in_words(figure: Figure, title: str) -> str:
     for line in ax.lines:
         name, y = str(line.get_label()), np.asarray(line.get_ydata(), float)
         y = y[np.isfinite(y)]
-        if not name.startswith("_") and y.size:
+        if line.get_gid() and y.size:
             said.append(f"{name} from {write(float(y[0]))} to {write(float(y[-1]))}")
     where = "" if len(panels) == 1 else "in the last panel "
     more = f", and {len(said) - NAMED} more" if len(said) > NAMED else ""

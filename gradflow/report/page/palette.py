@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from matplotlib.colors import to_hex, to_rgb
 
-__all__ = ["CONTRAST", "DARK", "LIGHT", "contrast", "properties", "readable"]
+__all__ = ["CONTRAST", "DARK", "LIGHT", "coloured", "contrast", "properties", "readable"]
 
 LIGHT = {
     "ground": "#ffffff", "raised": "#f4f6f8", "line": "#d5dae0", "ink": "#1b1f24",
@@ -43,6 +43,11 @@ def readable(colour: str, ground: str = DARK["ground"]) -> str:
         red, green, blue = (c + (1 - c) * share / 20 for c in to_rgb(colour))
         mixed = to_hex((red, green, blue))
     return mixed
+
+
+def coloured(colour: str) -> str:
+    """Refer to a drawn colour: ink is the text's, paper is nothing, others are properties."""
+    return {"#000000": "currentColor", "#ffffff": "none"}.get(colour, f"var(--{colour[1:]})")
 
 
 def properties(drawn: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:

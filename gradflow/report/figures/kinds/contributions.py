@@ -63,7 +63,9 @@ def draw(found: Sequence[Traces] | Sequence[Conflict], name: str, setup: Setup) 
         decades_over_steps(ax, ranges[one], setup.x, rf"$\Vert G_k\Vert$ of {WEIGHTS[name]}")
         notes = limits(ax)
         for (_, gate), trace in one.sites[0].of.items():
-            notes += draw_trace(ax, trace, setup.x, by_gate(gate or "g"))
+            notes += draw_trace(
+                ax, trace, setup.x, by_gate(gate or "g"), GATES.get(gate, gate or name)
+            )
         return notes
 
     gates = dict.fromkeys(gate for one in every for _, gate in one.of)

@@ -15,7 +15,7 @@ from gradflow.report.figures.data import Trace, Traces, extent, none_recorded, t
 from gradflow.report.figures.layout import Grid, Panel, evenly, facets
 from gradflow.report.figures.page import Setup, figure
 from gradflow.report.figures.sites import statistics
-from gradflow.report.figures.style import by_gate, gate_keys, norm_label
+from gradflow.report.figures.style import GATES, by_gate, gate_keys, norm_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +97,7 @@ def _openings(ax: Axes, shown: Traces, quantity: str, x: str) -> list[str]:
         if quantity == MEAN:
             wide = shown.of[SPREAD, gate].median
             trace = replace(trace, low=trace.median - wide, high=trace.median + wide)
-        draw_trace(ax, trace, x, by_gate(gate))
+        draw_trace(ax, trace, x, by_gate(gate), GATES.get(gate, gate))
     ax.set_ylim(-0.03, 1.03)
     ax.set_yticks([0, 0.5, 1])
     ax.set_ylabel("opening" if quantity == MEAN else "saturated")
@@ -107,4 +107,5 @@ def _openings(ax: Axes, shown: Traces, quantity: str, x: str) -> list[str]:
 def _gradient(ax: Axes, trace: Trace, state: str, x: str, ends: tuple[float, float]) -> list[str]:
     decade_axis(ax, *ends)
     ax.set_ylabel(norm_label(state))
-    return [*limits(ax), *draw_trace(ax, trace, x, {"color": "black", "linestyle": "-"})]
+    line = {"color": "black", "linestyle": "-"}
+    return [*limits(ax), *draw_trace(ax, trace, x, line, f"∂L/∂{state}")]

@@ -45,7 +45,7 @@ def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
         for key in dict.fromkeys(shown.key(site) for site in one.sites):
             mine = [site for site in one.sites if shown.key(site) == key]
             line = shown.line(key) | {"marker": "o", "ms": 2.5}
-            notes += draw_trace(ax, _far_ends(mine), "lag", line)
+            notes += draw_trace(ax, _far_ends(mine), "lag", line, key)
         return notes
 
     return figure(setup, grid, panel, shown, [statistics(found)])

@@ -68,9 +68,9 @@ def _parts(found: Sequence[Traces], setup: Setup) -> Figure:
     def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
         decades_over_steps(ax, ranges[one], setup.x, f"parts of {norm_label('c')}")
         notes = limits(ax)
-        for key, (_, line) in PARTS.items():
+        for key, (label, line) in PARTS.items():
             trace = one.sites[0].of[key]
-            notes += draw_trace(ax, trace, setup.x, line)
+            notes += draw_trace(ax, trace, setup.x, line, label)
             if np.isneginf(trace.median).all():
                 notes.append(f"{one.sites[0].cell}: nothing comes through gates")
         return notes
@@ -83,7 +83,8 @@ def _parts(found: Sequence[Traces], setup: Setup) -> Figure:
 def _ratio(ax: Axes, sites: Sequence[Traces], shown: Hue, name: str, x: str) -> list[str]:
     """Draw numbers between −1 or 0 and 1."""
     for one in sites:
-        draw_trace(ax, one.of[f"path_{name}", ""], x, shown.line(shown.key(one)))
+        key = shown.key(one)
+        draw_trace(ax, one.of[f"path_{name}", ""], x, shown.line(key), key)
     if name == "cosine":
         ax.axhline(0, color=GREY, linewidth=0.5, zorder=0.5)
     ax.set_ylim(-0.04 if name == "share" else -1.08, 1.04 if name == "share" else 1.08)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gradflow.experiment.store.runs import Run
+from gradflow.report.figures.axes import BAND
 from gradflow.report.figures.data import Curve, norm_curves
 from gradflow.report.figures.layout import facets
 from gradflow.report.figures.margins import LINE, ruler
@@ -96,8 +97,10 @@ def _along(
         fits = [band(one.slopes) for one in mine]
         line = shown.line(key)
         low, high = [fit.low for fit in fits], [fit.high for fit in fits]
-        ax.fill_between(along, low, high, color=line["color"], alpha=0.16, linewidth=0)
-        ax.plot(along, [fit.median for fit in fits], marker="o", ms=2.5, **line)
+        ax.fill_between(
+            along, low, high, color=line["color"], alpha=0.16, linewidth=0, label=BAND + key
+        )
+        ax.plot(along, [fit.median for fit in fits], marker="o", ms=2.5, label=key, **line)
         several |= any(one.slopes.size > 1 for one in mine)
     first, last = min(axis.numbers), max(axis.numbers)
     ax.set_xlim(first - 0.04 * (last - first), last + 0.04 * (last - first))

@@ -109,7 +109,8 @@ def draw(found: Sequence[Singular] | Sequence[Rates], name: str, setup: Setup) -
         along = shown.lag if setup.x == "lag" else shown.step
         for i in range(count)[::-1]:
             column = shown.values[:, i]
-            ax.plot(along, np.where(np.isfinite(column), column, np.nan), **_line(i, count))
+            y = np.where(np.isfinite(column), column, np.nan)
+            ax.plot(along, y, label=f"singular value {i + 1}", **_line(i, count))
         dead = not np.isfinite(shown.values).all()
         return [*limits(ax), *(["a line that ends: exactly 0"] if dead else [])]
 
@@ -141,10 +142,11 @@ def _rates(found: Sequence[Rates], setup: Setup) -> Figure:
         ax.axhline(0, color=GREY, linewidth=0.5, zorder=0.5)
         notes = []
         for site in one.sites:
-            line = shown.line(shown.key(site))
+            key = shown.key(site)
+            line = shown.line(key)
             alive = np.isfinite(site.values)
             share = (np.arange(len(alive)) + 0.5) / len(alive)
-            ax.errorbar(
+            drawn = ax.errorbar(
                 share[alive],
                 site.values[alive],
                 site.error[alive],
@@ -154,6 +156,7 @@ def _rates(found: Sequence[Rates], setup: Setup) -> Figure:
                 elinewidth=0.6,
                 **{**line, "linewidth": 0.7},
             )
+            drawn.lines[0].set_label(key)
             if not alive.all():
                 notes.append("exponents of −∞ (a direction that one step forgets) are left out")
         ax.set_xlim(0, 1)

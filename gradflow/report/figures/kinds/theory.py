@@ -74,12 +74,12 @@ def draw(found: Sequence[Predicted], name: str, setup: Setup) -> Figure:
         (shown,) = one.sites
         trace = shown.trace
         along = trace.along(setup.x)
-        notes += draw_trace(ax, trace, setup.x, MEASURED)
+        notes += draw_trace(ax, trace, setup.x, MEASURED, "measured")
         for said in shown.said:
             if np.isfinite(said.rate):
                 y = trace.start + said.rate * trace.lag
                 faint = {} if said.applies else {"alpha": 0.4, "linewidth": 0.8}
-                ax.plot(along, y, **{**_line(theories, said), **faint})
+                ax.plot(along, y, label=said.name, **{**_line(theories, said), **faint})
         ax.set_xlim(-0.02 * shown.length, 1.02 * shown.length)
         return notes
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import NullLocator
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.axes import decade_axis, decades_over_steps, draw_trace, limits
+from gradflow.report.figures.axes import BAND, decade_axis, decades_over_steps, draw_trace, limits
 from gradflow.report.figures.data import Trace, condense, none_recorded, pools, split
 from gradflow.report.figures.layout import Panel, common_ranges, facets
 from gradflow.report.figures.page import Setup, figure
@@ -88,8 +88,8 @@ def draw(found: Sequence[Errors] | Sequence[Cut], name: str, setup: Setup) -> Fi
         for k2, trace in shown.of.items():
             alive = np.isfinite(trace.median)
             y = np.where(alive, trace.median, np.nan)
-            ax.plot(trace.along(setup.x), y, **_line(k2, several))
-        return [*draw_trace(ax, shown.exact, setup.x, EXACT), *limits(ax)]
+            ax.plot(trace.along(setup.x), y, label=f"k2 = {k2}", **_line(k2, several))
+        return [*draw_trace(ax, shown.exact, setup.x, EXACT, "exact"), *limits(ax)]
 
     keys = [(Line2D([], [], **_line(k2, several)), f"k2 = {k2}") for k2 in several]
     notes = [statistics(cuts), "a line that ends: exactly 0 from there on"]
@@ -112,13 +112,16 @@ def _errors(found: Sequence[Errors], setup: Setup) -> Figure:
         ax.set_ylabel("relative error of the gradients")
         dead = False
         for site in one.sites:
-            line = shown.line(shown.key(site))
+            key = shown.key(site)
+            line = shown.line(key)
             alive = np.isfinite(site.of.median)
             dead |= not alive.all()
             along = np.array(site.k2)[alive]
             bottom, top = (np.maximum(y[alive], low - 9) for y in (site.of.low, site.of.high))
-            ax.fill_between(along, bottom, top, color=line["color"], alpha=0.16, linewidth=0)
-            ax.plot(along, site.of.median[alive], marker="o", ms=2.5, **line)
+            ax.fill_between(
+                along, bottom, top, color=line["color"], alpha=0.16, linewidth=0, label=BAND + key
+            )
+            ax.plot(along, site.of.median[alive], marker="o", ms=2.5, label=key, **line)
         return ["a line that ends: no error beyond rounding"] if dead else []
 
     return figure(setup, grid, panel, shown, [statistics(found)])

@@ -46,20 +46,19 @@ def test_every_state_has_autograds_gradient(seed: int) -> None:
     torch.testing.assert_close(by_hand.outputs, out, rtol=1e-12, atol=1e-13)
     loss_of(drawn.loss, by_hand.outputs, by_hand.ends, lengths, head).backward()
 
-    found = {}
-    for point in probe.flow.points:
-        result = probe.flow.source.result(point)
-        for k, j in enumerate(result["h"].coords["sequence"].tolist()):
-            found[j] = {name: q.values[:, :, k] for name, q in result.items()}
+    (point,) = probe.flow.points
+    found = {name: q.values for name, q in probe.flow.source.result(point).items()}
     for j, length in enumerate(lengths):
         for (layer, way), states in by_hand.states.items():
             for part, name in enumerate("hc"[: len(start)]):
                 each = [state[part] for state in states[: length + 1]]
                 wanted = log_norms([state.grad for state in each], each[0])[j]
-                ours = found[j][name][layer, way]
+                ours = found[name][layer, way, j]
+                assert np.isnan(ours[length + 1 :]).all()
+                ours = ours[: length + 1]
                 np.testing.assert_allclose(ours, wanted, rtol=0, atol=DECADES, err_msg=str(drawn))
         wanted = log_norms(list(x.grad[:length]), x[0])[j]
-        np.testing.assert_allclose(found[j]["x"][0, 0], wanted, rtol=0, atol=DECADES)
+        np.testing.assert_allclose(found["x"][0, 0, j, :length], wanted, rtol=0, atol=DECADES)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -177,3 +176,76 @@ def test_norms_far_below_float32_have_all_their_digits() -> None:
     wide, narrow = (one.flow.get("h").values[0, 0] for one in (probe, half))
     assert wide[:, 0].max() < -60
     np.testing.assert_allclose(narrow, wide, rtol=0, atol=1e-3)
+
+
+def norms_of(probe: Any) -> dict[str, Any]:
+    (point,) = probe.flow.points
+    return dict(probe.flow.source.result(point))
+
+
+def test_calls_that_hand_their_state_on_are_one() -> None:
+    torch.manual_seed(0)
+    module, x = torch.nn.LSTM(F, H, 2).double(), torch.randn(6, 2, F, dtype=torch.float64)
+    with watch(module) as whole:
+        module(x)[0].pow(2).sum().backward()
+    with watch(module) as stepped:
+        state, outputs = None, []
+        for one in x.split(2):
+            out, state = module(one, state)
+            outputs.append(out)
+        torch.cat(outputs).pow(2).sum().backward()
+    for name, wanted in norms_of(whole).items():
+        np.testing.assert_allclose(
+            norms_of(stepped)[name].values, wanted.values, rtol=0, atol=DECADES
+        )
+
+
+def test_a_loss_on_what_is_handed_on_is_said() -> None:
+    module, x = torch.nn.LSTM(F, H), torch.randn(4, 2, F)
+
+    def twice(x: Tensor) -> list[Tensor]:
+        _, (h, c) = module(x)
+        return [module(x, (h, c))[0].sum() + c.sum()]
+
+    with pytest.warns(UserWarning, match="the state that it hands on"), watch(module):
+        backward(twice, x)
+
+
+def test_a_padded_batch_has_lags_from_each_last_loss() -> None:
+    torch.manual_seed(0)
+    module, x = torch.nn.GRU(F, H).double(), torch.randn(9, 3, F, dtype=torch.float64)
+    ends = np.array([9, 4, 6])
+    with watch(module) as probe:
+        module(x)[0][ends - 1, np.arange(3)].sum().backward()
+    quantity = norms_of(probe)["h"]
+    np.testing.assert_array_equal(quantity.coords["lag"][0], ends[:, None] - np.arange(10))
+    assert (quantity.values[0, 0, 1, 5:] == -np.inf).all()
+    assert probe.scalars()["gradflow/gru/layer0/h/decades"] == pytest.approx(
+        np.median([quantity.values[0, 0, j, 0] - quantity.values[0, 0, j, n]
+                   for j, n in enumerate(ends)]), rel=1e-12,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_memory_is_bounded(both: bool) -> None:
+    torch.manual_seed(0)
+    module = torch.nn.LSTM(F, 16, bidirectional=both).double()
+    x = torch.randn(50, 40, F, dtype=torch.float64)
+    found = []
+    for memory in (2 << 30, 800_000):
+        with watch(module, memory=memory) as probe:
+            module(x)[0][-1].sum().backward()
+        found.append(norms_of(probe)["c"].values)
+    np.testing.assert_allclose(found[1], found[0], rtol=0, atol=DECADES)
+    with watch(module, memory=70_000) as probe:
+        backward(module, x[:, :1])
+    with pytest.raises(UserError, match=r"may take 70,000\n  fix: watch\(model, memory="):
+        probe.table()
+    with pytest.warns(UserWarning, match="one step of training"), watch(module, memory=1000):
+        backward(module, x)
+
+
+def test_an_error_that_is_not_finite_is_said() -> None:
+    module = torch.nn.GRU(F, H)
+    with pytest.warns(UserWarning, match="gru: the error .* is not finite"), watch(module):
+        backward(lambda x: module(x)[0] * float("inf"), torch.randn(4, 2, F))

@@ -1,28 +1,18 @@
-"""What hooks take from PyTorch's recurrent modules while a model runs and its error comes back."""
+"""What was heard of PyTorch's recurrent modules while a model ran and its error came back."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from torch.nn.utils.rnn import PackedSequence
 
 from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.typing import Array, DType
-from gradflow.integrations.modules import (
-    Module,
-    Tensor,
-    array,
-    network,
-    padded,
-    states,
-    weights,
-)
+from gradflow.integrations.modules import SEQUENCES, Module, Tensor, padded, states
 from gradflow.integrations.replay import Call
 
-__all__ = ["Chains", "Heard", "Sequences"]
+__all__ = ["Gradient", "Heard", "Span"]
 
 
 @dataclass
@@ -37,255 +27,141 @@ class Gradient:
             tensor.register_hook(self._add)
 
     def _add(self, gradient: Tensor) -> None:
-        own = gradient.detach()
-        self.of = own.clone() if self.of is None else self.of + own
+        if gradient is not None:  # PyTorch's sign for zeros
+            own = gradient.detach()
+            self.of = own.clone() if self.of is None else self.of + own
+
+    @property
+    def some(self) -> bool:
+        """Whether anything but zeros came back."""
+        return self.of is not None and bool(self.of.any())
+
+    @property
+    def finite(self) -> bool:
+        """Whether all of it is finite: a sum is not where a summand is not."""
+        return self.of is None or bool(self.of.sum().isfinite())
 
 
 @dataclass
-class Heard(ABC):
-    """A call of a module, or a chain of calls."""
-
-    name: str
-    net: Network
-    weights: Weights
-    dtype: DType
-
-    @property
-    @abstractmethod
-    def note(self) -> str:
-        """Why it cannot be replayed, once error has come back; empty if it can."""
-
-    @abstractmethod
-    def call(self) -> Call:
-        """Return it as arrays, once error has come back."""
-
-
-@dataclass(kw_only=True)
-class HeardSequence(Heard):
-    """A call of nn.RNN, nn.LSTM or nn.GRU."""
-
-    module: Module
-    x: Array
-    lengths: Array
-    initial: States | None
-    packing: PackedSequence | None
-    masked: bool
-    dy: Gradient = field(default_factory=Gradient)
-    ends: tuple[Gradient, ...] = ()
-
-    @property
-    def note(self) -> str:
-        """Dropout between layers."""
-        if not self.masked:
-            return ""
-        return (
-            f"{self.name}: dropout between its layers drew masks that no one can see, so it cannot "
-            "be replayed; while watching, set its dropout to 0 or call eval() on it, or build it "
-            "of one-layer modules with nn.Dropout between them"
-        )
-
-    def call(self) -> Call:
-        """Return it as arrays."""
-        dy, columns = None, self.x.shape[-1]
-        if self.dy.of is not None:
-            packing = self.packing
-            gradient = self.dy.of if packing is None else packing._replace(data=self.dy.of)
-            dy, _ = padded(self.module, gradient, self.dtype)
-        beyond = states(self.net, tuple(end.of for end in self.ends), columns, self.dtype)
-        return Call(
-            self.net,
-            self.weights,
-            self.x,
-            self.initial,
-            dy,
-            beyond,
-            self.lengths,
-            np.arange(columns),
-        )
-
-
-class Listener(ABC):
-    """Listens to one module.
+class Span:
+    """One call of a module: all steps of a sequence or, of a Cell module, one.
 
     Parameters
     ----------
-    name : str
-        What the module is called in its model.
-    module : torch.nn.Module
-        The module.
-    dtype : dtype
-        Of the copies.
-    heard : list of Heard
-        Where calls are put.
+    x, lengths
+        See `replay.Call`.
+    packing : PackedSequence or None
+        How the output is packed.
+    dy : Gradient
+        At the output.
+    ends : tuple of Gradient
+        At h_n and c_n, by the model's own ways; of a Cell module at c alone, its h is the output.
+    given : tuple of tensor
+        The copies of the state that the model got.
+    originals : tuple of tensor
+        What they are copies of.
     """
 
-    def __init__(self, name: str, module: Module, dtype: DType, heard: list[Heard]) -> None:
-        self.name, self.module, self.dtype, self.heard = name, module, dtype, heard
-        self.net = network(module)
+    x: Array
+    lengths: Array
+    packing: PackedSequence | None
+    dy: Gradient
+    ends: tuple[Gradient, ...]
+    given: tuple[Tensor, ...]
+    originals: tuple[Tensor, ...]
 
-    @abstractmethod
-    def hooks(self) -> list[Any]:
-        """Put hooks on the module; their handles remove them."""
+    def __post_init__(self) -> None:
+        self._versions = [tensor._version for tensor in self.given]
 
-
-class Sequences(Listener):
-    """Listens to nn.RNN, nn.LSTM and nn.GRU, which take all steps in a call."""
-
-    def hooks(self) -> list[Any]:
-        """See `Listener`."""
-        return [self.module.register_forward_hook(self._after, with_kwargs=True)]
-
-    def _after(self, module: Module, args: Any, kwargs: Any, result: Any) -> None:
-        x, hx = _arguments(args, kwargs)
-        output, ends = result
-        ends = ends if isinstance(ends, tuple) else (ends,)
-        packed = isinstance(output, PackedSequence)
-        data = output.data if packed else output
-        if not any(tensor.requires_grad for tensor in (data, *ends)):
-            return
-        own, lengths = padded(module, x, self.dtype)
-        hx = hx if isinstance(hx, tuple) else (hx,)
-        heard = HeardSequence(
-            self.name,
-            self.net,
-            weights(module, self.net, self.dtype),
-            self.dtype,
-            module=module,
-            x=own,
-            lengths=lengths,
-            initial=None if hx[0] is None else states(self.net, hx, own.shape[-1], self.dtype),
-            packing=output._replace(data=data.detach()) if packed else None,
-            masked=module.dropout > 0 and module.training and module.num_layers > 1,
-            ends=tuple(Gradient() for _ in ends),
-        )
-        heard.dy.listen(data)
-        for gradient, end in zip(heard.ends, ends, strict=True):
-            gradient.listen(end)
-        self.heard.append(heard)
+    def gave(self, state: tuple[Tensor, ...]) -> bool:
+        """Whether a state is the very one that the model got, and as it was."""
+        same = len(state) == len(self.given) and all(map(_is, state, self.given))
+        return same and self._versions == [tensor._version for tensor in state]
 
 
 @dataclass
-class Step:
-    """A call of a Cell module in a chain of them."""
+class Heard:
+    """A call of a module, or a chain of calls, each from the very state that the one before gave.
 
-    x: Array
-    given: tuple[Tensor, ...]
-    versions: tuple[int, ...]
-    gradients: tuple[Gradient, ...]
+    Parameters
+    ----------
+    name, module
+        What the model calls it, and itself.
+    net, weights, dtype
+        In this program's terms.
+    initial : States or None
+        The state that the first call starts from.
+    inherits : bool
+        Whether that comes from an earlier call.
+    masked : bool
+        Whether it draws masks between its layers.
+    spans : list of Span
+        The calls.
+    """
 
-
-@dataclass(kw_only=True)
-class HeardChain(Heard):
-    """Calls of a Cell module, each from the very state that the one before gave."""
-
+    name: str
+    module: Module
+    net: Network
+    weights: Weights
+    dtype: DType
     initial: States | None
     inherits: bool
-    steps: list[Step] = field(default_factory=list)
+    masked: bool
+    spans: list[Span] = field(default_factory=list)
 
     @property
     def note(self) -> str:
-        """What happens to the state between the steps."""
-        if self.inherits and len(self.steps) == 1:
+        """Why it cannot be replayed, once error has come back; empty if it can."""
+        if self.masked:
+            return (
+                f"{self.name}: dropout between its layers drew masks that no one can see, so it "
+                "cannot be replayed; while watching, set its dropout to 0 or call eval() on it, or "
+                "build it of one-layer modules with nn.Dropout between them"
+            )
+        if self._is_cell and self.inherits and len(self.spans) == 1:
             return (
                 f"{self.name}: its state is changed after each step (a mask, a norm, dropout), so "
                 "there is no chain of steps to replay; hand it on as it is while watching"
             )
-        if any(each.of is not None for step in self.steps[:-1] for each in step.gradients[1:]):
+        if any(end.some for span in self.spans[:-1] for end in span.ends):
             return (
-                f"{self.name}: the loss looks at its cell state between steps, which cannot be "
-                "replayed; let it look at h, or at the last c alone"
+                f"{self.name}: the loss looks at the state that it hands on between two calls, "
+                "which cannot be replayed; let it look at the output, or at the last state alone"
             )
+        if not all(each.finite for span in self.spans for each in (span.dy, *span.ends)):
+            return f"{self.name}: the error that came back to it is not finite"
         return ""
 
     def call(self) -> Call:
-        """Return it as arrays."""
-        x = np.stack([step.x for step in self.steps])
-        nothing = np.zeros((1, self.net.outputs, x.shape[-1]), self.dtype)
-        each = [step.gradients[0].of for step in self.steps]
-        dy = np.stack([nothing if d is None else _columns(d, self.dtype) for d in each])
-        beyond = None
-        if len(self.net.parts) > 1 and (dc := self.steps[-1].gradients[1].of) is not None:
-            beyond = (((np.zeros_like(nothing), _columns(dc, self.dtype)),),)
-        columns = x.shape[-1]
-        lengths = np.full(columns, len(x))
-        return Call(
-            self.net, self.weights, x, self.initial, dy, beyond, lengths, np.arange(columns)
-        )
+        """Return it as arrays, once error has come back."""
+        columns = self.spans[0].x.shape[-1]
+        x, lengths = self.spans[0].x, self.spans[0].lengths
+        if len(self.spans) > 1:
+            x = np.concatenate([span.x for span in self.spans])
+            lengths = np.full(columns, len(x))
+        ends = tuple(end.of for end in self.spans[-1].ends)
+        beyond = states(self.net, ends, columns, self.dtype)
+        return Call(self.net, self.weights, x, lengths, self.initial, self._dy(), beyond)
 
-
-class Chains(Listener):
-    """Listens to the Cell modules, which take one step in a call.
-
-    A model gets a copy of each state; where it hands that very copy back, the cell goes on from the
-    original. So what comes back to the copy is ∂L/∂h_k by the model's own paths, without the path
-    through the next step, and the numbers are those that they were.
-    """
-
-    def hooks(self) -> list[Any]:
-        """See `Listener`."""
-        self.chains: list[HeardChain] = []
-        self.going: HeardChain | None = None
-        self.originals: tuple[Tensor, ...] = ()
-        return [
-            self.module.register_forward_pre_hook(self._before, with_kwargs=True),
-            self.module.register_forward_hook(self._after, with_kwargs=True),
-        ]
-
-    def _before(self, module: Module, args: Any, kwargs: Any) -> Any:
-        """Let a chain go on, or begin one."""
-        x, hx = _arguments(args, kwargs)
-        given = hx if isinstance(hx, tuple) else (hx,)
-        if self.going is not None and self._hands_on(given):
-            again = self.originals
-            return (x, again if len(again) > 1 else again[0]), {}
-        self.going = None
-        return None
-
-    def _hands_on(self, given: tuple[Tensor, ...]) -> bool:
-        assert self.going is not None
-        last = self.going.steps[-1]
-        same = len(given) == len(last.given) and all(map(_is, given, last.given))
-        return same and last.versions == tuple(tensor._version for tensor in given)
-
-    def _after(self, module: Module, args: Any, kwargs: Any, result: Any) -> Any:
-        """Add a step, and give copies of the state."""
-        x, hx = _arguments(args, kwargs)
-        self.originals = result if isinstance(result, tuple) else (result,)
-        if not self.originals[0].requires_grad:
-            self.going = None
+    def _dy(self) -> Array | None:
+        """∂L/∂y at every step."""
+        if all(span.dy.of is None for span in self.spans):
             return None
-        own = _columns(x, self.dtype)
-        if self.going is None:
-            given = hx if isinstance(hx, tuple) else (hx,)
-            self.going = HeardChain(
-                self.name,
-                self.net,
-                weights(module, self.net, self.dtype),
-                self.dtype,
-                initial=states(self.net, given, own.shape[-1], self.dtype),
-                inherits=hx is not None and given[0].requires_grad and bool(self.chains),
-            )
-            self.chains.append(self.going)
-            self.heard.append(self.going)
-        copies = tuple(tensor.clone() for tensor in self.originals)
-        gradients = tuple(Gradient() for _ in copies)
-        for gradient, copy in zip(gradients, copies, strict=True):
-            gradient.listen(copy)
-        versions = tuple(copy._version for copy in copies)
-        self.going.steps.append(Step(own, copies, versions, gradients))
-        return copies if isinstance(result, tuple) else copies[0]
+        each = []
+        for span in self.spans:
+            found = span.dy.of
+            if found is None:
+                shape = (len(span.x), 1, self.net.outputs, span.x.shape[-1])
+                each.append(np.zeros(shape, self.dtype))
+                continue
+            given = found if span.packing is None else span.packing._replace(data=found)
+            each.append(padded(self.module, given, self.dtype)[0])
+        return each[0] if len(each) == 1 else np.concatenate(each)
+
+    @property
+    def _is_cell(self) -> bool:
+        return not isinstance(self.module, SEQUENCES)
 
 
 def _is(one: Tensor, other: Tensor) -> bool:
     return one is other
-
-
-def _columns(tensor: Tensor, dtype: DType) -> Array:
-    """(sequences, features), or features alone, as ``(1, features, sequences)``."""
-    return array(tensor.reshape(-1, tensor.shape[-1]), dtype, 1, 0)[None]
-
-
-def _arguments(args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """The input and the initial state of a call."""
-    given = dict(zip(("input", "hx"), args, strict=False)) | kwargs
-    return given["input"], given.get("hx")

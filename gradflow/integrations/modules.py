@@ -72,18 +72,20 @@ def _parameters(module: Module, net: Network, dtype: DType) -> Iterator[Params]:
 
 def array(tensor: Tensor, dtype: DType, *order: int) -> Array:
     """Copy a tensor to NumPy, its axes in another order."""
-    own = tensor.detach()
-    own = own.permute(order) if order else own
-    wide = torch.float64 if np.dtype(dtype).itemsize == 8 else torch.float32
-    found: Array = own.to("cpu", wide, copy=True).contiguous().numpy()
+    own = tensor.detach().permute(order) if order else tensor.detach()
+    found = np.empty(tuple(own.shape), dtype)
+    torch.from_numpy(found).copy_(own)  # to the CPU, into this order and this type at once
     return found
 
 
 def padded(module: Module, sequence: Tensor, dtype: DType) -> tuple[Array, Array]:
     """Return a sequence that a module reads or gives, and where each of its columns ends.
 
-    The array is ``(steps, 1, features, columns)``.
+    The array is ``(steps, 1, features, columns)``; of a Cell module it has one step.
     """
+    if not isinstance(module, SEQUENCES):
+        sequence = sequence.reshape(1, -1, sequence.shape[-1])
+        return array(sequence, dtype, 0, 2, 1)[:, None], np.ones(sequence.shape[1], int)
     if isinstance(sequence, PackedSequence):
         whole, lengths = pad_packed_sequence(sequence)
         return array(whole, dtype, 0, 2, 1)[:, None], lengths.numpy()

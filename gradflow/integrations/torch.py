@@ -29,10 +29,11 @@ from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array, DType
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Point, Run
-from gradflow.integrations.heard import Chains, Heard, Sequences
+from gradflow.integrations.heard import Heard
+from gradflow.integrations.listener import Listener, Room
 from gradflow.integrations.modules import CELLS, SEQUENCES, Module
-from gradflow.integrations.replay import NAMES, Call, last_alone, norms, of_equal_length
-from gradflow.report.read.records import curves
+from gradflow.integrations.replay import NAMES, Call, measured
+from gradflow.report.read.records import judged, states
 from gradflow.report.tables.closing import closing_sheet
 from gradflow.report.tables.layout import print_sheet
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Probe", "watch"]
 
 
-def watch(model: Module, *, every: int = 1, dtype: str = "float64") -> Probe:
+def watch(model: Module, *, every: int = 1, dtype: str = "float64", memory: int = 2 << 30) -> Probe:
     """Return a probe for the recurrent modules of a model.
 
     Parameters
@@ -54,6 +55,8 @@ def watch(model: Module, *, every: int = 1, dtype: str = "float64") -> Probe:
         others cost nothing. What was measured last is kept until the next one.
     dtype : {"float64", "float32"}
         In which the recurrence is run again.
+    memory : int
+        Bytes that the calls of a block may take, and bytes for running them again.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def watch(model: Module, *, every: int = 1, dtype: str = "float64") -> Probe:
         raise UserError(
             f"every={every}, dtype={dtype!r}\n  expected: every at least 1, and float64 or float32"
         )
-    return Probe(found, every, np.dtype(dtype))
+    return Probe(found, every, np.dtype(dtype), memory)
 
 
 class Probe:
@@ -91,24 +94,24 @@ class Probe:
         What could not be replayed, and what to do.
     """
 
-    def __init__(self, modules: dict[str, Module], every: int, dtype: DType) -> None:
-        self.modules, self.every, self.dtype = modules, every, dtype
+    def __init__(self, modules: dict[str, Module], every: int, dtype: DType, memory: int) -> None:
+        self.modules, self.every, self.dtype, self.memory = modules, every, dtype, memory
         self.measured = False
         self.notes: tuple[str, ...] = ()
         self._entered = 0
         self._handles: list[Any] = []
         self._heard: list[Heard] = []
-        self._calls: list[tuple[str, int, Call]] = []
+        self._room = Room(memory)
+        self._measured: list[Measured] = []
 
     def __enter__(self) -> Self:
         """Begin to listen, where it is this block's turn."""
         self.measured = self._entered % self.every == 0
         self._entered += 1
         if self.measured:
-            self._heard = []
+            self._heard, self._room = [], Room(self.memory)
             for name, module in self.modules.items():
-                kind = Sequences if isinstance(module, SEQUENCES) else Chains
-                listener = kind(name, module, self.dtype, self._heard)
+                listener = Listener(name, module, self.dtype, self._heard, self._room)
                 self._handles += listener.hooks()
         return self
 
@@ -120,23 +123,29 @@ class Probe:
         if not self.measured or kind is not None:
             self.measured = False
             return
-        self._calls = []
         self.__dict__.pop("flow", None)
-        self.__dict__.pop("_pieces", None)
+        self._measured = []
         notes: dict[str, None] = {}
+        if self._room.full:
+            heard = []
+            notes[
+                f"the calls in this block take more than {self.memory:,} bytes: enter it for one "
+                "step of training at a time, or give watch() more memory"
+            ] = None
         times = Counter[str]()
         for one in heard:
-            if one.note:
-                notes[one.note] = None
+            if note := one.note:
+                notes[note] = None
                 continue
             call = one.call()
             if call.reached:
-                self._calls.append((one.name, times[one.name], call))
+                again = times[one.name]
+                self._measured.append(Measured(one.name, again, call, self.memory))
             times[one.name] += 1
-        if not self._calls and not notes:
+        if not self._measured and not notes:
             notes[
                 "no gradient came back to a recurrent module: the model's call and loss.backward() "
-                "both belong inside the with block"
+                "both belong inside the with block, and a compiled model calls no hooks"
             ] = None
         self.notes = tuple(notes)
         for note in self.notes:
@@ -146,39 +155,32 @@ class Probe:
     def flow(self) -> Flow:
         """The norms of h, c, s and x at every step, with the module as a label.
 
-        Sequences of a batch that differ in length are points of their own, each with the places
-        in the batch that it stands for (``coords["sequence"]``).
-
         Raises
         ------
         UserError
             If nothing has been measured, or nothing could be.
         """
         points, parts = [], {}
-        again = any(one.again for one in self._pieces)
-        for index, one in enumerate(self._pieces):
+        again = any(one.again for one in self._known)
+        for index, one in enumerate(self._known):
             net, length = one.call.net, len(one.call.x)
             axes: dict[str, Any] = {"model.cell": net.label, "length": length, "seed": 0}
             axes |= {"module": one.name} if len(self.modules) > 1 else {}
             axes |= {"call": one.again} if again else {}
-            at = "last" if one.call.steps == (length,) else "all"
+            at = "all" if one.call.several else "last"
             settings = {"loss": {"kind": "given", "at": at}, "record": {"states": list(NAMES)}}
             told = {"cell": net.label, "kind": net.layers[0].cell.kind, "features": net.inputs}
             points.append(Point(f"{index:016x}", axes, length, 0, settings, told))
             parts[points[-1].hash] = one
-        return Flow(Run("probe", tuple(points), load=lambda point: parts[point.hash].judged))
+        return Flow(Run("probe", tuple(points), load=lambda point: parts[point.hash].norms))
 
-    @cached_property
-    def _pieces(self) -> list[Piece]:
-        """What can be shown, each of sequences of equal length."""
-        if not self._calls:
+    @property
+    def _known(self) -> list[Measured]:
+        """What can be shown."""
+        if not self._measured:
             why = "\n".join(self.notes) or "the with block has not been entered yet"
             raise UserError(f"nothing has been measured: {why}")
-        return [
-            Piece(name, again, part)
-            for name, again, call in self._calls
-            for part in of_equal_length(call)
-        ]
+        return self._measured
 
     def table(self) -> str:
         """Return the closing table, as ``gradflow show`` prints it, with what was left out."""
@@ -195,49 +197,51 @@ class Probe:
         """Return a flat dict for a logger, of every module, layer, direction and state.
 
         ``…/start`` is log10 of the norm at the initial state (of x at the first input), ``…/end``
-        at the last loss step, ``…/decades`` their difference: the median over sequences.
+        at the last loss step: the median over sequences. ``…/decades`` is their difference; where
+        the loss is a sum over steps, for its last one alone.
         """
-        found: dict[str, list[Array]] = {}
-        for one in self._pieces:
-            for name, quantity in one.norms.items():
-                for place, ends in _ends(quantity):
-                    found.setdefault(f"gradflow/{one.name}/{place}{name}", []).append(ends)
-        scalars = {}
-        for key, each in found.items():
-            start, end = np.concatenate(each, axis=1)
-            with np.errstate(invalid="ignore"):  # no error at all: −inf − −inf
-                decades = np.where(np.isneginf(start), -np.inf, start - end)
-            for what, values in {"start": start, "end": end, "decades": decades}.items():
-                scalars[f"{key}/{what}"] = float(np.median(values))
-        return scalars
+        found: dict[str, Array] = {}
+        for one in self._known:
+            prefix = f"gradflow/{one.name}" + f"/call{one.again}" * bool(one.again) + "/"
+            for name in states(one.norms):
+                for place, start, end in _ends(one.norms[name]):
+                    found |= {
+                        f"{prefix}{place}{name}/start": start,
+                        f"{prefix}{place}{name}/end": end,
+                    }
+                for place, start, end in _ends(judged(one.norms, name)):
+                    with np.errstate(invalid="ignore"):  # no error at all: −inf − −inf
+                        lost = np.where(np.isneginf(start), -np.inf, start - end)
+                    found[f"{prefix}{place}{name}/decades"] = lost
+        return {key: float(np.median(values)) for key, values in found.items()}
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A module's call, or the sequences of it that have one length, and its results."""
+class Measured:
+    """A module's call, or chain of calls, and its norms once they are asked for."""
 
     name: str
     again: int
     call: Call
+    memory: int
 
     @cached_property
     def norms(self) -> Result:
-        """Of the loss as it is."""
-        return norms(self.call)
-
-    @cached_property
-    def judged(self) -> Result:
-        """With those of the last loss step alone, where there are several."""
-        return self.norms | last_alone(self.call)
+        """Of the loss as it is and, where it is a sum over steps, of the last one alone."""
+        return measured(self.call, self.memory)
 
 
-def _ends(quantity: Quantity) -> Iterator[tuple[str, Array]]:
-    """The norms at the far end and at the loss end, ``(2, sequences)``, by layer and direction.
+def _ends(quantity: Quantity) -> Iterator[tuple[str, Array, Array]]:
+    """Place, and the norms at the far end and at the loss end, ``(sequences,)`` each.
 
     The loss end is the smallest lag with a norm above zero.
     """
-    for one in curves(quantity):
-        way = "" if one.direction in ("forward", "both") else f"/{one.direction}"
-        place = "" if quantity.name == "x" else f"layer{one.layer}{way}/"
-        first = np.argmax(one.values > -np.inf, axis=1)
-        yield place, np.stack([one.values[:, -1], one.values[np.arange(len(first)), first]])
+    ways, lags = (np.asarray(quantity.coords[name]) for name in ("direction", "lag"))
+    for layer, way in np.ndindex(quantity.values.shape[:2]):
+        values = quantity.values[layer, way]
+        lag = np.broadcast_to(lags[way], values.shape)
+        some = (lag >= 0) & (values > -np.inf)
+        nearest = np.argmin(np.where(some, lag, lag.max() + 1), axis=1)
+        place = f"layer{layer}/" + "backward/" * (ways[way] == "backward")
+        end = values[np.arange(len(values)), nearest]
+        yield "" if quantity.name.startswith("x") else place, values[:, 0], end

@@ -10,7 +10,6 @@ import typer
 from gradflow.cli.screen import (
     Config,
     Json,
-    Overrides,
     Quiet,
     emit,
     emit_json,
@@ -18,7 +17,7 @@ from gradflow.cli.screen import (
     read_experiment,
     say,
 )
-from gradflow.errors import UserError
+from gradflow.errors import GradflowError, UserError
 
 if TYPE_CHECKING:
     from gradflow.experiment.models.inspection import Inspected
@@ -26,13 +25,38 @@ if TYPE_CHECKING:
 __all__ = ["create", "init", "inspect", "schema", "validate"]
 
 
-def validate(config: Config, overrides: Overrides = None, quiet: Quiet = False) -> None:
-    """Say whether an experiment file is right, without running it."""
+def validate(
+    config: Config,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CONFIG]... [KEY=VALUE]...",
+            help="Further files, and changes to all of them.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Say whether experiment files are right, without running them."""
     from gradflow.experiment.measure.plan import plan
 
-    experiment = read_experiment(config, overrides, quiet=quiet)
-    if not quiet:
-        say(f"{config}: fine, {len(plan(experiment))} points")
+    overrides = [word for word in words or () if "=" in word]
+    files = [config, *(Path(word) for word in words or () if word not in overrides)]
+    wrong = 0
+    for file in files:
+        try:
+            experiment = read_experiment(file, overrides, quiet=quiet)
+            points = len(plan(experiment))
+        except GradflowError as error:
+            if len(files) == 1:
+                raise
+            say(f"gradflow: {error}")
+            wrong = max(wrong, error.exit_code)
+        else:
+            if not quiet:
+                say(f"{file}: fine, {points} points")
+    if wrong:
+        raise typer.Exit(wrong)
 
 
 def schema() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,12 @@ from gradflow.cli.screen import (
 )
 from gradflow.errors import NoBaselineError, UserError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gradflow.experiment.config import Experiment
+    from gradflow.gate.compare import Judgement
+
 __all__ = ["baseline", "check"]
 
 
@@ -37,17 +43,7 @@ def baseline(
 ) -> None:
     """Write the values that `check` expects from now on, and print what changed."""
     _refuse_in_ci(force)
-    from gradflow.experiment.workers.pool import workers
-    from gradflow.gate.check import make_baseline
-    from gradflow.gate.formats import accepted
-
-    experiment = read_experiment(config, overrides)
-    with bar(experiment.name, quiet=quiet) as on_progress:
-        path, change = make_baseline(
-            experiment, out=results, workers=workers(jobs), on_progress=on_progress
-        )
-    if not quiet:
-        emit(accepted(path, change))
+    _accept(read_experiment(config, overrides), results, jobs, (), quiet)
 
 
 def check(
@@ -55,7 +51,7 @@ def check(
     overrides: Overrides = None,
     jobs: Jobs = 1,
     results: Results = Path("results"),
-    format: Annotated[
+    form: Annotated[
         str, typer.Option("--format", metavar="text|json|junit|github", help="Form of the verdict.")
     ] = "text",
     patterns: Annotated[
@@ -64,58 +60,41 @@ def check(
             "-k", metavar="PATTERN", help="Judge these cases alone: a part of their names, * any."
         ),
     ] = None,
-    accept_cases: Annotated[
+    cases: Annotated[
         list[str] | None,
         typer.Option("--accept", metavar="CASE", help="Write this case alone into the baseline."),
     ] = None,
     assert_only: Annotated[
         bool, typer.Option("--assert-only", help="Judge the assertions alone, without a baseline.")
     ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Draw what fails over the baseline.")
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append a table and a picture in Markdown, for a page."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Compare with the baseline and the assertions: exit code 1 if a case fails."""
-    from gradflow.experiment.workers.pool import workers
-    from gradflow.gate import check as gate
-    from gradflow.gate.formats import FORMATS, accepted, write
+    from gradflow.gate.formats import FORMATS, write
     from gradflow.report.format import one_of
 
-    form = one_of("format", format, FORMATS)
+    kind = one_of("format", form, FORMATS)
     words = [str(config), *(overrides or ())]
     words += [] if results == Path("results") else ["--results", str(results)]
     accept = shlex.join(["gradflow", "baseline", *words])
     experiment = read_experiment(config, overrides)
-    if accept_cases:
+    if cases:
         _refuse_in_ci()
-        with bar(experiment.name, quiet=quiet) as on_progress:
-            path, change = gate.make_baseline(
-                experiment,
-                out=results,
-                names=accept_cases,
-                workers=workers(jobs),
-                on_progress=on_progress,
-            )
-        emit("" if quiet else accepted(path, change))
+        _accept(experiment, results, jobs, cases, quiet)
         return
-    try:
-        with bar(experiment.name, quiet=quiet) as on_progress:
-            verdict = gate.check(
-                experiment,
-                out=results,
-                assert_only=assert_only,
-                patterns=patterns or (),
-                workers=workers(jobs),
-                on_progress=on_progress,
-            )
-    except NoBaselineError as error:
-        only = (
-            "; --assert-only judges its assertions without one" if experiment.check.asserts else ""
-        )
-        raise NoBaselineError(
-            f"{error}\n  fix: {accept} writes it, then commit it{only}"
-        ) from error
+    options = {"assert_only": assert_only, "patterns": patterns or ()}
+    verdict = _judge(experiment, results, jobs, accept, quiet, options)
     if not quiet or form != "text" or verdict.exit_code:
         case = shlex.join(["gradflow", "check", *words, "--accept"])
-        emit(write(verdict, form, config=str(config), accept=accept, accept_case=case))
+        emit(write(verdict, kind, config=str(config), accept=accept, accept_case=case))
+    _show_evidence(verdict, accept, plot, summary)
     if verdict.exit_code == 4 and patterns:
         say(f"no case has {' or '.join(map(repr, patterns))} in its name")
     say_changes(verdict.changed)
@@ -124,6 +103,66 @@ def check(
             say(failure.traceback.rstrip())
     if verdict.exit_code:
         raise typer.Exit(verdict.exit_code)
+
+
+def _judge(
+    experiment: Experiment,
+    results: Path,
+    jobs: int,
+    accept: str,
+    quiet: bool,
+    options: dict[str, Any],
+) -> Judgement:
+    """Run what is missing and compare; say how to make a baseline where there is none."""
+    from gradflow.experiment.workers.pool import workers
+    from gradflow.gate import check as gate
+
+    try:
+        with bar(experiment.name, quiet=quiet) as on_progress:
+            return gate.check(
+                experiment,
+                out=results,
+                workers=workers(jobs),
+                on_progress=on_progress,
+                **options,
+            )
+    except NoBaselineError as error:
+        only = (
+            "; --assert-only judges its assertions without one" if experiment.check.asserts else ""
+        )
+        raise NoBaselineError(
+            f"{error}\n  fix: {accept} writes it, then commit it{only}"
+        ) from error
+
+
+def _accept(
+    experiment: Experiment, results: Path, jobs: int, cases: Sequence[str], quiet: bool
+) -> None:
+    """Write the baseline, or some of its cases, and print what that accepts."""
+    from gradflow.experiment.workers.pool import workers
+    from gradflow.gate.check import make_baseline
+    from gradflow.gate.formats import accepted
+
+    with bar(experiment.name, quiet=quiet) as on_progress:
+        path, change = make_baseline(
+            experiment, out=results, names=cases, workers=workers(jobs), on_progress=on_progress
+        )
+    if not quiet:
+        emit(accepted(path, change))
+
+
+def _show_evidence(
+    verdict: Judgement, accept: str, plot: Path | None, summary: Path | None
+) -> None:
+    """Draw what fails, and write the summary, where that was asked for."""
+    from gradflow.gate import evidence
+
+    figures = evidence.draw_failures(verdict, plot) if plot is not None else []
+    for path in figures:
+        say(str(path))
+    if summary is not None:
+        with summary.open("a", encoding="utf-8") as stream:
+            stream.write(evidence.summary(verdict, accept=accept, figures=figures))
 
 
 def _refuse_in_ci(force: bool = False) -> None:

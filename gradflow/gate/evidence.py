@@ -7,6 +7,7 @@ words, since pages of that kind show no files.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from gradflow.gate.cases import Case
 from gradflow.gate.compare import Finding, Judgement
 from gradflow.gate.formats import headline
 from gradflow.gate.sides import NAME, run_of_cases
-from gradflow.report.format import cell_name, power
+from gradflow.report.format import axis_names, cell_name, power
 from gradflow.report.read.pairs import Comparison, Side, compare_runs
 from gradflow.report.tables.differences import differences_sheets
 from gradflow.report.tables.layout import Sheet, label_column, markdown, number_column
@@ -102,7 +103,7 @@ def summary(verdict: Judgement, *, accept: str, figures: Sequence[Path] = ()) ->
     parts = [f"### {mark} Gradient flow: {headline(verdict)}\n", f"{ABOUT}\n"]
     compared = _compared(verdict)
     if verdict.findings:
-        parts += [markdown(_first(_findings(verdict.findings))), _worst(verdict)]
+        parts += [markdown(_first(_findings(verdict))), _worst(verdict)]
         parts.append(f"If this is meant, accept it with\n\n```sh\n{accept}\n```\n")
     elif compared is not None:
         parts.append(_bars(compared))
@@ -130,36 +131,38 @@ def _compared(verdict: Judgement) -> Comparison | None:
         return None
 
 
-def _findings(findings: Sequence[Finding]) -> Sheet:
-    def norm(value: float | None) -> str:
-        return "–" if value is None else power(value)
+def _findings(verdict: Judgement) -> Sheet:
+    """Lay out what has failed: a row for each network, by the worst of its curves."""
+    networks: dict[str, list[Finding]] = {}
+    for finding in verdict.findings:
+        networks.setdefault(_network(finding.case), []).append(finding)
+    totals = Counter(map(_network, {*verdict.expected, *verdict.measured}))
+    worst = [found[0] for found in networks.values()]
 
-    at_lag = [one.lag is not None for one in findings]
+    def norm(finding: Finding, value: float | None) -> str:
+        return "–" if finding.lag is None or value is None else power(value)
+
     return Sheet(
         [
-            label_column("curve", [one.case for one in findings]),
-            label_column("what has changed", [(PLAIN[one.kind], "bold") for one in findings]),
+            label_column("network", [cell_name(name) for name in networks]),
             number_column(
-                "steps back",
-                [str(one.lag) if at else "–" for one, at in zip(findings, at_lag, strict=True)],
+                "curves changed",
+                [f"{len(f)} of {max(totals[name], len(f))}" for name, f in networks.items()],
             ),
-            number_column(
-                "baseline",
-                [
-                    norm(one.expected if at else None)
-                    for one, at in zip(findings, at_lag, strict=True)
-                ],
-            ),
-            number_column(
-                "now",
-                [
-                    norm(one.measured if at else None)
-                    for one, at in zip(findings, at_lag, strict=True)
-                ],
-            ),
-            number_column("decades", [_size(one) for one in findings]),
+            label_column("worst curve", [one.case for one in worst]),
+            label_column("what of it", [(PLAIN[one.kind], "bold") for one in worst]),
+            number_column("steps back", [str(one.lag or "–") for one in worst]),
+            number_column("left in the baseline", [norm(one, one.expected) for one in worst]),
+            number_column("left now", [norm(one, one.measured) for one in worst]),
+            number_column("decades", [_size(one) for one in worst]),
         ]
     )
+
+
+def _network(case: str) -> str:
+    """Return the part of a case's name that says which network it is of: cell and swept axes."""
+    told = NAME.fullmatch(case)
+    return told["cell"] + told["axes"] if told else case
 
 
 def _size(finding: Finding) -> str:
@@ -190,14 +193,13 @@ def _lines(name: str, before: Case, now: Case) -> str:
     lags = [k for k in old if math.isfinite(old[k]) and math.isfinite(new.get(k, math.nan))]
     if len(lags) < 2:
         return ""
-    low = min(min(old[k], new[k]) for k in lags)
-    high = max(max(old[k], new[k]) for k in lags)
+    ends = _ends([old[k] for k in lags] + [new[k] for k in lags])
     return _chart(
         "",
         [
             f'title "{_quoted(name)}"',
             f'x-axis "steps back from the loss" {lags}',
-            f'y-axis "error left, in powers of ten" {math.floor(low)} --> {math.ceil(high) or 1}',
+            f'y-axis "error left, in powers of ten" {ends}',
             f"line {[round(old[k], 3) for k in lags]}",
             f"line {[round(new[k], 3) for k in lags]}",
         ],
@@ -207,24 +209,35 @@ def _lines(name: str, before: Case, now: Case) -> str:
 
 def _bars(compared: Comparison) -> str:
     """Draw how much error is left at the far end of each network."""
-    found = {
-        ", ".join([cell_name(one) for one in pair.labels.values()]) or "the network": pair.b.decades
-        for pair in compared.pairs[:BARS]
-        if pair.b is not None and math.isfinite(pair.b.decades)
-    }
+    names = axis_names(path for pair in compared.pairs for path in pair.labels)
+    found: dict[str, float] = {}
+    for pair in compared.pairs:
+        words = [
+            cell_name(value) if path == "model.cell" else f"{names[path]} {value}"
+            for path, value in pair.labels.items()
+        ]
+        name = ", ".join(words) or "the network"
+        if pair.b is not None and math.isfinite(pair.b.decades):
+            found[name] = pair.b.decades  # of a stack the last: its top layer
+    found = dict(list(found.items())[:BARS])
     if not found:
         return ""
-    low, high = min(0.0, *found.values()), max(0.0, *found.values())
     return _chart(
         " horizontal",
         [
             'title "Error left at the far end, in powers of ten (0: all of it)"',
             "x-axis [" + ", ".join(f'"{_quoted(name)}"' for name in found) + "]",
-            f"y-axis {math.floor(low)} --> {math.ceil(high) or 1}",
+            f"y-axis {_ends([0.0, *found.values()])}",
             f"bar {[round(value, 2) for value in found.values()]}",
         ],
         "",
     )
+
+
+def _ends(values: Sequence[float]) -> str:
+    """Write the whole numbers between which all values lie, as the ends of an axis."""
+    low, high = math.floor(min(values)), math.ceil(max(values))
+    return f"{low} --> {max(high, low + 1)}"
 
 
 def _chart(kind: str, lines: Sequence[str], legend: str) -> str:

@@ -16,6 +16,9 @@ __all__ = ["differences_data", "differences_sheets", "headline"]
 STIRRED = 0.05
 """Decades from which a change is more than a table's rounding, and stands out."""
 
+ROUNDING = 1e-11
+"""Decades that are none: a baseline keeps twelve decimals."""
+
 
 def headline(found: Comparison) -> str:
     """Say in a line what differs: keys, verdicts, and the largest change."""
@@ -23,8 +26,9 @@ def headline(found: Comparison) -> str:
     verdicts = sum(pair.overturned for pair in both)
     said = [f"{verdicts} of {len(both)} verdicts changed"]
     worst = max(both, key=lambda pair: abs(pair.change or 0.0), default=None)
-    if worst is not None and worst.change:
-        said.append(f"the largest change is {_signed(worst.change)} decades")
+    largest = (worst.change if worst else None) or 0.0
+    if abs(largest) >= ROUNDING:
+        said.append(f"the largest change is {_signed(largest)} decades")
     alone = len(found.pairs) - len(both)
     if alone:
         said.append(f"{alone} in one of the two alone")
@@ -145,7 +149,8 @@ def _change(pair: Pair) -> Written:
 def _gap(pair: Pair) -> str:
     if pair.gap is None:
         return "–"
-    return f"{_signed(pair.gap.decades)} at lag {pair.gap.lag}" if pair.gap.decades else "0"
+    apart = _signed(pair.gap.decades)
+    return apart if apart == "0" else f"{apart} at lag {pair.gap.lag}"
 
 
 def _verdict(pair: Pair, a: str, b: str) -> Written:
@@ -157,7 +162,7 @@ def _verdict(pair: Pair, a: str, b: str) -> Written:
 
 def _signed(value: float) -> str:
     """Write a change with its sign, to a tenth or, where it is small, to its leading digits."""
-    if value == 0:
+    if abs(value) < ROUNDING:
         return "0"
     size = number(abs(value), 2) if abs(value) < STIRRED else decades(abs(value))
     return f"{'+' if value > 0 else '−'}{size}"

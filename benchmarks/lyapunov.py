@@ -20,7 +20,7 @@ import numpy as np
 
 from gradflow.core.analyses.spectrum import lyapunov
 from gradflow.core.cells import RNN
-from gradflow.core.network.initialise import Init, draw
+from gradflow.core.network.initialise import Init, draw_parameters
 from gradflow.core.network.stack import Network
 from gradflow.core.theory import rnn_chi
 
@@ -31,7 +31,7 @@ def exponent(gain: float, units: int, steps: int, seed: int) -> float:
     """Of one draw, in nats per step, from a state that a first input has kicked."""
     net = Network.of(RNN(units), 1)
     init = Init(recurrent="normal", recurrent_gain=gain, input="normal")
-    p = draw(net.layers[0].cell, 1, init, seed, 0, "forward")
+    p = draw_parameters(net.layers[0].cell, 1, init, seed, 0, "forward")
     x = np.zeros((steps, 1, 1, 1))
     x[0] = 1.0
     found = lyapunov(net, (({name: a[None] for name, a in p.items()},),), x, 1)

@@ -19,7 +19,7 @@ import numpy as np
 
 from gradflow.core.analyses.spectrum import lyapunov
 from gradflow.core.cells import GRU, LSTM, RNN, Cell
-from gradflow.core.network.initialise import Init, draw
+from gradflow.core.network.initialise import Init, draw_parameters
 from gradflow.core.network.stack import Network
 from gradflow.core.theory import population_rate
 
@@ -47,7 +47,7 @@ def inputs(driven: bool) -> np.ndarray:
 def compare(cell: Cell, gain: float, driven: bool, draws: int) -> float:
     net, x = Network.of(cell, 1), inputs(driven)
     init = Init(recurrent="normal", recurrent_gain=gain, input="normal")
-    weights = [draw(cell, 1, init, seed, 0, "forward") for seed in range(draws)]
+    weights = [draw_parameters(cell, 1, init, seed, 0, "forward") for seed in range(draws)]
     nets = [{name: a[None] for name, a in p.items()} for p in weights]
     each = [lyapunov(net, ((p,),), x, 1, settle=64).decades[0, 0, 0] for p in nets]
     mean, error = float(np.mean(each)), float(np.std(each, ddof=1)) / math.sqrt(draws)

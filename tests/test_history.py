@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gradflow.core.learning.layout import Layout
+from gradflow.core.learning.parameters import Layout
 from gradflow.core.network.readout import Head
 from gradflow.experiment.config import load_config
 from gradflow.experiment.measure.plan import plan

@@ -18,7 +18,7 @@ from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import At, Loss
 from gradflow.core.network.stack import Network
 from gradflow.core.record import Gradients
-from gradflow.experiment.models.weights import read
+from gradflow.experiment.models.weights import read_weights
 from tests.flow import norms, unit
 
 torch = pytest.importorskip("torch")
@@ -55,7 +55,7 @@ def test_autograd(name: str, layers: int, both: bool, at: At, tmp_path: Path):
     model = make(F, H, layers, bidirectional=both, **options).double()
     np.savez(tmp_path / "w.npz", **{k: a.numpy() for k, a in model.state_dict().items()})
     asked = {"activation": "relu"} if name == "rnn-relu" else {}
-    imported = read(tmp_path / "w.npz", options=asked)
+    imported = read_weights(tmp_path / "w.npz", options=asked)
     net = Network.of(imported.cell, F, layers, both)
 
     x = torch.randn(STEPS, COLUMNS, F, dtype=torch.float64, requires_grad=True)

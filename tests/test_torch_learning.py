@@ -11,10 +11,10 @@ pytestmark = pytest.mark.extras
 from gradflow.core.cells import GRU, LSTM, RNN  # noqa: E402
 from gradflow.core.inputs import TASKS  # noqa: E402
 from gradflow.core.learning.feed import Feed  # noqa: E402
-from gradflow.core.learning.layout import Layout  # noqa: E402
 from gradflow.core.learning.loop import Rules, Trainer  # noqa: E402
 from gradflow.core.learning.objective import Objective  # noqa: E402
 from gradflow.core.learning.optimisers import SGD, Adam, Clip, Momentum, RMSprop  # noqa: E402
+from gradflow.core.learning.parameters import Layout  # noqa: E402
 from gradflow.core.network.readout import Head  # noqa: E402
 from gradflow.core.network.stack import Network  # noqa: E402
 

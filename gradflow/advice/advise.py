@@ -17,7 +17,7 @@ from functools import partial
 from gradflow.advice.search import Found, Trial, knobs, search, trial
 from gradflow.errors import GradflowError, UserError
 from gradflow.experiment.config import Experiment, PointConfig
-from gradflow.experiment.config.models import RecordConfig
+from gradflow.experiment.config.sections import RecordConfig
 from gradflow.experiment.measure.plan import Bundle, PlannedPoint, plan
 from gradflow.experiment.workers.executor import Outcome, Serial
 from gradflow.experiment.workers.pool import Workers

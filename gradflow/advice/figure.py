@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from gradflow.advice.advise import Advice
 from gradflow.advice.search import Trial
-from gradflow.report.figures.axes import decades_over_steps, draw_trace, limits
-from gradflow.report.figures.data import Trace, condense, thin
-from gradflow.report.figures.layout import Grid, Panel, common_ranges, facets
+from gradflow.report.figures.canvas import Setup, figure
 from gradflow.report.figures.margins import LegendEntry
 from gradflow.report.figures.output import private_style, target
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.panels import Grid, Panel, common_ranges, facets
+from gradflow.report.figures.scales import decades_over_steps, draw_trace, limits
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import (
     COLOURS,
     DASHES,
     norm_label,
 )
+from gradflow.report.figures.traces import Trace, condense, thin
 from gradflow.report.read.bands import finite_range
 from gradflow.report.read.rates import STEADY
 from gradflow.report.read.records import curves, judged
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "draw_advice"]
+__all__ = ["draw_advice", "draw_changes"]
 
 STATE = "s"
 """What advice is measured on."""
@@ -78,10 +78,10 @@ def draw_advice(
     """
     place = target(out, formats)
     with private_style():
-        return place.write(draw(advice), "advice")
+        return place.write(draw_changes(advice), "advice")
 
 
-def draw(advice: Sequence[Advice]) -> Figure:
+def draw_changes(advice: Sequence[Advice]) -> Figure:
     """Draw before and after, and where the curve is to end: within a decade of the loss end."""
     found = [_change(one) for one in advice]
     whole = facets(found, ("length",))

@@ -19,7 +19,7 @@ from gradflow.core.cells import MemoryGate
 from gradflow.core.quantity import Result
 from gradflow.errors import NumericalError
 from gradflow.experiment.config import PointConfig
-from gradflow.experiment.config.fields import Chrono
+from gradflow.experiment.config.fields import ChronoConfig
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import Bundle, PlannedPoint
 from gradflow.report.read.rates import STEADY, summarise
@@ -84,7 +84,7 @@ class Knob:
         if self.name == "recurrent gain":
             init = init.model_copy(update={"recurrent_gain": value})
         elif self.name == "chrono T_max":
-            init = init.model_copy(update={"forget_bias": Chrono(chrono=round(value))})
+            init = init.model_copy(update={"forget_bias": ChronoConfig(chrono=round(value))})
         elif self.path == "init.forget_bias":
             init = init.model_copy(update={"forget_bias": value})
         else:
@@ -117,10 +117,10 @@ def _bias(config: PointConfig, memory: MemoryGate) -> Knob:
     if gate in init.bias:
         now = float(np.mean(init.bias[gate]))  # of units with biases of their own
         return Knob(name, f"init.bias.{gate}", biases, now, sign=sign)
-    chrono = isinstance(init.forget_bias, Chrono)
+    chrono = isinstance(init.forget_bias, ChronoConfig)
     if sign < 0:
         return Knob(name, f"init.bias.{gate}", biases, 0.0, not chrono, sign)
-    if isinstance(init.forget_bias, Chrono):
+    if isinstance(init.forget_bias, ChronoConfig):
         return Knob(name, "init.forget_bias", biases, 1.0, configured=False)
     return Knob(name, "init.forget_bias", biases, init.forget_bias or 0.0)
 
@@ -130,7 +130,7 @@ def _chrono(config: PointConfig) -> Knob:
     now, top = config.init.forget_bias, max(4.0, 100.0 * config.length)
     times = tuple(sorted({float(round(t)) for t in np.geomspace(3, min(top, 1e9), 9)}))
     path = "init.forget_bias.chrono"
-    if isinstance(now, Chrono):
+    if isinstance(now, ChronoConfig):
         return Knob("chrono T_max", path, times, float(now.chrono))
     return Knob("chrono T_max", path, times, max(3.0, float(config.length)), configured=False)
 

@@ -73,7 +73,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Write an experiment file to start from."""
-    from gradflow.experiment.config.write import STARTER
+    from gradflow.experiment.config.dump import STARTER
 
     create(file, STARTER, force=force)
 

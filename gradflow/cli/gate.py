@@ -77,7 +77,7 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Compare with the baseline and the assertions: exit code 1 if a case fails."""
-    from gradflow.gate.formats import FORMATS, write
+    from gradflow.gate.formats import FORMATS, write_verdict
     from gradflow.report.format import one_of
 
     kind = one_of("format", form, FORMATS)
@@ -93,7 +93,7 @@ def check(
     verdict = _judge(experiment, results, jobs, accept, quiet, options)
     if not quiet or form != "text" or verdict.exit_code:
         case = shlex.join(["gradflow", "check", *words, "--accept"])
-        emit(write(verdict, kind, config=str(config), accept=accept, accept_case=case))
+        emit(write_verdict(verdict, kind, config=str(config), accept=accept, accept_case=case))
     _show_evidence(verdict, accept, plot, summary)
     if verdict.exit_code == 4 and patterns:
         say(f"no case has {' or '.join(map(repr, patterns))} in its name")

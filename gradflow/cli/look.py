@@ -114,7 +114,7 @@ def show(
 ) -> None:
     """Show one run: its table, and what it was computed with; or one quantity by lag or gate."""
     from gradflow.report.read.explain import explain
-    from gradflow.report.read.learning import lessons
+    from gradflow.report.read.lessons import lessons
     from gradflow.report.read.predictions import predicted_and_measured
     from gradflow.report.read.rows import rows
     from gradflow.report.tables.beside import (

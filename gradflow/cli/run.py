@@ -126,7 +126,7 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
         )
         return
     if found:
-        from gradflow.report.read.learning import lessons
+        from gradflow.report.read.lessons import lessons
         from gradflow.report.tables.beside import lesson_lines
 
         show_sheet(closing_sheet(found, stored.name))

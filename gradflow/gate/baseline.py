@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gradflow.errors import NoBaselineError, UserError
-from gradflow.experiment.store.files import write_atomic
+from gradflow.experiment.store.whole import write_atomic
 from gradflow.gate.cases import Case
 from gradflow.gate.compare import Finding, compare
 

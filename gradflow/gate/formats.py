@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from gradflow.gate.baseline import Change
 from gradflow.gate.compare import Finding, Judgement
 
-__all__ = ["FORMATS", "Format", "accepted", "headline", "write"]
+__all__ = ["FORMATS", "Format", "accepted", "headline", "write_verdict"]
 
 Format: TypeAlias = Literal["text", "json", "junit", "github"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -25,7 +25,7 @@ UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold."""
 
 
-def write(
+def write_verdict(
     verdict: Judgement, format: Format, *, config: str, accept: str, accept_case: str = ""
 ) -> str:
     """Write a verdict.

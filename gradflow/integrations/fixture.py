@@ -24,7 +24,7 @@ from gradflow.gate.cases import cases_of
 from gradflow.gate.check import NOISE, accept, judge_run, probe
 from gradflow.gate.compare import Judgement
 from gradflow.gate.evidence import draw_failures
-from gradflow.gate.formats import write
+from gradflow.gate.formats import write_verdict
 
 __all__ = ["GradientFlow"]
 
@@ -163,7 +163,7 @@ class GradientFlow:
         self.on_write(f"{_near(path)}: {change.total} cases{changed}")
 
     def _report(self, verdict: Judgement, path: Path) -> str:
-        text = write(verdict, "text", config=str(path), accept=self.accept)
+        text = write_verdict(verdict, "text", config=str(path), accept=self.accept)
         try:
             drawn = draw_failures(verdict, self.figures())
         except (OSError, GradflowError) as error:

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.typing import Array, DType
-from gradflow.integrations.modules import SEQUENCES, Module, Tensor, padded, states
+from gradflow.integrations.modules import SEQUENCES, Module, TorchTensor, padded, states_of
 from gradflow.integrations.replay import Call
 
 __all__ = ["Gradient", "Heard", "Span"]
@@ -19,14 +19,14 @@ __all__ = ["Gradient", "Heard", "Span"]
 class Gradient:
     """∂L/∂ of a tensor, by whatever reads it; the sum, if error comes back more than once."""
 
-    of: Tensor = None
+    of: TorchTensor = None
 
-    def listen(self, tensor: Tensor) -> None:
+    def listen(self, tensor: TorchTensor) -> None:
         """Hear what comes back to a tensor."""
         if tensor.requires_grad:
             tensor.register_hook(self._add)
 
-    def _add(self, gradient: Tensor) -> None:
+    def _add(self, gradient: TorchTensor) -> None:
         if gradient is not None:  # PyTorch's sign for zeros
             own = gradient.detach()
             self.of = own.clone() if self.of is None else self.of + own
@@ -67,13 +67,13 @@ class Span:
     packing: PackedSequence | None
     dy: Gradient
     ends: tuple[Gradient, ...]
-    given: tuple[Tensor, ...]
-    originals: tuple[Tensor, ...]
+    given: tuple[TorchTensor, ...]
+    originals: tuple[TorchTensor, ...]
 
     def __post_init__(self) -> None:
         self._versions = [tensor._version for tensor in self.given]
 
-    def gave(self, state: tuple[Tensor, ...]) -> bool:
+    def gave(self, state: tuple[TorchTensor, ...]) -> bool:
         """Whether a state is the very one that the model got, and as it was."""
         same = len(state) == len(self.given) and all(map(_is, state, self.given))
         return same and self._versions == [tensor._version for tensor in state]
@@ -140,7 +140,7 @@ class Heard:
             x = np.concatenate([span.x for span in self.spans])
             lengths = np.full(columns, len(x))
         ends = tuple(end.of for end in self.spans[-1].ends)
-        beyond = states(self.net, ends, columns, self.dtype)
+        beyond = states_of(self.net, ends, columns, self.dtype)
         return Call(self.net, self.weights, x, lengths, self.initial, self._dy(), beyond)
 
     def _dy(self) -> Array | None:
@@ -163,5 +163,5 @@ class Heard:
         return not isinstance(self.module, SEQUENCES)
 
 
-def _is(one: Tensor, other: Tensor) -> bool:
+def _is(one: TorchTensor, other: TorchTensor) -> bool:
     return one is other

@@ -18,14 +18,14 @@ from gradflow.integrations.heard import Gradient, Heard, Span
 from gradflow.integrations.modules import (
     SEQUENCES,
     Module,
-    Tensor,
-    network,
+    TorchTensor,
+    net_of,
     padded,
-    states,
-    weights,
+    states_of,
+    weights_of,
 )
 
-__all__ = ["Listener", "Room"]
+__all__ = ["ModuleListener", "Room"]
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Room:
         return not self.full
 
 
-class Listener:
+class ModuleListener:
     """Listens to one module.
 
     Parameters
@@ -63,7 +63,7 @@ class Listener:
         self, name: str, module: Module, dtype: DType, heard: list[Heard], room: Room
     ) -> None:
         self.name, self.module, self.dtype, self.heard, self.room = name, module, dtype, heard, room
-        self.net = network(module)
+        self.net = net_of(module)
         self._open: dict[int, Heard] = {}  # by the state that each has given last
         self._known = False
         self._going_on: Heard | None = None
@@ -125,7 +125,7 @@ class Listener:
             self.net,
             self._own_weights(),
             self.dtype,
-            states(self.net, start, columns, self.dtype),
+            states_of(self.net, start, columns, self.dtype),
             inherits=bool(start) and start[0].requires_grad and self._known,
             masked=_dropout(self.module),
         )
@@ -137,7 +137,7 @@ class Listener:
         """The parameters as they are now, copied once as long as they stay the same."""
         now = [(tensor.data_ptr(), tensor._version) for tensor in self.module.parameters()]
         if self._weights is None or self._weights[0] != now:
-            self._weights = now, weights(self.module, self.net, self.dtype)
+            self._weights = now, weights_of(self.module, self.net, self.dtype)
         return self._weights[1]
 
     @property
@@ -152,7 +152,7 @@ def _dropout(module: Module) -> bool:
     return several and module.training and module.dropout > 0
 
 
-def _parts(state: Any) -> tuple[Tensor, ...]:
+def _parts(state: Any) -> tuple[TorchTensor, ...]:
     """The parts of a state as PyTorch hands it: none, one or a tuple."""
     if state is None:
         return ()

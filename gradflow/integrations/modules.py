@@ -18,22 +18,22 @@ __all__ = [
     "CELLS",
     "SEQUENCES",
     "Module",
-    "Tensor",
+    "TorchTensor",
     "array",
-    "network",
+    "net_of",
     "padded",
-    "states",
-    "weights",
+    "states_of",
+    "weights_of",
 ]
 
 Module: TypeAlias = Any
-Tensor: TypeAlias = Any
+TorchTensor: TypeAlias = Any
 
 SEQUENCES = (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU)
 CELLS = (torch.nn.RNNCell, torch.nn.LSTMCell, torch.nn.GRUCell)
 
 
-def network(module: Module) -> Network:
+def net_of(module: Module) -> Network:
     """Return the net that a module is: the same cell in every layer and direction."""
     layers = getattr(module, "num_layers", 1)
     return Network(
@@ -50,7 +50,7 @@ def _cell(module: Module) -> Cell:
     return RNN(hidden, activation=module.nonlinearity, bias=bias)
 
 
-def weights(module: Module, net: Network, dtype: DType) -> Weights:
+def weights_of(module: Module, net: Network, dtype: DType) -> Weights:
     """Copy the parameters of a module, as they are now."""
     each = iter(_parameters(module, net, dtype))
     return tuple(tuple(next(each) for _ in layer.directions) for layer in net.layers)
@@ -70,7 +70,7 @@ def _parameters(module: Module, net: Network, dtype: DType) -> Iterator[Params]:
         yield parameters(cell, PYTORCH[cell.kind], U, W, biases, **others)
 
 
-def array(tensor: Tensor, dtype: DType, *order: int) -> Array:
+def array(tensor: TorchTensor, dtype: DType, *order: int) -> Array:
     """Copy a tensor to NumPy, its axes in another order."""
     own = tensor.detach().permute(order) if order else tensor.detach()
     found = np.empty(tuple(own.shape), dtype)
@@ -78,7 +78,7 @@ def array(tensor: Tensor, dtype: DType, *order: int) -> Array:
     return found
 
 
-def padded(module: Module, sequence: Tensor, dtype: DType) -> tuple[Array, Array]:
+def padded(module: Module, sequence: TorchTensor, dtype: DType) -> tuple[Array, Array]:
     """Return a sequence that a module reads or gives, and where each of its columns ends.
 
     The array is ``(steps, 1, features, columns)``; of a Cell module it has one step.
@@ -96,8 +96,8 @@ def padded(module: Module, sequence: Tensor, dtype: DType) -> tuple[Array, Array
     return array(own, dtype, 0, 2, 1)[:, None], np.full(own.shape[1], len(own))
 
 
-def states(
-    net: Network, parts: tuple[Tensor | None, ...], columns: int, dtype: DType
+def states_of(
+    net: Network, parts: tuple[TorchTensor | None, ...], columns: int, dtype: DType
 ) -> States | None:
     """Return the states that PyTorch keeps as ``(layers · directions, columns, features)``.
 

@@ -30,7 +30,7 @@ from gradflow.core.typing import Array, DType
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Point, Run
 from gradflow.integrations.heard import Heard
-from gradflow.integrations.listener import Listener, Room
+from gradflow.integrations.listener import ModuleListener, Room
 from gradflow.integrations.modules import CELLS, SEQUENCES, Module
 from gradflow.integrations.replay import NAMES, Call, measured
 from gradflow.report.read.records import judged, states
@@ -40,10 +40,12 @@ from gradflow.report.tables.layout import print_sheet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Probe", "watch"]
+__all__ = ["LiveProbe", "watch"]
 
 
-def watch(model: Module, *, every: int = 1, dtype: str = "float64", memory: int = 2 << 30) -> Probe:
+def watch(
+    model: Module, *, every: int = 1, dtype: str = "float64", memory: int = 2 << 30
+) -> LiveProbe:
     """Return a probe for the recurrent modules of a model.
 
     Parameters
@@ -77,10 +79,10 @@ def watch(model: Module, *, every: int = 1, dtype: str = "float64", memory: int 
         raise UserError(
             f"every={every}, dtype={dtype!r}\n  expected: every at least 1, and float64 or float32"
         )
-    return Probe(found, every, np.dtype(dtype), memory)
+    return LiveProbe(found, every, np.dtype(dtype), memory)
 
 
-class Probe:
+class LiveProbe:
     """What a model's recurrent modules were given, and how error flows back through them.
 
     Made by `watch`. A block that it is entered for holds the forward pass and the backward pass;
@@ -111,7 +113,7 @@ class Probe:
         if self.measured:
             self._heard, self._room = [], Room(self.memory)
             for name, module in self.modules.items():
-                listener = Listener(name, module, self.dtype, self._heard, self._room)
+                listener = ModuleListener(name, module, self.dtype, self._heard, self._room)
                 self._handles += listener.hooks()
         return self
 

@@ -31,7 +31,7 @@ __all__ = [
     "wrap",
 ]
 
-Name = TypeVar("Name", bound=str)
+S = TypeVar("S", bound=str)
 
 EXACT_ZERO = "exact 0"
 """The text of a log10 norm of −inf: the derivative is zero by structure."""
@@ -159,7 +159,7 @@ def setting(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def one_of(what: str, name: str, names: Sequence[Name]) -> Name:
+def one_of(what: str, name: str, names: Sequence[S]) -> S:
     """Return `name`, which has to be one of a few.
 
     Raises

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gradflow.core.cells import CEC, GRU, LSTM, RNN, Block, Cell
+from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell, MemoryBlock
 from gradflow.core.cells.activations import ACTIVATIONS
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
@@ -130,7 +130,7 @@ def biased(cell: Cell, levels: Mapping[str, Array], features: int = 1) -> dict[s
     return p
 
 
-def orthogonal(hidden: int, factors: Array) -> Array:
+def orthogonal_rnn(hidden: int, factors: Array) -> Array:
     """ρQ for each factor ρ, ``(nets, hidden, hidden)``; Q differs from net to net."""
     rng = np.random.default_rng(1)
     q, _ = np.linalg.qr(rng.standard_normal((len(factors), hidden, hidden)))
@@ -153,7 +153,7 @@ REST = {"tanh": math.atanh(0.6), "relu": 1.0, "identity": 1.0}
 
 
 @closed_form(RNN)
-def at_rest(cell: RNN) -> ClosedForm:
+def resting(cell: RNN) -> ClosedForm:
     """W = ρQ and all units at the same s: ‖∂L/∂s_k‖ = (f′ρ)^lag.
 
     The first input puts every unit at s, the others hold it there: U = [f⁻¹(s), f⁻¹(s) − W s],
@@ -162,7 +162,7 @@ def at_rest(cell: RNN) -> ClosedForm:
     f, before = ACTIVATIONS[cell.activation], REST.get(cell.activation, 0.0)
     s = f.f(np.full((cell.hidden, 1), before))
     factors = np.array([0.25, 0.9, 1.0])
-    W = orthogonal(cell.hidden, factors / float(f.slope(s)[0, 0]))
+    W = orthogonal_rnn(cell.hidden, factors / float(f.slope(s)[0, 0]))
     hold = before - W @ s
     p = biased(cell, {}, 2) | {"W": W, "U": np.concatenate([0 * hold + before, hold], axis=-1)}
     if "b" in p:
@@ -178,7 +178,7 @@ def silent(cell: RNN) -> ClosedForm | None:
     if cell.activation not in ("tanh", "identity"):
         return None
     factors = np.array([0.5, 0.9, 1.0, 1.1, 2.0])
-    p = biased(cell, {}) | {"W": orthogonal(cell.hidden, factors)}
+    p = biased(cell, {}) | {"W": orthogonal_rnn(cell.hidden, factors)}
     p |= {name: np.zeros((len(factors), cell.hidden, 1)) for name in p if name != "W"}
     return ClosedForm("W = ρQ, silence: ρ^lag", cell, p, silence(), np.log10(factors))
 
@@ -201,8 +201,8 @@ def forgetting(cell: LSTM) -> ClosedForm:
     return ClosedForm(claim, cell, p, silence(), np.log10(kept), "c", math.log10(0.5))
 
 
-@closed_form(Block)
-def forgetting_together(cell: Block) -> ClosedForm | None:
+@closed_form(MemoryBlock)
+def forgetting_together(cell: MemoryBlock) -> ClosedForm | None:
     """Weights of zero: ∂c_T/∂c_k = σ(b_f)^lag for every cell of a block; without forget gate 1.
 
     At the last step ∂L/∂c_T = o ⊙ h′(0) ⊙ v = h′(0) v / 2.

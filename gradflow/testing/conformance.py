@@ -15,7 +15,7 @@ import numpy as np
 from gradflow.core.cells import Cell
 from gradflow.core.cells.variants import variants
 from gradflow.core.typing import Array
-from gradflow.testing.trial import Trial, claim, relative, worst
+from gradflow.testing.trial import CellTrial, claim, relative, worst
 
 __all__ = ["TOLERANCE", "Check", "Declared", "check_cell", "conformance", "failed", "measured"]
 
@@ -26,7 +26,7 @@ NUDGE = 0.5
 class Declared:
     """The declarations of a cell on trial, each as a largest relative error or a claim."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: CellTrial) -> None:
         self.trial, self.cell = trial, trial.cell
 
     def parts(self) -> float:
@@ -205,7 +205,7 @@ def conformance(cell: Cell) -> list[Check]:
         Each with its largest error, passed or not.
     """
     try:
-        trial = Trial(cell)
+        trial = CellTrial(cell)
     except Exception as error:
         return [failed(cell.label, "a step forward and back", error)]
     declared = Declared(trial)

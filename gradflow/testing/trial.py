@@ -13,13 +13,13 @@ from gradflow.core.network.stack import Network
 from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from gradflow.core.typing import Array, Params
 
-__all__ = ["Trial", "claim", "relative", "worst"]
+__all__ = ["CellTrial", "claim", "relative", "worst"]
 
 STEP = 1e-200
 INPUTS, NETS, COLUMNS = 2, 2, 4
 
 
-class Trial:
+class CellTrial:
     """A cell with weights, a state, a drive and a cotangent to try it on."""
 
     def __init__(self, cell: Cell) -> None:

@@ -108,7 +108,7 @@ def test_trouble_with_files_is_one_message(
         raise OSError(number, "no", "points/x.npz")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("gradflow.experiment.store.files.os.fsync", fails)
+    monkeypatch.setattr("gradflow.experiment.store.whole.os.fsync", fails)
     Path("small.yaml").write_text("model: {cell: rnn}\ninputs: {kind: noise}\nlength: 5\n")
     done = call("run", "small.yaml")
     assert done.exit_code == code, errno.errorcode[number]

@@ -10,7 +10,7 @@ import numpy as np
 from gradflow.core.cells import Cell
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
-from gradflow.core.network.initialise import Init, draw
+from gradflow.core.network.initialise import Init, draw_parameters
 from gradflow.core.network.losses import Probe
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Norms, Timeline
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 def weights_of(cell: Cell, init: Init, nets: int) -> Weights:
-    each = [draw(cell, 1, init, seed, 0, "forward") for seed in range(nets)]
+    each = [draw_parameters(cell, 1, init, seed, 0, "forward") for seed in range(nets)]
     return (({name: np.stack([p[name] for p in each]) for name in each[0]},),)
 
 

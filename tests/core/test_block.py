@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gradflow.core.cells import Block
-from gradflow.core.learning.layout import Layout
+from gradflow.core.cells import MemoryBlock
+from gradflow.core.learning.parameters import Layout
 from gradflow.core.network.readout import Head
 from gradflow.core.network.stack import Network
 
@@ -40,7 +40,7 @@ GERS = {"forget_gate": True, "feedback": "cells", "biases": "gates"}
 def test_parameters_are_as_many_as_published(
     inputs, blocks, size, options, outputs, readout, count
 ):
-    cell = Block(blocks, size=size, **{"feedback": "all", **options})
+    cell = MemoryBlock(blocks, size=size, **{"feedback": "all", **options})
     net = Network.of(cell, inputs)
     assert Layout(net, Head(outputs, **readout)).size == count
     assert net.outputs == blocks * size
@@ -49,4 +49,4 @@ def test_parameters_are_as_many_as_published(
 @pytest.mark.parametrize("options", [{"size": 0}, {"activation": "cube"}])
 def test_what_makes_no_sense_is_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
-        Block(2, **options)
+        MemoryBlock(2, **options)

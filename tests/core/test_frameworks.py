@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from gradflow.core.cells import GRU, LSTM, RNN, Cell
-from gradflow.core.network.initialise import Init, draw
+from gradflow.core.network.initialise import Init, draw_parameters
 
 H, INPUTS = 48, 20
 CELLS = [RNN(H), LSTM(H), GRU(H, reset="after"), GRU(H)]
 
 
 def drawn(cell: Cell, like: str, seed: int = 0) -> dict[str, np.ndarray]:
-    return draw(cell, INPUTS, Init(like=like), seed, 0, "forward")
+    return draw_parameters(cell, INPUTS, Init(like=like), seed, 0, "forward")
 
 
 def triangular(values: np.ndarray, bound: float) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from gradflow.core import cells
 from gradflow.core.cells import RNN, Parameter
 from gradflow.core.cells.terms import Role
-from gradflow.core.network.initialise import SCHEMES, Chrono, Init, draw
+from gradflow.core.network.initialise import SCHEMES, Chrono, Init, draw_parameters
 from tests.own import Keeping
 
 SHAPES = [(64, 64), (64, 5), (5, 64)]
@@ -28,7 +28,7 @@ class Matrix(RNN):
 
 def weight(init: Init, rows: int, cols: int, role: str = "recurrent", seed: int = 0) -> np.ndarray:
     cell = Matrix(rows, role=role)
-    return draw(cell, cols, init, seed, 0, "forward")["W"]
+    return draw_parameters(cell, cols, init, seed, 0, "forward")["W"]
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.5])
@@ -80,7 +80,7 @@ def test_gain_is_a_factor(scheme):
 def test_roles_have_their_own_scheme_and_gain():
     cell = cells.get("lstm")(hidden=6, peephole="full")
     init = Init("identity", 2.0, "identity", 3.0, "identity", 4.0)
-    drawn = draw(cell, 6, init, 0, 0, "forward")
+    drawn = draw_parameters(cell, 6, init, 0, 0, "forward")
     for name, gain in (("W", 2.0), ("U", 3.0), ("P", 4.0)):
         for block in np.split(drawn[name], len(drawn[name]) // 6):
             np.testing.assert_array_equal(block, gain * np.eye(6))
@@ -90,7 +90,7 @@ def test_roles_have_their_own_scheme_and_gain():
 def test_diagonal_peepholes(scheme):
     cell = cells.get("lstm")(hidden=2000, peephole="diagonal")
     init = Init(peephole=scheme, peephole_gain=2.0, recurrent="identity")
-    p = draw(cell, 1, init, 0, 0, "forward")["P"]
+    p = draw_parameters(cell, 1, init, 0, 0, "forward")["P"]
     assert p.shape == (6000, 1)
     expected = {"normal": 4 / 2000, "uniform": 4 / 2000 / 3, "identity": 4}[scheme]
     assert abs(np.mean(p**2) / expected - 1) < 5 * np.sqrt(2 / p.size)
@@ -102,13 +102,13 @@ def test_diagonal_peepholes(scheme):
 def test_schemes_that_mean_nothing_on_a_diagonal(scheme):
     cell = cells.get("lstm")(hidden=4, peephole="diagonal")
     with pytest.raises(ValueError, match=f"init.peephole: {scheme} has no meaning"):
-        draw(cell, 2, Init(peephole=scheme), 0, 0, "forward")
+        draw_parameters(cell, 2, Init(peephole=scheme), 0, 0, "forward")
 
 
 def test_a_full_peephole_of_one_unit_takes_every_scheme():
     cell = cells.get("lstm")(hidden=1, peephole="full")
     for scheme in SCHEMES:
-        draw(cell, 2, Init(peephole=scheme), 0, 0, "forward")
+        draw_parameters(cell, 2, Init(peephole=scheme), 0, 0, "forward")
 
 
 @pytest.mark.parametrize("role", ["recurrent", "input", "peephole"])
@@ -119,7 +119,7 @@ def test_unknown_scheme(role):
 
 def made(cell, init=None, seed=7):
     """The parameters of a cell that reads three features."""
-    return draw(cell, 3, init or Init(), seed, 0, "forward")
+    return draw_parameters(cell, 3, init or Init(), seed, 0, "forward")
 
 
 def gate(cell, drawn, name, wanted):
@@ -157,7 +157,7 @@ def test_one_peephole_is_the_same_whichever_others_there_are():
 def test_gru_variants_share_their_weights():
     gru = cells.get("gru")
     drawn = [
-        draw(gru(hidden=5, reset=reset, bias=bias), 3, Init(), 1, 0, "forward")
+        draw_parameters(gru(hidden=5, reset=reset, bias=bias), 3, Init(), 1, 0, "forward")
         for reset in ("before", "after")
         for bias in (True, False)
     ]
@@ -173,7 +173,7 @@ def test_every_place_and_purpose_has_weights_of_its_own():
     matrices = [
         block.tobytes()
         for place in places
-        for name, array in draw(cell, 4, init, *place).items()
+        for name, array in draw_parameters(cell, 4, init, *place).items()
         if name != "b"
         for block in np.split(array, 4)
     ]
@@ -182,7 +182,7 @@ def test_every_place_and_purpose_has_weights_of_its_own():
 
 def test_draw_is_a_pure_function():
     cell = cells.get("gru")(hidden=4)
-    one, two = (draw(cell, 2, Init(), 3, 1, "backward") for _ in range(2))
+    one, two = (draw_parameters(cell, 2, Init(), 3, 1, "backward") for _ in range(2))
     assert one.keys() == two.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], two[name])
@@ -191,7 +191,7 @@ def test_draw_is_a_pure_function():
 def test_float32_is_the_cast_of_float64():
     cell = cells.get("lstm")(hidden=9, peephole="diagonal")
     place = (cell, 4, Init(forget_bias=Chrono(50)), 0, 0, "forward")
-    double, single = draw(*place), draw(*place, np.float32)
+    double, single = draw_parameters(*place), draw_parameters(*place, np.float32)
     for name, array in single.items():
         assert array.dtype == np.float32
         assert double[name].dtype == np.float64
@@ -201,18 +201,18 @@ def test_float32_is_the_cast_of_float64():
 def test_biases_of_each_unit_and_a_scheme_whose_size_is_given():
     init = Init("interval", 0.1, "interval", 0.2, bias={"i": (-3.0, -6.0), "o": 0.5})
     cell = cells.get("block")(hidden=2, size=2)
-    p = draw(cell, 3, init, 1, 0, "forward")
+    p = draw_parameters(cell, 3, init, 1, 0, "forward")
     np.testing.assert_array_equal(p["b"][:, 0], [0.5, 0.5, -3, -6, 0, 0, 0, 0])
     for name, bound in (("W", 0.1), ("U", 0.2)):
         assert 0.8 * bound < np.abs(p[name]).max() <= bound
     with pytest.raises(ValueError, match=r"init\.bias\.i: 3 biases for 2 units"):
-        draw(cell, 3, Init(bias={"i": (1.0, 2.0, 3.0)}), 1, 0, "forward")
+        draw_parameters(cell, 3, Init(bias={"i": (1.0, 2.0, 3.0)}), 1, 0, "forward")
 
 
 @pytest.mark.parametrize("kind", cells.names())
 def test_shapes_of_every_cell(kind):
     cell = cells.get(kind)(hidden=6)
-    drawn = draw(cell, 4, Init(), 0, 0, "forward")
+    drawn = draw_parameters(cell, 4, Init(), 0, 0, "forward")
     assert {name: a.shape for name, a in drawn.items()} == {
         name: p.shape for name, p in cell.parameters(4).items()
     }
@@ -232,7 +232,7 @@ def test_forget_bias_and_biases_by_gate():
 
 def test_the_bias_inside_the_reset_bracket_starts_at_zero():
     cell = cells.get("gru")(hidden=4, reset="after")
-    drawn = draw(cell, 3, Init(bias={"g": 2.0, "z": -1.0}), 0, 0, "forward")
+    drawn = draw_parameters(cell, 3, Init(bias={"g": 2.0, "z": -1.0}), 0, 0, "forward")
     assert not drawn["b_rec"].any()
     assert set(gate(cell, drawn, "b", "g").ravel()) == {2.0}
     assert set(gate(cell, drawn, "b", "z").ravel()) == {-1.0}

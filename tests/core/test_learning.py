@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from gradflow.core.cells import CEC, GRU, LSTM, RNN
-from gradflow.core.cells.block import Block
+from gradflow.core.cells.block import MemoryBlock
 from gradflow.core.cells.carrousel_only import CarrouselOnly
-from gradflow.core.engine.plain import pull, unrolled
+from gradflow.core.engine.plain import unrolled, weight_gradients
 from gradflow.core.inputs import TASKS, Batch, Criterion
 from gradflow.core.learning.feed import Feed, question
-from gradflow.core.learning.layout import Layout
 from gradflow.core.learning.loop import Rules, Trainer
 from gradflow.core.learning.objective import Objective
 from gradflow.core.learning.optimisers import SGD, Adam, Clip, Momentum
+from gradflow.core.learning.parameters import Layout
 from gradflow.core.network.readout import Head
 from gradflow.core.network.stack import Layer, Network
 
@@ -31,8 +31,8 @@ CELLS = [
     LSTM(3, peephole="full", forget_gate=False),
     GRU(3),
     GRU(3, reset="after"),
-    Block(2, size=2),
-    Block(3, forget_gate=True, feedback="cells", biases="gates"),
+    MemoryBlock(2, size=2),
+    MemoryBlock(3, forget_gate=True, feedback="cells", biases="gates"),
 ]
 
 
@@ -65,7 +65,7 @@ def gradient(net, objective, layout, theta, asked, **options):
     injected = [None] * len(asked.x)
     for step, each in zip(asked.steps.tolist(), dy, strict=True):
         injected[step] = each
-    return layout.row(pull(net, weights, forward, injected, **options), own)
+    return layout.row(weight_gradients(net, weights, forward, injected, **options), own)
 
 
 def slopes(net, objective, layout, theta, asked, step=1e-6):

@@ -21,7 +21,7 @@ from gradflow.core.analyses.spectrum import (
 )
 from gradflow.core.cells import Cell
 from gradflow.core.engine.forward import forward
-from gradflow.core.network.initialise import Init, draw
+from gradflow.core.network.initialise import Init, draw_parameters
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.scaled import Scaled
 from gradflow.errors import NumericalError
@@ -35,7 +35,7 @@ LOG10_2 = math.log10(2)
 def drawn(net: Network, init: Init, nets: int = 1) -> Weights:
     def one(layer: int) -> dict[str, Array]:
         cell, inputs = net.layers[layer].cell, net.features(layer)
-        each = [draw(cell, inputs, init, seed, layer, "forward") for seed in range(nets)]
+        each = [draw_parameters(cell, inputs, init, seed, layer, "forward") for seed in range(nets)]
         return {name: np.stack([p[name] for p in each]) for name in each[0]}
 
     return tuple((one(layer),) for layer in range(len(net.layers)))

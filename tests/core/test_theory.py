@@ -10,7 +10,7 @@ import pytest
 
 from gradflow.core.analyses.spectrum import lyapunov
 from gradflow.core.cells import CEC, GRU, LSTM, RNN, Cell
-from gradflow.core.network.initialise import Chrono, Init, draw
+from gradflow.core.network.initialise import Chrono, Init, draw_parameters
 from gradflow.core.network.stack import Network
 from gradflow.core.theory import (
     at_rest,
@@ -100,7 +100,7 @@ def test_chrono_forgets_in_its_time() -> None:
 def test_chrono_decays_as_its_units_do_without_recurrent_weights() -> None:
     H, T, t_max = 4000, 300, 100
     cell, chrono = LSTM(H), Init(forget_bias=Chrono(t_max))
-    b = draw(cell, 1, chrono, 0, 0, "forward")["b"]
+    b = draw_parameters(cell, 1, chrono, 0, 0, "forward")["b"]
     f = 1 / (1 + np.exp(-b[H : 2 * H, 0]))
     lags = np.array([0, 1, 10, 100, T])
     each = f[:, None] ** (2 * lags)

@@ -13,8 +13,8 @@ from gradflow.core.engine.forward import forward, outputs
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.stack import Network
 from gradflow.errors import UserError
-from gradflow.experiment.models.files import opened
-from gradflow.experiment.models.weights import Imported, read
+from gradflow.experiment.models.opening import open_checkpoint
+from gradflow.experiment.models.weights import Imported, read_weights
 
 
 def given(imported: Imported, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -28,11 +28,11 @@ def given(imported: Imported, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def agrees(path: Path, x: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> None:
     """Hold a file's net against its framework's float32 outputs, or see it refused by name."""
-    with opened(path) as contents:
+    with open_checkpoint(path) as contents:
         layers = contents.nets[0].layers
     known = {kind: cells.get(kind).__dataclass_fields__ for kind in ("rnn", "gru", "lstm")}
     if all(layer.options.keys() <= known[layer.kind].keys() for layer in layers):
-        np.testing.assert_allclose(given(read(path), x), wanted, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(given(read_weights(path), x), wanted, rtol=0, atol=1e-6)
     else:
         with pytest.raises(UserError, match=r"gradflow's (lstm|gru) has no"):
-            read(path)
+            read_weights(path)

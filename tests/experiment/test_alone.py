@@ -16,7 +16,7 @@ import gradflow
 from gradflow.experiment.config import load_config, parse
 from gradflow.experiment.data import delimited, reading
 from gradflow.experiment.measure.plan import plan
-from gradflow.experiment.models import files
+from gradflow.experiment.models import opening
 from gradflow.experiment.run import run
 from gradflow.experiment.store.manifest import read_manifest
 from gradflow.experiment.store.runs import open_run
@@ -125,7 +125,7 @@ def test_no_data_are_parsed_and_no_file_is_hashed_twice(
         parsed.append(path)
         return delimited.read_csv(path, columns)
 
-    monkeypatch.setattr("gradflow.experiment.data.files.read_csv", count)
+    monkeypatch.setattr("gradflow.experiment.data.reader.read_csv", count)
     read = open_count(monkeypatch, tmp_path / "d.csv")
     experiment = parse(
         {
@@ -181,7 +181,7 @@ def test_weights_are_read_once_and_edited_ones_are_measured_again(
 
     def count(path: Path, names: Any = None) -> Any:
         opened.append(path)
-        return files.opened(path, names)
+        return opening.open_checkpoint(path, names)
 
     def write(value: float) -> None:
         shapes = {"weight_ih_l0": (rows, 1), "weight_hh_l0": (rows, 3)}
@@ -195,7 +195,7 @@ def test_weights_are_read_once_and_edited_ones_are_measured_again(
         experiment = parse({"model": model, "inputs": {"kind": "noise"}, "sweep": sweep})
         return run(experiment, out=tmp_path / "results")
 
-    monkeypatch.setattr("gradflow.experiment.models.weights.opened", count)
+    monkeypatch.setattr("gradflow.experiment.models.weights.open_checkpoint", count)
     write(0.1)
     assert once_more().computed == 8
     assert len(opened) == 1

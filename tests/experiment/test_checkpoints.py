@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradflow.errors import UserError
-from gradflow.experiment.models.weights import read
+from gradflow.experiment.models.weights import read_weights
 from tests.experiment import pickled
 from tests.experiment.test_weights import forward, state_dict, torch_forward
 
@@ -28,7 +28,7 @@ def same(one, other):
 
 def plain(tmp_path, state):
     np.savez(tmp_path / "plain.npz", **state)
-    return read(tmp_path / "plain.npz")
+    return read_weights(tmp_path / "plain.npz")
 
 
 def expected(prefix):
@@ -43,23 +43,23 @@ def expected(prefix):
 
 @pytest.mark.parametrize("file", ["state_dict.pt", "older.pth"])
 def test_state_dicts_of_both_formats(file, tmp_path):
-    imported = read(FILES / file)
+    imported = read_weights(FILES / file)
     assert (imported.kind, imported.hidden, imported.inputs) == ("lstm", 3, 2)
     assert imported.bidirectional
     same(imported, plain(tmp_path, expected("rnn.")))
 
 
 def test_a_pickled_module_says_its_nonlinearity_and_bfloat16_is_widened(tmp_path):
-    imported = read(FILES / "module.pt")
+    imported = read_weights(FILES / "module.pt")
     assert imported.options == {"bias": True, "activation": "relu"}
     same(imported, plain(tmp_path, expected("module.")))
     with pytest.raises(UserError, match="asks for activation: tanh, but the weights have"):
-        read(FILES / "module.pt", options={"activation": "tanh"})
+        read_weights(FILES / "module.pt", options={"activation": "tanh"})
 
 
 def test_nothing_imports_torch():
     code = (
-        "import sys\nfrom gradflow.experiment.models.weights import read\n"
+        "import sys\nfrom gradflow.experiment.models.weights import read_weights\n"
         f"read({str(FILES / 'module.pt')!r})\nassert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -74,7 +74,7 @@ def test_nothing_imports_torch():
 def test_every_suffix_format_and_type(tmp_path, old, dtype, suffix):
     state = {name: a.astype(dtype) for name, a in state_dict(4, layers=2).items()}
     path = pickled.checkpoint(tmp_path / f"net{suffix}", state, old=old)
-    same(read(path), plain(tmp_path, state))
+    same(read_weights(path), plain(tmp_path, state))
 
 
 def test_views_with_offset_and_strides(tmp_path):
@@ -88,7 +88,7 @@ def test_views_with_offset_and_strides(tmp_path):
         views[name] = pickled.view(source, a.shape, strides, at)
         at += a.size
     path = pickled.zipped(tmp_path / "net.pt", pickled.mapping(views), {"7": stored.tobytes()})
-    same(read(path), plain(tmp_path, state))
+    same(read_weights(path), plain(tmp_path, state))
 
 
 def test_big_endian_archives(tmp_path):
@@ -98,7 +98,7 @@ def test_big_endian_archives(tmp_path):
     path = pickled.zipped(tmp_path / "net.pt", program, data)
     with pickled.zipfile.ZipFile(path, "a") as archive:
         archive.writestr("net/byteorder", "big")
-    same(read(path), plain(tmp_path, state))
+    same(read_weights(path), plain(tmp_path, state))
 
 
 @pytest.mark.parametrize("around", ["state_dict", "model_state_dict", "model", "ema", "0"])
@@ -108,7 +108,7 @@ def test_state_dicts_inside_checkpoints(tmp_path, around):
     others = {"epoch": pickled.number(3), "lr": pickled.text("x")}
     program = pickled.mapping(others | {around: pickled.mapping(inner)})
     path = pickled.zipped(tmp_path / "n.pt", program, {k: a.tobytes() for k, a in state.items()})
-    same(read(path), plain(tmp_path, state))
+    same(read_weights(path), plain(tmp_path, state))
 
 
 # --- names ----------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_cells_have_no_layer_in_their_names(tmp_path, prefix, bias):
     state = state_dict(4, bias=bias)
     named = {prefix + name.removesuffix("_l0"): a for name, a in state.items()}
     np.savez(tmp_path / "cell.npz", **named)
-    same(read(tmp_path / "cell.npz"), plain(tmp_path, state))
+    same(read_weights(tmp_path / "cell.npz"), plain(tmp_path, state))
 
 
 def wrapped(kind, v, rng):
@@ -158,7 +158,7 @@ def test_wrapped_weights_are_folded(tmp_path, kind):
     names, whole = wrapped(kind, state["weight_hh_l0"], np.random.default_rng(2))
     rest = {name: a for name, a in state.items() if name != "weight_hh_l0"}
     np.savez(tmp_path / "w.npz", **{f"rnn.{name}": a for name, a in (rest | names).items()})
-    got, wanted = read(tmp_path / "w.npz"), plain(tmp_path, rest | {"weight_hh_l0": whole})
+    got, wanted = read_weights(tmp_path / "w.npz"), plain(tmp_path, rest | {"weight_hh_l0": whole})
     np.testing.assert_allclose(got.weights[0][0]["W"], wanted.weights[0][0]["W"], rtol=1e-13)
 
 
@@ -166,7 +166,7 @@ def test_weight_drop_around_a_module(tmp_path):
     state = state_dict(4)
     named = {f"0.module.{name}": a for name, a in state.items() if name != "weight_hh_l0"}
     np.savez(tmp_path / "w.npz", **named, **{"0.weight_hh_l0_raw": state["weight_hh_l0"]})
-    same(read(tmp_path / "w.npz"), plain(tmp_path, state))
+    same(read_weights(tmp_path / "w.npz"), plain(tmp_path, state))
 
 
 def test_other_parametrizations_are_refused_by_name(tmp_path):
@@ -174,7 +174,7 @@ def test_other_parametrizations_are_refused_by_name(tmp_path):
     v = state.pop("weight_hh_l0")
     np.savez(tmp_path / "w.npz", **state, **{"parametrizations.weight_hh_l0.original": v})
     with pytest.raises(UserError, match="made by a parametrization that is not known: param"):
-        read(tmp_path / "w.npz")
+        read_weights(tmp_path / "w.npz")
 
 
 # --- which net ------------------------------------------------------------------------------------
@@ -193,42 +193,42 @@ def pair(tmp_path):
 @pytest.mark.parametrize("name", ["encoder", "encoder.rnn", "model.encoder.rnn"])
 def test_a_part_of_the_name_picks_one_of_several(pair, tmp_path, name):
     path, encoder, _ = pair
-    same(read(f"{path}#{name}"), plain(tmp_path, encoder))
+    same(read_weights(f"{path}#{name}"), plain(tmp_path, encoder))
 
 
 def test_nets_are_put_on_one_another_when_asked(pair, tmp_path):
     path, encoder, decoder = pair
     both = encoder | {name.replace("l0", "l1"): a for name, a in decoder.items()}
-    same(read(f"{path}#encoder+decoder"), plain(tmp_path, both))
+    same(read_weights(f"{path}#encoder+decoder"), plain(tmp_path, both))
     with pytest.raises(UserError, match=r"encoder\.rnn reads 4 features, model\.decoder gives 5"):
-        read(f"{path}#decoder+encoder")
+        read_weights(f"{path}#decoder+encoder")
 
 
 def test_which_nets_there_are_is_said(pair):
     path, *_ = pair
     with pytest.raises(UserError, match=r"holds 2 recurrent networks: model\.decoder, "):
-        read(path)
+        read_weights(path)
     with pytest.raises(UserError, match="holds 2 recurrent networks"):
-        read(f"{path}#model")
+        read_weights(f"{path}#model")
     with pytest.raises(UserError, match=r"no recurrent network called attention, but model\.dec"):
-        read(f"{path}#attention")
+        read_weights(f"{path}#attention")
 
 
 def test_a_file_may_have_a_number_sign_in_its_name(tmp_path):
     np.savez(tmp_path / "run#3.npz", **state_dict(4))
-    assert read(tmp_path / "run#3.npz").kind == "lstm"
+    assert read_weights(tmp_path / "run#3.npz").kind == "lstm"
 
 
 def test_numbered_cells_that_fit_are_one_stack(tmp_path):
     state = state_dict(4, layers=2)
     named = {f"cells.{name[-1]}.{name[:-3]}": a for name, a in state.items()}
     np.savez(tmp_path / "cells.npz", **named)
-    same(read(tmp_path / "cells.npz"), plain(tmp_path, state))
-    assert read(f"{tmp_path / 'cells.npz'}#cells.1").inputs == 5
+    same(read_weights(tmp_path / "cells.npz"), plain(tmp_path, state))
+    assert read_weights(f"{tmp_path / 'cells.npz'}#cells.1").inputs == 5
     odd = {name: a[:, :4] if name == "cells.1.weight_ih" else a for name, a in named.items()}
     np.savez(tmp_path / "odd.npz", **odd)
     with pytest.raises(UserError, match="holds 2 recurrent networks"):
-        read(tmp_path / "odd.npz")
+        read_weights(tmp_path / "odd.npz")
 
 
 def test_own_names_by_a_mapping(tmp_path):
@@ -241,20 +241,20 @@ def test_own_names_by_a_mapping(tmp_path):
         "bias_ih_l0": "enc_b_ih", "bias_hh_l0": "enc_b_hh",
     }  # fmt: skip
     with pytest.raises(UserError) as caught:
-        read(tmp_path / "own.npz")
+        read_weights(tmp_path / "own.npz")
     line = "names: {" + ", ".join(f"{ours}: {theirs}" for ours, theirs in names.items()) + "}"
     assert line in str(caught.value)
-    same(read(tmp_path / "own.npz", names=names), plain(tmp_path, state))
+    same(read_weights(tmp_path / "own.npz", names=names), plain(tmp_path, state))
     with pytest.raises(UserError, match="maps weight_ih_l0 to enc_w, and there is no enc_w"):
-        read(tmp_path / "own.npz", names={"weight_ih_l0": "enc_w"})
+        read_weights(tmp_path / "own.npz", names={"weight_ih_l0": "enc_w"})
     with pytest.raises(UserError, match="there is no kernel\n  expected: PyTorch's names"):
-        read(tmp_path / "own.npz", names={"kernel": "enc_w_ih"})
+        read_weights(tmp_path / "own.npz", names={"kernel": "enc_w_ih"})
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_outputs_are_those_of_the_module(tmp_path, kind):
     state = {k: a.astype("f4") for k, a in state_dict({"lstm": 4, "gru": 3}[kind]).items()}
     x = np.random.default_rng(1).standard_normal((7, 3, 4))
-    got = forward(read(pickled.checkpoint(tmp_path / "n.pt", state)), x)
+    got = forward(read_weights(pickled.checkpoint(tmp_path / "n.pt", state)), x)
     wanted = torch_forward(kind, {k: a.astype("f8") for k, a in state.items()}, x, 1, ("",))
     assert np.linalg.norm(got - wanted) <= 1e-12 * np.linalg.norm(wanted)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gradflow.errors import ConfigError
 from gradflow.experiment.config import dump, parse
-from gradflow.experiment.config.load import resolve
+from gradflow.experiment.config.load import resolve_tree
 from gradflow.experiment.config.text import yaml
 from gradflow.experiment.measure.plan import plan
 from tests.experiment.wrong import MARK, WRONG
@@ -65,13 +65,13 @@ def test_what_is_written_gives_the_same_points(mapping: dict[str, Any]) -> None:
     except ConfigError as error:
         assume("has no effect" not in str(error))  # a key that this cell lacks
         raise
-    again = resolve(yaml.load(dump(experiment), "again.yaml"), "again")
+    again = resolve_tree(yaml.parse_yaml(dump(experiment), "again.yaml"), "again")
     assert plan(again) == plan(experiment)
 
 
 def read(text: str) -> None:
     with contextlib.suppress(ConfigError):
-        resolve(yaml.load(text, "any.yaml"), "any")
+        resolve_tree(yaml.parse_yaml(text, "any.yaml"), "any")
 
 
 @settings(max_examples=150, deadline=None)
@@ -122,18 +122,18 @@ def test_any_value_anywhere_is_taken_or_refused(path: str, value: Any) -> None:
 
 @pytest.mark.parametrize("text", ["a: [1e-3, 1.0e-6, .5, 1., -2e+3, +7, 1_000, 010]"])
 def test_numbers(text: str) -> None:
-    assert yaml.load(text, "x").plain == {"a": (1e-3, 1e-6, 0.5, 1.0, -2e3, 7, 1000, 10)}
+    assert yaml.parse_yaml(text, "x").plain == {"a": (1e-3, 1e-6, 0.5, 1.0, -2e3, 7, 1000, 10)}
 
 
 def test_words() -> None:
     text = "a: [no, yes, on, off, 2020-01-01, 1:30, 0x1f, '1', \"true\", null, ~, true, False, ]"
-    assert yaml.load(text, "x").plain["a"] == (
+    assert yaml.parse_yaml(text, "x").plain["a"] == (
         "no", "yes", "on", "off", "2020-01-01", "1:30", "0x1f", "1", "true", None, None, True, False
     )  # fmt: skip
 
 
 def test_numbers_beyond_all_bounds() -> None:
-    values = yaml.load("[inf, -.inf, Infinity, .NaN, 1e999]", "x").plain
+    values = yaml.parse_yaml("[inf, -.inf, Infinity, .NaN, 1e999]", "x").plain
     assert values[:3] == (float("inf"), -float("inf"), float("inf"))
     assert values[3] != values[3]
     assert values[4] == float("inf")

@@ -10,8 +10,8 @@ import pytest
 import gradflow
 from gradflow.core import cells
 from gradflow.errors import ConfigError
-from gradflow.experiment.config.cells import gates
-from gradflow.experiment.config.models import InitConfig
+from gradflow.experiment.config.cell import gates
+from gradflow.experiment.config.sections import InitConfig
 
 VALUES: dict[str, tuple[Any, Any]] = {
     **dict.fromkeys(("recurrent", "input", "peephole"), ("uniform", "normal")),

@@ -13,7 +13,7 @@ from gradflow.errors import UserError
 from gradflow.experiment.measure import duration as cost
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import Bundle
-from gradflow.experiment.store.files import encode
+from gradflow.experiment.store.whole import encode
 from gradflow.experiment.workers import pool
 from gradflow.experiment.workers.executor import Executor, Outcome, Serial
 from gradflow.experiment.workers.pool import Pool, processors, workers

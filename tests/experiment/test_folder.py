@@ -16,11 +16,11 @@ import pytest
 
 from gradflow.core.quantity import Quantity, Result
 from gradflow.errors import UserError
-from gradflow.experiment.store import files
-from gradflow.experiment.store.files import encode, write_atomic
+from gradflow.experiment.store import whole
 from gradflow.experiment.store.folder import Folder
-from gradflow.experiment.store.manifest import SECTIONS, DamagedError, read_manifest, write
-from gradflow.experiment.store.runs import Point, load, open_run
+from gradflow.experiment.store.manifest import SECTIONS, DamagedError, read_manifest, write_manifest
+from gradflow.experiment.store.runs import Point, load_run, open_run
+from gradflow.experiment.store.whole import encode, write_atomic
 
 SETTINGS = {name: {"of": name} for name in SECTIONS if name not in ("net", "rest")} | {"dtype": "f"}
 
@@ -39,7 +39,7 @@ def a_result(value: float = 1.0) -> Result:
 
 
 def value_of(path: Path, point: Point) -> float:
-    return float(load(path, read_manifest(path).stored[point.hash], point)["h"].values[0])
+    return float(load_run(path, read_manifest(path).stored[point.hash], point)["h"].values[0])
 
 
 def configure(folder: Folder, points: list[Point]) -> list[str]:
@@ -160,7 +160,7 @@ def test_a_manifest_of_another_shape_is_named(
     configure(Folder(tmp_path, ENVIRONMENT), [a_point()])
     manifest = read_manifest(tmp_path).model_dump()
     manifest.setdefault(table, {})[key] = value
-    (tmp_path / "manifest.json").write_bytes(write(manifest))
+    (tmp_path / "manifest.json").write_bytes(write_manifest(manifest))
     with pytest.raises(DamagedError, match=problem):
         read_manifest(tmp_path)
 
@@ -192,8 +192,8 @@ def test_what_other_code_has_made_is_not_good_and_is_named(tmp_path: Path) -> No
 
 def test_leftovers_of_a_killed_writer_go(tmp_path: Path) -> None:
     Folder(tmp_path, ENVIRONMENT)
-    (tmp_path / "points" / f".x.npz.1{files.TEMPORARY}").touch()
-    (tmp_path / f".manifest.json.1{files.TEMPORARY}").touch()
+    (tmp_path / "points" / f".x.npz.1{whole.TEMPORARY}").touch()
+    (tmp_path / f".manifest.json.1{whole.TEMPORARY}").touch()
     Folder(tmp_path, ENVIRONMENT)
     assert sorted(p.name for p in tmp_path.rglob("*")) == [".lock", "points"]
 
@@ -202,14 +202,14 @@ def test_an_interrupted_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "data"
-    files.write_atomic(file, b"old")
+    whole.write_atomic(file, b"old")
 
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("os.fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        files.write_atomic(file, b"new")
+        whole.write_atomic(file, b"new")
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
 
@@ -220,7 +220,7 @@ def test_a_file_system_without_locks_is_named(
     def refuse(_: int) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(files, "_lock", refuse)
+    monkeypatch.setattr(whole, "_lock", refuse)
     with pytest.raises(UserError, match=r"cannot lock files(.|\n)*--results"):
         Folder(tmp_path, ENVIRONMENT)
 

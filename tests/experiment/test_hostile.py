@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gradflow.errors import UserError
-from gradflow.experiment.models.weights import read
+from gradflow.experiment.models.weights import read_weights
 from tests.experiment import pickled
 from tests.experiment.pickled import group, mapping, name, storage, text, view
 from tests.experiment.test_weights import state_dict
@@ -32,7 +32,7 @@ def refused(path, problem=""):
     tracemalloc.start()
     try:
         with pytest.raises(UserError) as caught:
-            read(path)
+            read_weights(path)
         assert tracemalloc.get_traced_memory()[1] < MOST
     finally:
         tracemalloc.stop()
@@ -83,7 +83,7 @@ def test_a_sound_net_beside_harm_is_read_and_the_harm_is_not_done(tmp_path):
     harm = name("os", "system") + group(text(f"touch {left}")) + b"R"
     program = mapping({"harm": harm, "state_dict": inner})
     data = {k: a.tobytes() for k, a in state.items()}
-    assert read(pickled.zipped(tmp_path / "net.pt", program, data)).hidden == 5
+    assert read_weights(pickled.zipped(tmp_path / "net.pt", program, data)).hidden == 5
     assert not left.exists()
 
 
@@ -241,5 +241,5 @@ def test_names_of_control_characters_are_not_printed(tmp_path, suffix):
         header = b'{"\\u001b[2Jevil": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
         path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     with pytest.raises(UserError) as caught:
-        read(path)
+        read_weights(path)
     assert "\x1b" not in str(caught.value)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradflow.errors import UserError
-from gradflow.experiment.models.weights import read
+from gradflow.experiment.models.weights import read_weights
 from tests.experiment.frames import agrees, given
 
 pytestmark = pytest.mark.extras
@@ -120,7 +120,7 @@ def test_cudnn_lstm(tmp_path):
         "rnn_1/rnn_1/recurrent_kernel:0": cudnn(W, 4, own=True),
         "rnn_1/rnn_1/bias:0": b,
     }
-    imported = read(save(tmp_path / "w.hdf5", arrays, keras_version="2.1.5"))
+    imported = read_weights(save(tmp_path / "w.hdf5", arrays, keras_version="2.1.5"))
     x = np.random.default_rng(3).standard_normal((2, 6, 3))
     wanted = lstm(x, U, W, b[:16] + b[16:])
     np.testing.assert_allclose(given(imported, x), wanted, rtol=1e-12, atol=1e-13)
@@ -136,7 +136,9 @@ def test_keras_1_has_a_matrix_for_each_gate(tmp_path):
         "name": "lstm_1", "activation": "tanh", "inner_activation": "sigmoid",
     }}  # fmt: skip
     text = json.dumps({"class_name": "Sequential", "config": [config]})
-    imported = read(save(tmp_path / "w.h5", arrays, model_config=text, keras_version="1.2.2"))
+    imported = read_weights(
+        save(tmp_path / "w.h5", arrays, model_config=text, keras_version="1.2.2")
+    )
     x = np.random.default_rng(3).standard_normal((2, 6, 3))
     U, W, b = (np.concatenate(kernels[role], axis=-1) for role in "WUb")
     np.testing.assert_allclose(given(imported, x), lstm(x, U, W, b), rtol=1e-12, atol=1e-13)
@@ -148,13 +150,13 @@ def plain(path, **attrs):
 
 
 def test_weights_alone_may_be_asked_for_with_an_activation(tmp_path):
-    imported = read(plain(tmp_path / "w.h5", keras_version="2.4.0"))
+    imported = read_weights(plain(tmp_path / "w.h5", keras_version="2.4.0"))
     assert imported.cell.label == "lstm"
 
 
 def test_names_are_not_for_layers(tmp_path):
     with pytest.raises(UserError, match="`names` are for tensors"):
-        read(plain(tmp_path / "w.h5"), names={"weight_ih_l0": "x"})
+        read_weights(plain(tmp_path / "w.h5"), names={"weight_ih_l0": "x"})
 
 
 # --- hostile ----------------------------------------------------------------------------------
@@ -205,7 +207,7 @@ def test_nothing_outside_is_opened_and_nothing_much_allocated(tmp_path, kind):
     save(secret, {"x": drawn(4, 16)})
     outside(kind, path, secret)
     with pytest.raises(UserError) as caught:
-        read(path)
+        read_weights(path)
     assert str(caught.value).startswith(f"{path}: ")
 
 
@@ -216,7 +218,7 @@ def test_nothing_outside_is_opened_and_nothing_much_allocated(tmp_path, kind):
 def test_files_that_are_not_whole(tmp_path, content, suffix):
     (tmp_path / f"w{suffix}").write_bytes(content)
     with pytest.raises(UserError, match="not a sound model of Keras"):
-        read(tmp_path / f"w{suffix}")
+        read_weights(tmp_path / f"w{suffix}")
 
 
 @pytest.mark.parametrize("config", [b"{", b"[" * 100_000, b'{"config": ' * 5000, b"\xff"])
@@ -227,4 +229,4 @@ def test_archives_with_a_wrong_configuration(tmp_path, config):
         archive.writestr("metadata.json", b"{}")
         archive.write(tmp_path / "w.h5", "model.weights.h5")
     with pytest.raises(UserError, match="configuration is not JSON"):
-        read(tmp_path / "m.keras")
+        read_weights(tmp_path / "m.keras")

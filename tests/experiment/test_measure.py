@@ -42,9 +42,9 @@ def test_imported_weights_are_the_ones_that_are_measured(state_dict):
         record={"states": ["h", "c", "s", "x"]},
     )
     (first,) = measure(bundle(plan(made))[0])
-    imported = weights.read(state_dict)
+    imported = weights.read_weights(state_dict)
     net = Network.of(imported.cell, imported.inputs, 2, True)
-    x = sources.load(made.inputs, 12, 0).x
+    x = sources.load_inputs(made.inputs, 12, 0).x
     loss = Sum(at="all")
     norms = Norms(Timeline(net, loss, [12], 1, 2), ["h", "c", "s", "x"])
     backpropagate(net, imported.weights, x, loss, [12], [norms], Schedule(5))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradflow.core.quantity import Quantity
-from gradflow.experiment.store.files import decode, encode
+from gradflow.experiment.store.whole import decode, encode
 
 
 def a_result() -> dict[str, Quantity]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gradflow.errors import UserError
-from gradflow.experiment.models.files import opened
-from gradflow.experiment.models.weights import read
+from gradflow.experiment.models.opening import open_checkpoint
+from gradflow.experiment.models.weights import read_weights
 from tests.experiment.frames import agrees, given
 
 pytestmark = pytest.mark.extras
@@ -86,7 +86,7 @@ def test_outputs_are_those_of_the_runtime(tmp_path, name):
     x = np.random.default_rng(5).standard_normal((2, 7, F)).astype("f4")
     wanted = run(path, x)
     if name == "lstm reverse":
-        with opened(path) as contents:
+        with open_checkpoint(path) as contents:
             assert "reads the input from its end" in contents.nets[0].notes[0]
         x, wanted = x[:, ::-1], wanted[:, ::-1]
     agrees(path, x, wanted)
@@ -104,10 +104,10 @@ def test_layers_that_read_one_another_are_one_stack(tmp_path):
     tensors += [shape, *(onnx.numpy_helper.from_array(a, n) for n, a in arrays.items())]
     path = save(tmp_path / "m.onnx", [*first, turned, flat, second], tensors, ("Y2",))
     x = np.random.default_rng(5).standard_normal((2, 7, F)).astype("f4")
-    imported = read(path)
+    imported = read_weights(path)
     assert [layer.cell.kind for layer in imported.stack] == ["lstm", "gru"]
     np.testing.assert_allclose(given(imported, x), run(path, x), rtol=0, atol=1e-6)
-    assert read(f"{path}#gru_1").kind == "gru"
+    assert read_weights(f"{path}#gru_1").kind == "gru"
 
 
 def test_initialisers_in_pytorchs_names_where_no_node_is_recurrent(tmp_path):
@@ -118,7 +118,7 @@ def test_initialisers_in_pytorchs_names_where_no_node_is_recurrent(tmp_path):
         for name, shape in shapes.items()
     ]
     path = save(tmp_path / "m.onnx", [helper.make_node("Identity", ["X"], ["Y"])], tensors)
-    assert read(path).kind == "lstm"
+    assert read_weights(path).kind == "lstm"
 
 
 def hostile(kind):
@@ -174,7 +174,7 @@ HARM = (
 def test_what_cannot_be_read_is_said(tmp_path, kind):
     path = save(tmp_path / "m.onnx", *hostile(kind))
     with pytest.raises(UserError) as caught:
-        read(path)
+        read_weights(path)
     assert str(caught.value).startswith(f"{path}: ")
 
 
@@ -182,4 +182,4 @@ def test_what_cannot_be_read_is_said(tmp_path, kind):
 def test_files_that_are_no_models(tmp_path, content):
     (tmp_path / "m.onnx").write_bytes(content)
     with pytest.raises(UserError, match="not a sound ONNX model"):
-        read(tmp_path / "m.onnx")
+        read_weights(tmp_path / "m.onnx")

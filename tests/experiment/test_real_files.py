@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gradflow.errors import UserError
-from gradflow.experiment.models.weights import read
+from gradflow.experiment.models.weights import read_weights
 from tests.experiment.frames import given
 
 pytestmark = pytest.mark.extras
@@ -58,7 +58,7 @@ def agrees(imported, module, state, x):
 
 def test_resemblyzer(shipped):
     path = shipped("Resemblyzer==0.1.4", "pretrained.pt")
-    imported = read(path)
+    imported = read_weights(path)
     state = torch.load(path, map_location="cpu", weights_only=False)["model_state"]
     own = {k.removeprefix("lstm."): a for k, a in state.items() if k.startswith("lstm.")}
     agrees(imported, torch.nn.LSTM(40, 256, 3, batch_first=True), own, steps(imported))
@@ -66,7 +66,7 @@ def test_resemblyzer(shipped):
 
 def test_silero_vad(shipped):
     path = shipped("silero-vad==6.2.3", "silero_vad_16k.safetensors")
-    imported = read(path)
+    imported = read_weights(path)
     from safetensors.numpy import load_file
 
     state = load_file(path)
@@ -84,8 +84,8 @@ def test_g2p_en(shipped, net):
     kinds = [(what, of) for what in ("weight", "bias") for of in ("ih", "hh")]
     names = {f"{what}_{of}_l0": f"{net}_{what[0]}_{of}" for what, of in kinds}
     with pytest.raises(UserError, match=f"weight_hh_l0: {net}_w_hh"):
-        read(path)
-    imported = read(path, names=names)
+        read_weights(path)
+    imported = read_weights(path, names=names)
     with np.load(path) as arrays:
         own = {ours: arrays[theirs] for ours, theirs in names.items()}
     agrees(imported, torch.nn.GRU(256, 256, batch_first=True), own, steps(imported))
@@ -94,7 +94,7 @@ def test_g2p_en(shipped, net):
 def test_textgenrnn(shipped):
     h5py = pytest.importorskip("h5py")
     path = shipped("textgenrnn==2.0.0", "textgenrnn_weights.hdf5")
-    imported = read(path)
+    imported = read_weights(path)
     state = {}
     with h5py.File(path) as file:
         for layer in (0, 1):

@@ -16,7 +16,7 @@ import pytest
 from gradflow.core.registry import options
 from gradflow.errors import UserError
 from gradflow.experiment.config.inputs import input_model
-from gradflow.experiment.data import files, reading, sources
+from gradflow.experiment.data import reader, reading, sources
 from gradflow.experiment.data.sources import TASKS
 
 DIGITS = Path(reading.__file__).parents[1] / "data" / "digits.npz"
@@ -29,7 +29,7 @@ def config(kind, sequences=4, **options):
 
 def load_file(path, steps=None, sequences=None, columns=None):
     columns = columns and tuple(columns)
-    return sources.load(config("file", sequences, path=str(path), columns=columns), steps, 0)
+    return sources.load_inputs(config("file", sequences, path=str(path), columns=columns), steps, 0)
 
 
 def message(path, steps=None, sequences=None, columns=None):
@@ -71,25 +71,25 @@ GIVEN = {
 def test_a_kind_gets_its_options_from_the_configuration(kind):
     given = {name: GIVEN[name] for name in options(TASKS.get(kind))}
     made = config(kind, **given)
-    loaded = sources.load(made, 30, 7)
+    loaded = sources.load_inputs(made, 30, 7)
     direct = TASKS.get(kind)(**given).draw(30, 4, 7)
     np.testing.assert_array_equal(loaded.x, direct.x)
     assert made.task.target_kind == loaded.target_kind
     if made.task.longest is None:
         with pytest.raises(UserError, match=f"inputs: {kind} has no length of its own"):
-            sources.load(made, None, 0)
+            sources.load_inputs(made, None, 0)
 
 
 def test_what_a_task_refuses_is_the_users_mistake():
     with pytest.raises(UserError, match="inputs: adding needs a length of at least 2, not 1"):
-        sources.load(config("adding"), 1, 0)
+        sources.load_inputs(config("adding"), 1, 0)
 
 
 # --- digits ------------------------------------------------------------------------------------
 
 
 def test_digits_are_all_the_pixels_once():
-    batch = sources.load(config("digits", 1), None, 0)
+    batch = sources.load_inputs(config("digits", 1), None, 0)
     assert batch.x.shape == (115_008, 1, 1, 1)
     assert batch.prefix
     with np.load(DIGITS) as data:
@@ -104,9 +104,9 @@ def test_digits_are_all_the_pixels_once():
 
 @pytest.mark.parametrize("sequences", [1, 4, 16, 1797])
 def test_digits_start_at_images_of_their_own_and_go_round(sequences):
-    whole = sources.load(config("digits", 1), None, 0).x.ravel()
+    whole = sources.load_inputs(config("digits", 1), None, 0).x.ravel()
     steps = 200
-    batch = sources.load(config("digits", sequences), steps, 0)
+    batch = sources.load_inputs(config("digits", sequences), steps, 0)
     for j in range(sequences):
         start = j * (1797 // sequences) * 64
         expected = whole[(start + np.arange(steps + 1)) % whole.size]
@@ -115,8 +115,8 @@ def test_digits_start_at_images_of_their_own_and_go_round(sequences):
 
 
 def test_digits_are_a_stream_and_no_seed_changes_them():
-    short = sources.load(config("digits"), 100, 0)
-    long = sources.load(config("digits"), 1000, 5)
+    short = sources.load_inputs(config("digits"), 100, 0)
+    long = sources.load_inputs(config("digits"), 1000, 5)
     np.testing.assert_array_equal(short.x, long.x[:100])
     np.testing.assert_array_equal(short.targets, long.targets[:100])
     assert config("digits").task.target_kind == short.target_kind == "values"
@@ -124,7 +124,7 @@ def test_digits_are_a_stream_and_no_seed_changes_them():
 
 def test_digits_have_an_end():
     with pytest.raises(UserError, match="digits have 115008 steps, fewer than the length 115009"):
-        sources.load(config("digits"), 115_009, 0)
+        sources.load_inputs(config("digits"), 115_009, 0)
     with pytest.raises(ValueError, match="1797 images to start at, not 1798"):
         TASKS.get("digits")().draw(10, 1798, 0)
 
@@ -514,7 +514,7 @@ def test_sequences_end_where_they_say(tmp_path, more):
     np.testing.assert_array_equal(batch.targets[:, 0, 0, 1], [6, 7, np.nan, np.nan, np.nan])
     assert load_file(path, steps=4).lengths.tolist() == [4, 3]
     assert load_file(path, steps=3).lengths is None
-    assert "each sequence ends after 3 to 5 of them" in files.read_file(path).notes()[0]
+    assert "each sequence ends after 3 to 5 of them" in reader.read_file(path).notes()[0]
     np.savez(path, x=np.zeros((2, 5, 1)), **{name: np.full_like(a, 5) for name, a in more.items()})
     assert load_file(path).lengths is None
     np.savez(path, x=np.zeros((2, 5, 1)), **{name: array[:1] for name, array in more.items()})
@@ -538,19 +538,19 @@ def test_lengths_that_make_no_sense(tmp_path, more, problem):
 
 def test_what_was_read_is_said(tmp_path):
     path = table(tmp_path, "t,level,flat\n3,0.5,7\n4,0.25,7\n5,9,7\n")
-    assert files.read_file(path).notes() == [
+    assert reader.read_file(path).notes() == [
         "read data.csv: 1 sequence × 3 steps × 3 features",
         "warning: data.csv: column t counts from 3 to 5, as an index",
         "warning: data.csv: column flat is 7 at every step",
     ]
     path = tmp_path / "data.npy"
     np.save(path, RNG.standard_normal((4, 30)))
-    read, more = files.read_file(path).notes()
+    read, more = reader.read_file(path).notes()
     assert read == "read data.npy: 1 sequence × 4 steps × 30 features"
     assert "4 series of one feature are shaped (4, 30, 1)" in more
     path = tmp_path / "data.txt"
     path.write_text("abcab")
-    assert files.read_file(path).notes() == ["read data.txt: 5 characters, 3 different"]
+    assert reader.read_file(path).notes() == ["read data.txt: 5 characters, 3 different"]
 
 
 # --- texts -------------------------------------------------------------------------------------
@@ -588,7 +588,7 @@ def test_wrong_texts(tmp_path, monkeypatch):
     assert message(path, 7).startswith("has 6 steps, fewer than the 7 asked for")
     assert message(path, 4, 2).startswith("has 3 steps in each of 2 pieces, fewer than the 4")
     assert message(path, None, 7).startswith("has 0 steps in each of 7 pieces")
-    monkeypatch.setattr(files, "MAX_BYTES", 287)
+    monkeypatch.setattr(reader, "MAX_BYTES", 287)
     assert message(path).startswith("6 characters, one-hot, need 288 bytes at 6 steps")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gradflow.errors import ConfigError
 from gradflow.experiment.config import Experiment, parse
-from gradflow.experiment.config.training import watched
+from gradflow.experiment.config.train import watched
 from gradflow.experiment.measure import training
 from gradflow.experiment.run import run
 from gradflow.experiment.workers.pool import Pool

@@ -11,9 +11,9 @@ import pytest
 from gradflow.core import cells
 from gradflow.errors import UserError
 from gradflow.experiment.models import weights
-from gradflow.experiment.models.files import Contents, opened
 from gradflow.experiment.models.found import FoundLayer, FoundNet
-from gradflow.experiment.models.weights import read
+from gradflow.experiment.models.opening import Contents, open_checkpoint
+from gradflow.experiment.models.weights import read_weights
 
 STEPS, COLUMNS = 7, 3
 
@@ -110,7 +110,7 @@ def test_outputs_are_pytorchs(tmp_path, x, kind, bias, ends, layers):
     path = tmp_path / "model.npz"
     np.savez(path, **state)
     options = {} if kind in cells.names() else {"activation": kind}
-    imported = read(path, kind=kind if kind in cells.names() else "rnn", options=options)
+    imported = read_weights(path, kind=kind if kind in cells.names() else "rnn", options=options)
     assert (imported.hidden, imported.inputs) == (5, 4)
     assert (imported.layers, imported.bidirectional) == (layers, len(ends) == 2)
     reference = torch_forward(kind, state, x, layers, ends)
@@ -123,7 +123,7 @@ def test_outputs_are_pytorchs(tmp_path, x, kind, bias, ends, layers):
 def test_shapes_are_the_cells_and_the_kind_follows_from_them(tmp_path, kind, bias):
     path = tmp_path / "model.npz"
     np.savez(path, **state_dict({"lstm": 4, "gru": 3, "rnn": 1}[kind], bias=bias, layers=2))
-    imported = read(path)
+    imported = read_weights(path)
     assert imported.kind == kind
     for layer, features in zip(imported.weights, (4, 5), strict=True):
         expected = imported.cell.parameters(features)
@@ -146,13 +146,15 @@ def test_a_prefix_and_other_tensors_do_not_matter(tmp_path, x, prefix):
     path = tmp_path / "model.npz"
     named = {prefix + name: tensor for name, tensor in state.items()}
     np.savez(path, **named, **{"fc.weight": np.full((2, 2), np.nan), "steps": np.array(3)})
-    np.testing.assert_array_equal(forward(read(path), x), forward(read(save(tmp_path, state)), x))
+    np.testing.assert_array_equal(
+        forward(read_weights(path), x), forward(read_weights(save(tmp_path, state)), x)
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_all_arrays_are_float64(tmp_path, dtype):
     state = {name: tensor.astype(dtype) for name, tensor in state_dict(3).items()}
-    imported = read(save(tmp_path, state))
+    imported = read_weights(save(tmp_path, state))
     assert {a.dtype for a in imported.weights[0][0].values()} == {np.dtype(np.float64)}
     z = imported.weights[0][0]["W"][0, list(imported.cell.gates).index("z") * 5]
     np.testing.assert_array_equal(z, -state["weight_hh_l0"][5].astype(np.float64))
@@ -170,7 +172,7 @@ def save(tmp_path, state):
 def message(tmp_path, state, **options):
     path = save(tmp_path, state)
     with pytest.raises(UserError) as caught:
-        read(path, **options)
+        read_weights(path, **options)
     assert str(caught.value).startswith(f"{path}: ")
     return str(caught.value).removeprefix(f"{path}: ")
 
@@ -232,9 +234,11 @@ def test_options_that_the_weights_do_not_have(tmp_path, gates, options, have):
 
 def test_options_that_the_weights_do_have(tmp_path):
     path = save(tmp_path, state_dict(4))
-    assert read(path, options={"peephole": "none", "forget_gate": True}).cell.label == "lstm"
+    assert (
+        read_weights(path, options={"peephole": "none", "forget_gate": True}).cell.label == "lstm"
+    )
     path = save(tmp_path, state_dict(3))
-    assert read(path, options={"reset": "after"}).cell.label == "gru(reset=after)"
+    assert read_weights(path, options={"reset": "after"}).cell.label == "gru(reset=after)"
 
 
 def test_numbers_that_are_not_finite_are_placed(tmp_path):
@@ -246,7 +250,7 @@ def test_numbers_that_are_not_finite_are_placed(tmp_path):
 def test_projections_are_found(tmp_path):
     sizes = {"weight_ih_l0": (20, 4), "weight_hh_l0": (20, 3), "weight_hr_l0": (3, 5)}
     path = save(tmp_path, {name: np.ones(shape) for name, shape in sizes.items()})
-    with opened(path) as contents:
+    with open_checkpoint(path) as contents:
         (layer,) = contents.nets[0].layers
     assert (layer.hidden, layer.outputs, layer.options["projection"]) == (5, 3, 3)
 
@@ -254,9 +258,9 @@ def test_projections_are_found(tmp_path):
 def test_options_that_no_cell_has_are_named(tmp_path, monkeypatch):
     found = FoundLayer("rnn", 2, 3, 1, {"echo": 5}, (), lambda cell: ())
     contents = Contents((FoundNet("", (found,)),), (FoundNet("", (found,)),), (), {}, "")
-    monkeypatch.setattr(weights, "opened", lambda *_: nullcontext(contents))
+    monkeypatch.setattr(weights, "open_checkpoint", lambda *_: nullcontext(contents))
     with pytest.raises(UserError, match="cannot be measured: gradflow's rnn has no echo: 5"):
-        read(tmp_path / "any.pt")
+        read_weights(tmp_path / "any.pt")
 
 
 def test_several_networks(tmp_path):
@@ -274,7 +278,7 @@ def test_no_network(tmp_path):
 
 def test_unknown_suffix(tmp_path):
     with pytest.raises(UserError, match=r"cannot read weights from the suffix '\.zip'"):
-        read(tmp_path / "model.zip")
+        read_weights(tmp_path / "model.zip")
 
 
 # --- safetensors -------------------------------------------------------------------------------
@@ -297,7 +301,7 @@ def test_files_of_the_safetensors_package(tmp_path, dtype):
     path = tmp_path / "model.safetensors"
     others = {"fc.weight": np.zeros((3, 2), np.int64), "fc.bias": np.zeros(0, np.float32)}
     package.save_file(state | others, path, metadata={"format": "pt"})
-    one, other = read(path), read(save(tmp_path, state))
+    one, other = read_weights(path), read_weights(save(tmp_path, state))
     for layer, expected in zip(one.weights, other.weights, strict=True):
         for name, array in expected[0].items():
             np.testing.assert_array_equal(layer[0][name], array)
@@ -312,7 +316,7 @@ def test_bfloat16(tmp_path):
         data += halves.tobytes()
     path = tmp_path / "model.safetensors"
     path.write_bytes(pack(header, data))
-    imported = read(path)
+    imported = read_weights(path)
     np.testing.assert_array_equal(imported.weights[0][0]["W"][0], numbers["weight_hh_l0"])
     np.testing.assert_array_equal(imported.weights[0][0]["U"][0], numbers["weight_ih_l0"])
 
@@ -358,7 +362,7 @@ def test_malformed_safetensors(tmp_path, content, problem):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
-        read(path)
+        read_weights(path)
     assert str(caught.value).startswith(f"{path}: not a sound .safetensors file: {problem}")
     assert "fix: write the file again" in str(caught.value)
 
@@ -371,14 +375,14 @@ def test_unknown_types_are_refused_where_they_are_needed(tmp_path, dtype):
     path = tmp_path / "model.safetensors"
     path.write_bytes(pack(ROWS | {NAME: ROWS[NAME] | {"dtype": dtype}}, bytes(8)))
     with pytest.raises(UserError, match=f"{NAME} is of type {dtype}\n  expected: F64, F32"):
-        read(path)
+        read_weights(path)
 
 
 def test_not_finite_in_safetensors(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(pack(ROWS, np.array([1, np.inf], "<f4").tobytes()))
     with pytest.raises(UserError, match=rf"{OTHER} is inf at index \(0, 0\)"):
-        read(path)
+        read_weights(path)
 
 
 def test_too_many_bytes(tmp_path, monkeypatch):
@@ -386,4 +390,4 @@ def test_too_many_bytes(tmp_path, monkeypatch):
     path.write_bytes(pack(ROWS, bytes(8)))
     monkeypatch.setattr("gradflow.experiment.models.tensors.MAX_BYTES", 15)
     with pytest.raises(UserError, match="16 bytes are too many"):
-        read(path)
+        read_weights(path)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradflow.advice.advise import Advice
-from gradflow.advice.figure import draw, draw_advice
+from gradflow.advice.figure import draw_advice, draw_changes
 from gradflow.advice.search import Found, Trial
 from gradflow.errors import UserError
 from gradflow.report.figures.output import private_style
@@ -42,7 +42,7 @@ def several():
 
 def test_before_and_after_stand_in_one_panel(several):
     with private_style():
-        fig = draw(several)
+        fig = draw_changes(several)
     assert overlaps(fig) == ([], [])
     titles = [" ".join(ax.get_title("left").split()).replace("= ", "=") for ax in axes_of(fig)]
     assert titles == [
@@ -60,7 +60,7 @@ def test_before_and_after_stand_in_one_panel(several):
 
 def test_the_line_is_the_median_over_seeds_and_sequences(several):
     with private_style():
-        (ax,) = axes_of(draw(several[:1]))
+        (ax,) = axes_of(draw_changes(several[:1]))
     every = np.concatenate([r["s"].values[0, 0][:, ::-1] for r in several[0].before.results])
     first = next(one for one in ax.lines if len(one.get_xdata()) > 2)
     np.testing.assert_allclose(first.get_ydata(), np.median(every, axis=0), rtol=1e-12)
@@ -79,4 +79,4 @@ def test_it_is_written_the_same_every_time(several, tmp_path):
 
 def test_nothing_but_overflow(several):
     with private_style():
-        assert axes_of(draw(several[-1:]))
+        assert axes_of(draw_changes(several[-1:]))

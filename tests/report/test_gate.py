@@ -18,7 +18,7 @@ from gradflow.experiment.workers.executor import Failure
 from gradflow.gate.baseline import merge, read_baseline, write_baseline
 from gradflow.gate.cases import Case, NamedCurve, judged_by_slope, measure_case, named_curves
 from gradflow.gate.compare import Finding, Judgement, compare, idle, judge
-from gradflow.gate.formats import FORMATS, accepted, write
+from gradflow.gate.formats import FORMATS, accepted, write_verdict
 from gradflow.report.format import one_of
 from gradflow.report.read.records import curves
 from tests.report.fakes import Run, line
@@ -324,19 +324,19 @@ def test_a_verdict_has_an_exit_code(verdict: Judgement, code: int) -> None:
 
 
 def test_text_shows_case_lag_values_and_the_command() -> None:
-    text = write(FAILED, "text", **WORDS)
+    text = write_verdict(FAILED, "text", **WORDS)
     assert "demo: FAILED in 2 cases" in text
     assert "vanishing  case 1\n" in text
     assert "at lag 9: -1.0 in the baseline, -1.5 now (-0.5 decades)" in text
     assert text.endswith("accept it with:\n  gradflow baseline a,b:c.yaml\n")
-    assert write(a_verdict(), "text", **WORDS).startswith("demo: passed, 3 cases compared")
-    assert "nothing was compared" in write(a_verdict(compared=0), "text", **WORDS)
+    assert write_verdict(a_verdict(), "text", **WORDS).startswith("demo: passed, 3 cases compared")
+    assert "nothing was compared" in write_verdict(a_verdict(compared=0), "text", **WORDS)
     many = replace(FAILED, findings=FAILED.findings * 10)
-    assert "and 10 more" in write(many, "text", **WORDS)
+    assert "and 10 more" in write_verdict(many, "text", **WORDS)
 
 
 def test_no_baseline_helps_against_an_assertion() -> None:
-    text = write(a_verdict(Finding("a", "invariant", "flat", 2.0)), "text", **WORDS)
+    text = write_verdict(a_verdict(Finding("a", "invariant", "flat", 2.0)), "text", **WORDS)
     assert "baseline a,b" not in text
 
 
@@ -344,7 +344,7 @@ def test_json_is_strict_and_complete() -> None:
     def fail(constant: str) -> None:
         pytest.fail(constant)
 
-    content = json.loads(write(FAILED, "json", **WORDS), parse_constant=fail)
+    content = json.loads(write_verdict(FAILED, "json", **WORDS), parse_constant=fail)
     assert content["exit_code"] == 1
     assert content["passed"] is False
     assert content["accept"] == WORDS["accept"]
@@ -357,7 +357,7 @@ def test_json_is_strict_and_complete() -> None:
 
 
 def test_junit_lists_every_case() -> None:
-    suite = ElementTree.fromstring(write(FAILED, "junit", **WORDS))
+    suite = ElementTree.fromstring(write_verdict(FAILED, "junit", **WORDS))
     assert (suite.get("tests"), suite.get("failures")) == ("4", "2")
     names = [case.get("name") for case in suite]
     assert names == ["case 1", "case 100% <&]]>?", "case 0", "case 2"]
@@ -368,13 +368,15 @@ def test_junit_lists_every_case() -> None:
 
 
 def test_github_annotations_are_escaped() -> None:
-    first, second = write(FAILED, "github", **WORDS).splitlines()
+    first, second = write_verdict(FAILED, "github", **WORDS).splitlines()
     assert first.startswith(
         "::error file=a%2Cb%3Ac.yaml,title=gradflow demo%3A vanishing::case 1%0A"
     )
     assert "case 100%25" in second
-    assert write(a_verdict(), "github", **WORDS).startswith("::notice title=gradflow::demo: passed")
-    assert "::demo: nothing" in write(a_verdict(compared=0), "github", **WORDS)
+    assert write_verdict(a_verdict(), "github", **WORDS).startswith(
+        "::notice title=gradflow::demo: passed"
+    )
+    assert "::demo: nothing" in write_verdict(a_verdict(compared=0), "github", **WORDS)
 
 
 def test_formats_are_known() -> None:

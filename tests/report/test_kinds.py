@@ -10,9 +10,9 @@ import gradflow
 from gradflow.core.quantity import Quantity
 from gradflow.errors import UserError
 from gradflow.report.figures import KINDS, plot
-from gradflow.report.figures.data import extent, traces
+from gradflow.report.figures.canvas import Setup
 from gradflow.report.figures.output import private_style
-from gradflow.report.figures.page import Setup
+from gradflow.report.figures.traces import extent, traces
 from tests.report.fakes import Run, line, series
 from tests.report.test_plots import axes_of, overlaps, texts
 

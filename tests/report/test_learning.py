@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gradflow.experiment.config import parse
 from gradflow.experiment.run import run
-from gradflow.report.read.learning import lessons
+from gradflow.report.read.lessons import lessons
 from tests.experiment.test_training import learning
 
 

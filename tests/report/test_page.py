@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from gradflow.cli import app
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run, open_run
-from gradflow.report.figures.data import norm_curves
+from gradflow.report.figures.traces import norm_curves
 from gradflow.report.page import page, report
 from gradflow.report.page.palette import CONTRAST, DARK, LIGHT, contrast, readable
 from tests.report import fakes

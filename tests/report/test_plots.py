@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 import gradflow
 from gradflow.errors import UserError
 from gradflow.report.figures import KINDS, PAPERS, Kind, draw_curves, plot, register
-from gradflow.report.figures.data import LAGS, norm_curves
-from gradflow.report.figures.layout import facets
+from gradflow.report.figures.canvas import Setup
 from gradflow.report.figures.output import private_style
-from gradflow.report.figures.page import Setup
+from gradflow.report.figures.panels import facets
 from gradflow.report.figures.sites import at_greatest_length, words
 from gradflow.report.figures.style import by_cell, hue, literal, looks, ramp
+from gradflow.report.figures.traces import LAGS, norm_curves
 from gradflow.report.format import wrap
 from gradflow.report.read.bands import quantile
 from gradflow.report.read.rows import where

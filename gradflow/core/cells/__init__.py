@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from gradflow.core.cells.arrays import Drive, affine, blocks, like, product, pull, sigmoid
 from gradflow.core.cells.base import Cell
-from gradflow.core.cells.block import Block
+from gradflow.core.cells.block import MemoryBlock
 from gradflow.core.cells.cec import CEC
 from gradflow.core.cells.gru import GRU
 from gradflow.core.cells.lstm import LSTM
@@ -27,10 +27,10 @@ __all__ = [  # with what a cell of one's own is written in
     "GRU",
     "LSTM",
     "RNN",
-    "Block",
     "Carrousel",
     "Cell",
     "Drive",
+    "MemoryBlock",
     "MemoryGate",
     "Parameter",
     "State",
@@ -51,5 +51,5 @@ CELLS: Registry[Cell] = Registry("gradflow.cells", "kind")
 
 register, names, get = CELLS.add, CELLS.names, CELLS.get
 
-for _cell in (RNN, CEC, LSTM, GRU, Block):
+for _cell in (RNN, CEC, LSTM, GRU, MemoryBlock):
     register(_cell)

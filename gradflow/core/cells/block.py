@@ -14,11 +14,11 @@ from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
 from gradflow.core.typing import Array, Params
 
-__all__ = ["Block"]
+__all__ = ["MemoryBlock"]
 
 
 @dataclass(frozen=True)
-class Block(Cell):
+class MemoryBlock(Cell):
     """Blocks of `size` memory cells; the cells of a block share their gates.
 
     With y = (o, f, i) the gates' activations, one of each for a block, and cell v of a block::

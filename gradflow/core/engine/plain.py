@@ -19,9 +19,9 @@ from gradflow.core.engine.tape import Keep, Tape, together
 from gradflow.core.network.stack import Network, Weights, reads
 from gradflow.core.typing import Array, Params
 
-__all__ = ["Gradients", "Unrolled", "pull", "unrolled"]
+__all__ = ["Unrolled", "WeightGradients", "unrolled", "weight_gradients"]
 
-Gradients: TypeAlias = tuple[tuple[dict[str, Array], ...], ...]
+WeightGradients: TypeAlias = tuple[tuple[dict[str, Array], ...], ...]
 """By layer, direction and name, each ``(nets, rows, cols)``."""
 
 
@@ -77,7 +77,7 @@ def unrolled(net: Network, weights: Weights, x: Array, *, back: bool = True) -> 
     return found
 
 
-def pull(
+def weight_gradients(
     net: Network,
     weights: Weights,
     forward: Unrolled,
@@ -86,7 +86,7 @@ def pull(
     carrousel: bool = False,
     span: tuple[int, int] | None = None,
     shorten: Callable[[Array], Array] | None = None,
-) -> Gradients:
+) -> WeightGradients:
     """Take ∂L/∂y_t back, and give ∂L/∂θ summed over steps and columns.
 
     Parameters

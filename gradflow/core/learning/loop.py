@@ -10,12 +10,12 @@ import numpy as np
 
 from gradflow.core.analyses.truncated import windows
 from gradflow.core.cells.base import carrousel_of
-from gradflow.core.engine.plain import Unrolled, pull, unrolled
+from gradflow.core.engine.plain import Unrolled, unrolled, weight_gradients
 from gradflow.core.inputs import Criterion
 from gradflow.core.learning.feed import Feed
-from gradflow.core.learning.layout import Layout
 from gradflow.core.learning.objective import Answer, Objective, Question
 from gradflow.core.learning.optimisers import Clip, Optimiser
+from gradflow.core.learning.parameters import Layout
 from gradflow.core.learning.symptoms import Oscillation, Record, wrong
 from gradflow.core.network.stack import Network
 from gradflow.core.typing import Array
@@ -208,14 +208,14 @@ class Trainer:
         shorten, method = self.rules.clip.shorten, self.rules.method
         common: dict[str, Any] = {"carrousel": method == "carrousel", "shorten": shorten}
         if not isinstance(method, tuple):
-            back = pull(self.net, self._weights, forward, injected, **common)
+            back = weight_gradients(self.net, self._weights, forward, injected, **common)
             return self.layout.row(back, own)
         rows: list[Array] = []
         for start, first, end in windows(self.feed.length, *method):
             part = [d if first <= t < end else None for t, d in enumerate(injected)]
             if any(d is not None for d in part):
                 span = (start, min(end, len(part)))
-                back = pull(self.net, self._weights, forward, part, span=span, **common)
+                back = weight_gradients(self.net, self._weights, forward, part, span=span, **common)
                 rows.append(self.layout.row(back, own))
                 own = {name: np.zeros_like(a) for name, a in own.items()}  # once is enough
         total: Array = np.sum(rows, axis=0)

@@ -19,10 +19,11 @@ from gradflow.core.network.frameworks import FRAMEWORKS, orthogonal
 from gradflow.core.random import stream
 from gradflow.core.typing import Array
 
-__all__ = ["SCHEMES", "Chrono", "Init", "draw"]
+__all__ = ["SCHEMES", "Chrono", "Init", "draw_parameters"]
 
 Scheme: TypeAlias = Callable[[np.random.Generator, int, int], Array]
-Place: TypeAlias = tuple[int, int, str]
+Purpose: TypeAlias = tuple[int, int, str]
+"""What is drawn for: seed, layer and direction."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ DIAGONAL: dict[str, Scheme] = {
 """What the schemes mean for a diagonal that is kept as a column."""
 
 
-def draw(
+def draw_parameters(
     cell: Cell,
     inputs: int,
     init: Init,
@@ -188,7 +189,7 @@ def draw(
 
 
 def _alike(
-    cell: Cell, inputs: int, like: str, purpose: Place, dtype: npt.DTypeLike
+    cell: Cell, inputs: int, like: str, purpose: Purpose, dtype: npt.DTypeLike
 ) -> dict[str, Array]:
     """All parameters by the law of a framework."""
     if any(parameter.role == "peephole" for parameter in cell.parameters(inputs).values()):
@@ -202,7 +203,7 @@ def _alike(
     return {name: whole.astype(dtype) for name, whole in drawn.items()}
 
 
-def _weight(name: str, parameter: Parameter, init: Init, purpose: Place) -> Array:
+def _weight(name: str, parameter: Parameter, init: Init, purpose: Purpose) -> Array:
     scheme: str = getattr(init, parameter.role)
     gain: float = getattr(init, f"{parameter.role}_gain")
     make = SCHEMES[scheme]
@@ -222,7 +223,11 @@ def _weight(name: str, parameter: Parameter, init: Init, purpose: Place) -> Arra
 
 
 def _bias(
-    name: str, parameter: Parameter, init: Init, purpose: Place, memory: Sequence[MemoryGate]
+    name: str,
+    parameter: Parameter,
+    init: Init,
+    purpose: Purpose,
+    memory: Sequence[MemoryGate],
 ) -> Array:
     """Blocks of constants, but for chrono's; a bias inside the recurrent product stays 0."""
     values: dict[str, Any] = dict.fromkeys(parameter.blocks, 0.0)
@@ -238,7 +243,10 @@ def _bias(
 
 
 def _memory(
-    units: int, forget_bias: float | Chrono | None, purpose: Place, memory: Sequence[MemoryGate]
+    units: int,
+    forget_bias: float | Chrono | None,
+    purpose: Purpose,
+    memory: Sequence[MemoryGate],
 ) -> dict[str, Any]:
     """Biases that set how long the state is kept, by gate."""
     if not isinstance(forget_bias, Chrono):

@@ -21,7 +21,7 @@ Weights: TypeAlias = tuple[tuple[Params, ...], ...]
 """Parameters by layer and direction; arrays are ``(nets, rows, cols)``."""
 
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Network:
         """Layers whose state has a part; all have ``h``, and ``s``, the state itself."""
         return [k for k, one in enumerate(self.layers) if state in ("s", *one.cell.parts)]
 
-    def where(self, ask: Callable[[Cell], Answer]) -> dict[int, Answer]:
+    def where(self, ask: Callable[[Cell], T]) -> dict[int, T]:
         """Put a question to the cell of each layer, one that not all may have an answer to.
 
         Raises

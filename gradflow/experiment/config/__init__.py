@@ -6,10 +6,11 @@ Importing this is cheap; NumPy is needed only when something is validated.
 from __future__ import annotations
 
 from gradflow.experiment.config.architecture import ModelConfig
-from gradflow.experiment.config.cells import CellConfig
+from gradflow.experiment.config.cell import CellConfig
+from gradflow.experiment.config.dump import dump, schema
 from gradflow.experiment.config.inputs import Inputs
 from gradflow.experiment.config.load import load_config, parse
-from gradflow.experiment.config.models import (
+from gradflow.experiment.config.sections import (
     AssertConfig,
     CheckConfig,
     Experiment,
@@ -18,7 +19,6 @@ from gradflow.experiment.config.models import (
     PointConfig,
     RecordConfig,
 )
-from gradflow.experiment.config.write import dump, schema
 
 __all__ = [
     "AssertConfig",

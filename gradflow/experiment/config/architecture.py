@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from gradflow.experiment.config.cells import CellConfig
+from gradflow.experiment.config.cell import CellConfig
 from gradflow.experiment.config.fields import Section
 from gradflow.experiment.config.text.mistakes import Mistake, got, inside, is_step
 

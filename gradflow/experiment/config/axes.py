@@ -11,21 +11,27 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from gradflow.experiment.config import cells
+from gradflow.experiment.config import cell
 from gradflow.experiment.config.architecture import LayerConfig
-from gradflow.experiment.config.cells import CellConfig
-from gradflow.experiment.config.checks import check, check_field, keys, kind_of_inputs, unknown
+from gradflow.experiment.config.cell import CellConfig
+from gradflow.experiment.config.checks import (
+    check_field,
+    check_section,
+    keys,
+    kind_of_inputs,
+    unknown,
+)
 from gradflow.experiment.config.inputs import input_kinds, input_model
-from gradflow.experiment.config.models import Experiment, record_model
+from gradflow.experiment.config.sections import Experiment, record_model
 from gradflow.experiment.config.text.mistakes import Mistake, got, inside, nearest
 from gradflow.experiment.config.text.nodes import Node, Place
-from gradflow.experiment.config.training import TrainConfig
+from gradflow.experiment.config.train import TrainConfig
 
 __all__ = [
     "MAX_POINTS",
     "PATHS",
     "Axis",
-    "Check",
+    "Validator",
     "canonical",
     "checker",
     "labels",
@@ -35,7 +41,7 @@ __all__ = [
     "writable",
 ]  # fmt: skip
 
-Check: TypeAlias = Callable[[Any], Any]
+Validator: TypeAlias = Callable[[Any], Any]
 """Takes a plain value; returns it validated, or raises a `Mistake`."""
 
 SOME = ["length", "model.cell", "model.hidden", "init.recurrent_gain", "inputs.scale"]
@@ -74,7 +80,7 @@ def writable() -> list[str]:
     return paths + [f"train.{name}.{key}" for name, part in PARTS.items() for key in keys(part)]
 
 
-def checker(key: str) -> Check:
+def checker(key: str) -> Validator:
     """Return the check of single values at a dotted path.
 
     Raises
@@ -101,7 +107,7 @@ def checker(key: str) -> Check:
     if first == "train" and len(rest) == 2:
         return lambda value: check_field(PARTS[rest[0]], rest[1], value)
     if not rest:
-        return lambda value: check(first, value)
+        return lambda value: check_section(first, value)
     if path == ("inputs", "kind"):
         return lambda value: kind_of_inputs(value) and value
     owners = [model for model in inside[first] if rest[0] in keys(model)]
@@ -126,10 +132,10 @@ def _lost(key: str, problem: str, known: list[str], fix: str = "") -> Mistake:
     return Mistake(problem, expected, fix, (key,), on_key=True)
 
 
-def _bias(gate: str, key: str) -> Check:
+def _bias(gate: str, key: str) -> Validator:
     def find(value: Any) -> Any:
         try:
-            return check("init", {"bias": {gate: value}}).bias[gate]
+            return check_section("init", {"bias": {gate: value}}).bias[gate]
         except Mistake as mistake:
             raise mistake.moved() from None
 
@@ -140,8 +146,8 @@ def _bias(gate: str, key: str) -> Check:
     return find
 
 
-def _cell_option(name: str, key: str) -> Check:
-    known = cells.all_options()
+def _cell_option(name: str, key: str) -> Validator:
+    known = cell.all_options()
     if name == "kind":
         raise _lost(key, "a cell's kind cannot vary alone", writable(), "sweep model.cell instead")
     if name not in known:
@@ -153,7 +159,7 @@ def _cell_option(name: str, key: str) -> Check:
             (key,),
             on_key=True,
         )
-    return lambda value: cells.check_option(known[name][0], name, value)
+    return lambda value: cell.check_option(known[name][0], name, value)
 
 
 MAX_POINTS = 100_000

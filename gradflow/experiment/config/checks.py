@@ -9,7 +9,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from gradflow.experiment.config.inputs import Inputs, input_kinds, input_model
-from gradflow.experiment.config.models import Experiment, record_model
+from gradflow.experiment.config.sections import Experiment, record_model
 from gradflow.experiment.config.text.mistakes import (
     Mistake,
     Spot,
@@ -24,9 +24,9 @@ from gradflow.experiment.config.text.mistakes import (
     quote,
 )
 from gradflow.experiment.config.text.nodes import Path
-from gradflow.experiment.config.training import TrainConfig
+from gradflow.experiment.config.train import TrainConfig
 
-__all__ = ["check", "check_field", "check_model", "keys", "kind_of_inputs", "unknown"]
+__all__ = ["check_field", "check_model", "check_section", "keys", "kind_of_inputs", "unknown"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -38,7 +38,7 @@ def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def check(name: str, value: Any) -> Any:
+def check_section(name: str, value: Any) -> Any:
     """Validate the section or setting `name` of an experiment.
 
     Raises

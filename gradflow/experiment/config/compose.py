@@ -12,9 +12,9 @@ from gradflow.errors import ConfigError
 from gradflow.experiment.config import fit
 from gradflow.experiment.config.architecture import ModelConfig, lowest_cell
 from gradflow.experiment.config.axes import Axis
-from gradflow.experiment.config.checks import check, check_field
+from gradflow.experiment.config.checks import check_field, check_section
 from gradflow.experiment.config.inputs import FileInputs
-from gradflow.experiment.config.models import PointConfig
+from gradflow.experiment.config.sections import PointConfig
 from gradflow.experiment.config.text.mistakes import Mistake
 from gradflow.experiment.config.text.nodes import Node, Path, Place, spell
 
@@ -103,7 +103,7 @@ class Composer:
             value = _section(name, tree)
             if name == "model" and value.weights is not None:
                 cell = tree.at(("model", "cell"))
-                return fit.weights(value, cell.plain if cell else None)
+                return fit.fit_weights(value, cell.plain if cell else None)
             if name == "inputs" and isinstance(value, FileInputs):
                 fit.check_path(value.path, DATA, ("path",))
             return value
@@ -122,7 +122,7 @@ class Composer:
         asked = self.section("length", choice)
         names = ("inputs", "length")
         if isinstance(inputs, FileInputs):
-            inputs = self._once(names, choice, lambda: fit.read_file(inputs, asked))
+            inputs = self._once(names, choice, lambda: fit.fit_file(inputs, asked))
             self.notes |= dict.fromkeys(inputs.notes)
         length: int = self._once(
             ("length", *names), choice, lambda: fit.check_length(asked, inputs)
@@ -186,10 +186,10 @@ def _section(name: str, tree: Node) -> Any:
         if name == "length":
             return None
         if not field.is_required():
-            return check(name, {}) if name == "record" else field.default
+            return check_section(name, {}) if name == "record" else field.default
         example = {"model": "{cell: lstm}", "inputs": "{kind: noise}"}[name]
         raise Mistake(f"the section {name} is missing", fix=f"add {name}: {example}")
-    return check(name, _with_cell(node.plain) if name == "model" else node.plain)
+    return check_section(name, _with_cell(node.plain) if name == "model" else node.plain)
 
 
 def _with_cell(model: Any) -> Any:

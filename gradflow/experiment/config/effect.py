@@ -11,11 +11,11 @@ from functools import cache
 from typing import Any, TypeAlias, get_args
 
 from gradflow.experiment.config.architecture import ModelConfig
-from gradflow.experiment.config.cells import CellConfig
+from gradflow.experiment.config.cell import CellConfig
 from gradflow.experiment.config.compose import Choice, Composer
-from gradflow.experiment.config.fields import Chrono
+from gradflow.experiment.config.fields import ChronoConfig
 from gradflow.experiment.config.inputs import Inputs
-from gradflow.experiment.config.models import InitConfig, LossConfig
+from gradflow.experiment.config.sections import InitConfig, LossConfig
 from gradflow.experiment.config.text.mistakes import choices
 
 __all__ = ["check_effects", "matters"]
@@ -44,14 +44,14 @@ def matters(cell: CellConfig, init: InitConfig, key: Key) -> bool:
 
 @cache
 def _matters(cell: CellConfig, init: str, key: Key) -> bool:
-    from gradflow.core.network.initialise import draw
+    from gradflow.core.network.initialise import draw_parameters
 
     given = InitConfig.model_validate_json(init, strict=False)
     small = cell.build(2)
     drawn = []
     for one in (given, _changed(given, key)):
         try:
-            drawn.append(draw(small, 3, one.build(), 0, 0, "forward"))
+            drawn.append(draw_parameters(small, 3, one.build(), 0, 0, "forward"))
         except ValueError:  # a scheme that means nothing there: another check says so
             return True
     before, after = drawn
@@ -64,8 +64,8 @@ def _changed(init: InitConfig, key: Key) -> InitConfig:
     value = getattr(init, name)
     if name == "bias":
         return init.model_copy(update={name: {**value, key[1]: value.get(key[1], 0.0) + 1.0}})
-    if isinstance(value, Chrono):
-        return init.model_copy(update={name: Chrono(chrono=value.chrono + 1)})
+    if isinstance(value, ChronoConfig):
+        return init.model_copy(update={name: ChronoConfig(chrono=value.chrono + 1)})
     if value is None or isinstance(value, float):
         return init.model_copy(update={name: (value or 0.0) + 1.0})
     words = get_args(type(init).model_fields[name].annotation)

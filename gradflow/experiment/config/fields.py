@@ -18,15 +18,15 @@ from gradflow.experiment.config.text.mistakes import (
 )
 
 __all__ = [
-    "At",
     "Bias",
-    "Chrono",
+    "ChronoConfig",
     "Columns",
-    "Every",
+    "EveryStep",
     "ForgetBias",
-    "Memory",
+    "LossAt",
+    "MemorySize",
     "Section",
-    "Sequences",
+    "SequenceCount",
     "Slope",
 ]
 
@@ -39,7 +39,7 @@ class Section(BaseModel):
     )
 
 
-class Chrono(Section):
+class ChronoConfig(Section):
     """Forget biases spread over memories of up to `chrono` steps (Tallec & Ollivier 2018)."""
 
     chrono: int = Field(ge=2, le=10**9, description="longest memory in steps, T_max")
@@ -48,15 +48,15 @@ class Chrono(Section):
 BIAS = "a number, {chrono: T_max} with T_max of at least 2, or null"
 
 
-def _forget_bias(value: Any) -> float | Chrono | None:
-    if value is None or isinstance(value, Chrono):
+def _forget_bias(value: Any) -> float | ChronoConfig | None:
+    if value is None or isinstance(value, ChronoConfig):
         return value
     if is_number(value) and abs(value) < float("inf"):
         return float(value)
     if isinstance(value, dict) and set(value) == {"chrono"}:
         steps = value["chrono"]
         if is_step(steps) and 2 <= steps <= 10**9:
-            return Chrono(chrono=steps)
+            return ChronoConfig(chrono=steps)
         if isinstance(steps, int) and not isinstance(steps, bool):
             problem = f"a longest memory of {steps} is too {'large' if steps > 1 else 'small'}"
         else:
@@ -75,9 +75,9 @@ def _forget_bias(value: Any) -> float | Chrono | None:
 
 
 ForgetBias = Annotated[
-    float | Chrono | None,
-    PlainValidator(_forget_bias, json_schema_input_type=float | Chrono | None),
-    PlainSerializer(lambda bias: bias.model_dump() if isinstance(bias, Chrono) else bias),
+    float | ChronoConfig | None,
+    PlainValidator(_forget_bias, json_schema_input_type=float | ChronoConfig | None),
+    PlainSerializer(lambda bias: bias.model_dump() if isinstance(bias, ChronoConfig) else bias),
 ]
 
 BIASES = "a number, or a list with one for each unit"
@@ -124,7 +124,7 @@ def _at(value: Any) -> Literal["last", "all", "ends"] | tuple[int, ...]:
     raise Mistake(f"{got(value)} where the loss's steps belong", AT, fix)
 
 
-At = Annotated[
+LossAt = Annotated[
     Literal["last", "all", "ends"] | tuple[int, ...],
     PlainValidator(_at, json_schema_input_type=Literal["last", "all", "ends"] | tuple[int, ...]),
 ]
@@ -138,7 +138,7 @@ def _every(value: Any) -> int | Literal["log"]:
     raise Mistake(f"{quote(value)} is no distance between recorded steps", EVERY, "write 1 or log")
 
 
-Every = Annotated[
+EveryStep = Annotated[
     int | Literal["log"],
     PlainValidator(_every, json_schema_input_type=int | Literal["log"]),
 ]
@@ -152,7 +152,7 @@ def _sequences(value: Any) -> int | None:
     raise Mistake(f"{got(value)} where a number of sequences belongs", SEQUENCES, "write null")
 
 
-Sequences = Annotated[int, PlainValidator(_sequences, json_schema_input_type=int | None)]
+SequenceCount = Annotated[int, PlainValidator(_sequences, json_schema_input_type=int | None)]
 
 COLUMNS = "a list of the columns' names, or of positions from 0"
 
@@ -204,7 +204,7 @@ def spell_memory(amount: int) -> str | int:
     return amount
 
 
-Memory = Annotated[
+MemorySize = Annotated[
     int,
     PlainValidator(_memory, json_schema_input_type=int | str),
     PlainSerializer(spell_memory, return_type=str | int),

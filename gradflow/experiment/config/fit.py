@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from gradflow.errors import UserError
 from gradflow.experiment.config.architecture import ModelConfig
-from gradflow.experiment.config.cells import check_option
+from gradflow.experiment.config.cell import check_option
 from gradflow.experiment.config.inputs import FileInputs, Inputs
-from gradflow.experiment.config.models import InitConfig, LossConfig
+from gradflow.experiment.config.sections import InitConfig, LossConfig
 from gradflow.experiment.config.text.mistakes import Mistake, choices, got
-from gradflow.experiment.config.training import TrainConfig
+from gradflow.experiment.config.train import TrainConfig
 
 if TYPE_CHECKING:
     from gradflow.experiment.models.weights import Imported
@@ -24,9 +24,9 @@ __all__ = [
     "check_loss",
     "check_path",
     "check_train",
-    "read_file",
+    "fit_file",
+    "fit_weights",
     "remark",
-    "weights",
 ]
 
 HAS = {
@@ -89,7 +89,7 @@ def check_length(length: int | None, inputs: Inputs) -> int:
     return length
 
 
-def read_file(inputs: FileInputs, length: int | None) -> FileInputs:
+def fit_file(inputs: FileInputs, length: int | None) -> FileInputs:
     """Read the inputs' file and return the section with what is known then.
 
     Raises
@@ -97,10 +97,10 @@ def read_file(inputs: FileInputs, length: int | None) -> FileInputs:
     Mistake
         If it cannot be read, or has too few steps or sequences.
     """
-    from gradflow.experiment.data.files import read_file as read
+    from gradflow.experiment.data.reader import read_file
 
     try:
-        contents = read(Path(inputs.path), inputs.columns)
+        contents = read_file(Path(inputs.path), inputs.columns)
         batch = contents.batch(length, inputs.sequences)
     except UserError as error:
         raise from_file(error, ("inputs", "path")) from None
@@ -119,17 +119,17 @@ def cell_of(weights: str, names: dict[str, str]) -> str:
 
 
 def _imported(weights: str, **asked: Any) -> Imported:
-    from gradflow.experiment.models import files
-    from gradflow.experiment.models.weights import apart, read
+    from gradflow.experiment.models import opening
+    from gradflow.experiment.models.weights import apart, read_weights
 
-    check_path(str(apart(weights)[0]), files.SUFFIXES, ("weights",))
+    check_path(str(apart(weights)[0]), opening.SUFFIXES, ("weights",))
     try:
-        return read(weights, **asked)
+        return read_weights(weights, **asked)
     except UserError as error:
         raise from_file(error, ("weights",)) from None
 
 
-def weights(model: ModelConfig, written: Any) -> ModelConfig:
+def fit_weights(model: ModelConfig, written: Any) -> ModelConfig:
     """Return the section with the sizes and options that the weights' file decides.
 
     Parameters

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from gradflow.experiment.config.derive import Derived, Origin, derived
-from gradflow.experiment.config.fields import Columns, Sequences
+from gradflow.experiment.config.fields import Columns, SequenceCount
 
 if TYPE_CHECKING:
     from gradflow.core.inputs import Batch, Task
@@ -40,7 +40,7 @@ class FileInputs(Inputs):
     """Series from a .npy, .npz or .csv file, or the characters of a .txt file."""
 
     kind: Literal["file"]
-    sequences: Sequences = Field(  # type: ignore[assignment]  # no number until the file is read
+    sequences: SequenceCount = Field(  # type: ignore[assignment]  # no number until the file is read
         None, description="number of sequences; null: all, a text in one piece"
     )
     path: str = Field(min_length=1, description="relative to this file")

@@ -10,15 +10,15 @@ from typing import Any
 
 from gradflow.errors import ConfigError
 from gradflow.experiment.config.axes import PATHS, normal, read_axes, sections
-from gradflow.experiment.config.checks import check, keys, unknown
+from gradflow.experiment.config.checks import check_section, keys, unknown
 from gradflow.experiment.config.compose import FIELDS, Composer, put
 from gradflow.experiment.config.effect import check_effects
-from gradflow.experiment.config.models import ORDER, CheckConfig, Experiment
+from gradflow.experiment.config.sections import ORDER, CheckConfig, Experiment
 from gradflow.experiment.config.text import yaml
 from gradflow.experiment.config.text.mistakes import Mistake, choices, got, inside, nearest
-from gradflow.experiment.config.text.nodes import Node, Place, spell, wrap
+from gradflow.experiment.config.text.nodes import Node, Place, as_node, spell
 
-__all__ = ["load_config", "parse", "resolve"]
+__all__ = ["load_config", "parse", "resolve_tree"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 EXPECTED_NAME = "1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or a digit"
@@ -43,11 +43,11 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     """
     path = Path(path)
     _refuse_checkpoint(path)
-    return _resolved(yaml.read(path), path.parent, overrides, _name_from(path.stem))
+    return _resolved(yaml.read_tree(path), path.parent, overrides, _name_from(path.stem))
 
 
 def _refuse_checkpoint(path: Path) -> None:
-    from gradflow.experiment.models.files import SUFFIXES
+    from gradflow.experiment.models.opening import SUFFIXES
     from gradflow.experiment.models.weights import apart
 
     if apart(path)[0].suffix.lower() in SUFFIXES:
@@ -67,7 +67,7 @@ def parse(mapping: Mapping[str, Any], overrides: Sequence[str] = ()) -> Experime
     ConfigError
         With the key of the first mistake.
     """
-    return _resolved(wrap(mapping), Path(), overrides, "experiment")
+    return _resolved(as_node(mapping), Path(), overrides, "experiment")
 
 
 def _resolved(tree: Node, folder: Path, overrides: Sequence[str], name: str) -> Experiment:
@@ -75,7 +75,7 @@ def _resolved(tree: Node, folder: Path, overrides: Sequence[str], name: str) -> 
     tree = _absolute(tree, folder, written)
     for text in overrides:
         tree = _absolute(_override(tree, text), Path(), written)
-    experiment = resolve(tree, name)
+    experiment = resolve_tree(tree, name)
     experiment.written.update(written)
     return experiment
 
@@ -85,7 +85,7 @@ def _name_from(stem: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).lstrip("._-")[:64] or "experiment"
 
 
-def resolve(tree: Node, name: str) -> Experiment:
+def resolve_tree(tree: Node, name: str) -> Experiment:
     """Validate an experiment; `name` is its name unless the tree has one.
 
     Raises
@@ -108,7 +108,7 @@ def resolve(tree: Node, name: str) -> Experiment:
             axes = read_axes(tree.value.get("sweep", Node({})))
         gate = tree.value.get("check", Node(None)).plain
         with inside("check"):
-            values["check"] = CheckConfig() if gate is None else check("check", gate)
+            values["check"] = CheckConfig() if gate is None else check_section("check", gate)
     except Mistake as mistake:
         raise tree.locate(mistake.at, key=mistake.on_key).error(
             mistake.problem, key=spell(mistake.at), expected=mistake.expected, fix=mistake.fix
@@ -196,7 +196,7 @@ def _override(tree: Node, text: str) -> Node:
             expected="a dotted path of the file, '=' and a value",
             fix="write for instance model.hidden=64",
         )
-    node = yaml.load(value, place.file, len(name) + 1)
+    node = yaml.parse_yaml(value, place.file, len(name) + 1)
     if not value.strip():
         node = Node(None, Place(place.file, 1, len(text) + 1))
     path = tuple(key.split("."))

@@ -18,7 +18,7 @@ __all__ = ["read_csv"]
 
 SEQUENCE = "sequence"
 SEPARATORS = (";", "\t", ",")
-Row = tuple[int, list[str]]
+NumberedRow = tuple[int, list[str]]
 
 
 def read_csv(path: Path, columns: Sequence[str] | None = None) -> tuple[Array, tuple[str, ...]]:
@@ -81,7 +81,7 @@ def _separator(text: str) -> str:
     return next((mark for mark in SEPARATORS if mark in line), ",")
 
 
-def _rows(text: str, separator: str, path: Path) -> Iterator[Row]:
+def _rows(text: str, separator: str, path: Path) -> Iterator[NumberedRow]:
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=separator != "\t"
     )
@@ -93,7 +93,7 @@ def _rows(text: str, separator: str, path: Path) -> Iterator[Row]:
         raise mistake(path, f"line {reader.line_num}: {error}", expected="a .csv file") from error
 
 
-def _after(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
+def _after(first: NumberedRow, rows: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
     yield first
     yield from rows
 
@@ -103,7 +103,7 @@ def _is_header(cells: list[str], columns: Sequence[str] | None) -> bool:
     return not any(map(_is_number, cells)) or (columns is not None and {*columns} <= {*cells})
 
 
-def _not_counting(first: Row, path: Path) -> None:
+def _not_counting(first: NumberedRow, path: Path) -> None:
     """Refuse a first row of 0, 1, 2, …: it is hardly a step, and names nothing."""
     line, cells = first
     if len(cells) > 1 and cells == [str(i) for i in range(len(cells))]:

@@ -15,12 +15,12 @@ from gradflow.core.inputs.task import Seed
 from gradflow.core.random import stream
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
-from gradflow.experiment.data.files import read_file
+from gradflow.experiment.data.reader import read_file
 
-__all__ = ["TASKS", "load"]
+__all__ = ["TASKS", "load_inputs"]
 
 
-def load(config: Any, steps: int | None, seed: int) -> Batch:
+def load_inputs(config: Any, steps: int | None, seed: int) -> Batch:
     """Return the inputs that the section ``inputs`` of an experiment describes.
 
     Parameters

@@ -21,10 +21,10 @@ import threadpoolctl
 from gradflow.core.cost import Cost, critical_path, step_cost, step_seconds
 from gradflow.errors import GradflowError
 from gradflow.experiment.config import Experiment
-from gradflow.experiment.config.models import RecordConfig
+from gradflow.experiment.config.sections import RecordConfig
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import Bundle, plan
-from gradflow.experiment.measure.setting import network
+from gradflow.experiment.measure.setting import build_network
 
 __all__ = ["Price", "pace", "pieces", "predicted", "prices", "share", "split"]
 
@@ -203,7 +203,7 @@ def prices(experiment: Experiment) -> list[Price]:
             longest[key] = config
     found = []
     for config in longest.values():
-        net = network(config, config.inputs.task.features)
+        net = build_network(config, config.inputs.task.features)
         columns, kind = config.inputs.sequences or 1, np.dtype(config.dtype)
         cell = net.layers[0].cell
         forward, backward = step_seconds(cell, net.inputs, columns, dtype=kind)

@@ -18,7 +18,7 @@ from gradflow.core.record import Norms
 from gradflow.errors import NumericalError, UserError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.measure.plan import Bundle
-from gradflow.experiment.measure.setting import network, prepare, recorded
+from gradflow.experiment.measure.setting import build_network, prepare, recorded
 from gradflow.experiment.recordings import Recorder, Recording, Scope, Setting
 from gradflow.experiment.recordings.along import last_alone, last_forward_in_time, passes
 
@@ -154,7 +154,7 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
         If even the smallest schedule exceeds the budget; says how many bytes are needed.
     """
     config = bundle.points[0].config
-    net, columns = network(config, config.inputs.task.features), config.inputs.sequences or 1
+    net, columns = build_network(config, config.inputs.task.features), config.inputs.sequences or 1
     scope = _scope(bundle, net, columns)
     asked = recorded(config.record, net)
     alone = passes(scope.loss, net, scope.lengths, scope.own_lengths)

@@ -12,8 +12,8 @@ from gradflow.core.network.stack import Layer
 from gradflow.experiment.config import Experiment, PointConfig
 from gradflow.experiment.config.axes import canonical, labels, read_axes
 from gradflow.experiment.config.compose import Composer
-from gradflow.experiment.config.text.nodes import wrap
-from gradflow.experiment.config.write import settings
+from gradflow.experiment.config.dump import settings
+from gradflow.experiment.config.text.nodes import as_node
 from gradflow.experiment.data.reading import checksum
 from gradflow.experiment.measure.code import code
 from gradflow.experiment.measure.setting import check_defined
@@ -153,8 +153,8 @@ def _plan(experiment: Experiment) -> tuple[PlannedPoint, ...]:
 
 def _composer(experiment: Experiment) -> Composer:
     """Read a changed copy of an experiment as if it were a file."""
-    data = wrap(settings(experiment, resolved=False))
-    return Composer(data.without("sweep"), read_axes(wrap(experiment.sweep)))
+    data = as_node(settings(experiment, resolved=False))
+    return Composer(data.without("sweep"), read_axes(as_node(experiment.sweep)))
 
 
 def bundle(points: Iterable[PlannedPoint]) -> tuple[Bundle, ...]:

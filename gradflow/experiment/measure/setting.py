@@ -14,7 +14,7 @@ import numpy as np
 
 from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.inputs import Batch
-from gradflow.core.network.initialise import draw
+from gradflow.core.network.initialise import draw_parameters
 from gradflow.core.network.losses import LOSSES, Loss
 from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network, Weights
@@ -22,14 +22,14 @@ from gradflow.core.random import stream
 from gradflow.core.typing import Array, DType
 from gradflow.errors import UserError
 from gradflow.experiment.config import PointConfig
-from gradflow.experiment.config.models import RecordConfig
+from gradflow.experiment.config.sections import RecordConfig
 from gradflow.experiment.config.text.mistakes import choices
 from gradflow.experiment.data import sources
 from gradflow.experiment.models import weights
 from gradflow.experiment.recordings import Recording, Setting
 from gradflow.experiment.recordings.along import KeptRecording
 
-__all__ = ["check_defined", "network", "prepare", "recorded", "undefined"]
+__all__ = ["build_network", "check_defined", "prepare", "recorded", "undefined"]
 
 
 def prepare(
@@ -49,12 +49,12 @@ def prepare(
         Relative Gaussian noise on the inputs.
     """
     dtype = np.dtype(config.dtype)
-    batch = sources.load(config.inputs, length, config.inputs.seed)
+    batch = sources.load_inputs(config.inputs, length, config.inputs.seed)
     x = batch.x
     if input_noise:
         noise = stream(config.inputs.seed, "input-noise").standard_normal(x.shape)
         x = x * (1 + input_noise * noise)
-    net = network(config, x.shape[2])
+    net = build_network(config, x.shape[2])
     loss = _loss(net, config, batch, seeds, dtype)
     return Setting(
         net,
@@ -65,7 +65,7 @@ def prepare(
     )
 
 
-def network(config: PointConfig, features: int) -> Network:
+def build_network(config: PointConfig, features: int) -> Network:
     """Make the network of a configuration for inputs of so many features."""
     net = config.model.build(features)
     return net.of_cells(CarrouselOnly.of) if config.method == "carrousel" else net
@@ -74,7 +74,7 @@ def network(config: PointConfig, features: int) -> Network:
 def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DType) -> Weights:
     model = config.model
     if model.weights is not None:
-        imported = weights.read(
+        imported = weights.read_weights(
             model.weights, kind=model.cell.kind, options=model.asked, names=model.names
         )
         return tuple(
@@ -88,7 +88,9 @@ def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DTy
 
     def side_by_side(layer: int, direction: str) -> dict[str, Array]:
         cell, inputs = net.layers[layer].cell, net.features(layer)
-        each = [draw(cell, inputs, init, seed, layer, direction, dtype) for seed in seeds]
+        each = [
+            draw_parameters(cell, inputs, init, seed, layer, direction, dtype) for seed in seeds
+        ]
         return {name: np.stack([p[name] for p in each]) for name in each[0]}
 
     return tuple(

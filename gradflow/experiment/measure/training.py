@@ -13,9 +13,9 @@ import numpy as np
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.inputs import Batch, Task
 from gradflow.core.learning.feed import Draw, Feed, question
-from gradflow.core.learning.layout import Layout
 from gradflow.core.learning.loop import Trainer, Window
 from gradflow.core.learning.objective import Objective
+from gradflow.core.learning.parameters import Layout
 from gradflow.core.learning.symptoms import stall
 from gradflow.core.network.readout import Head, Readout
 from gradflow.core.network.stack import Network
@@ -27,7 +27,7 @@ from gradflow.errors import NumericalError
 from gradflow.experiment.config import PointConfig
 from gradflow.experiment.data import sources
 from gradflow.experiment.recordings import Scope, Setting
-from gradflow.experiment.store.files import write_atomic
+from gradflow.experiment.store.whole import write_atomic
 
 __all__ = ["Trained", "train"]
 
@@ -83,7 +83,7 @@ def train(
     """
     rules, task = config.train, config.inputs.task
     assert rules is not None
-    batch = sources.load(config.inputs, length, config.inputs.seed)
+    batch = sources.load_inputs(config.inputs, length, config.inputs.seed)
     objective = Objective(rules.loss or config.loss.kind, _head(config, batch))  # type: ignore[arg-type]  # checked when the file was read
     layout = Layout(setting.net, objective.head)
     theta = layout.row(setting.weights, _drawn(config, layout, seeds)).astype(float)

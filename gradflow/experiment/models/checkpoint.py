@@ -23,7 +23,7 @@ import numpy as np
 
 from gradflow.core.typing import Array
 from gradflow.experiment.data.reading import MAX_BYTES, mistake, too_large
-from gradflow.experiment.models.pickles import Dead, Maker, load, walk
+from gradflow.experiment.models.pickles import Dead, Maker, unpickle, walk
 from gradflow.experiment.models.tensors import (
     LETTERS,
     Tensor,
@@ -124,7 +124,7 @@ def _broken(path: Path, problem: str) -> Exception:
 
 def _pickle(file: IO[bytes], path: Path, persistent: Callable[[Any], Any] | None = None) -> Any:
     try:
-        return load(file, MAKERS, persistent)
+        return unpickle(file, MAKERS, persistent)
     except (ValueError, RecursionError) as error:
         raise _broken(path, f"its pickle is not ({error})") from error
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gradflow.experiment.data.reading import mistake
-from gradflow.experiment.models.files import Contents, opened
 from gradflow.experiment.models.found import FoundNet, Near
+from gradflow.experiment.models.opening import Contents, open_checkpoint
 from gradflow.experiment.models.pytorch import NAME
 from gradflow.experiment.models.tensors import flat, mappings
 from gradflow.experiment.models.weights import apart, choose
@@ -81,7 +81,7 @@ def inspect(source: str | Path) -> Inspected:
         If it is not a sound file of a known format, or has no such net.
     """
     path, prefix = apart(source)
-    with opened(path) as contents:
+    with open_checkpoint(path) as contents:
         nets = (choose(contents, path, prefix),) if prefix else contents.nets
         several = len(contents.nets) > 1 or bool(prefix)
         found = tuple(mappings(contents.shapes)) if not contents.singles else ()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, Any, TypeAlias
 
-__all__ = ["Dead", "Maker", "load", "walk"]
+__all__ = ["Dead", "Maker", "unpickle", "walk"]
 
 MAX_STEPS = 2_000_000
 """The most opcodes of one pickle: some ten thousand tensors, and a few seconds."""
@@ -55,7 +55,7 @@ FRESH: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_SET": list, "E
 COUNTED = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def load(
+def unpickle(
     file: IO[bytes], makers: Mapping[str, Maker], persistent: Callable[[Any], Any] | None = None
 ) -> Any:
     """Return what one pickle describes.

@@ -13,11 +13,11 @@ from gradflow.core.network.stack import Layer
 from gradflow.core.typing import Params
 from gradflow.errors import UserError
 from gradflow.experiment.data.reading import mistake, once
-from gradflow.experiment.models.files import Contents, opened
 from gradflow.experiment.models.found import FoundLayer, FoundNet, feeds, stack
+from gradflow.experiment.models.opening import Contents, open_checkpoint
 from gradflow.experiment.models.tensors import flat, mappings
 
-__all__ = ["Imported", "apart", "choose", "read"]
+__all__ = ["Imported", "apart", "choose", "read_weights"]
 
 Value = TypeVar("Value")
 
@@ -82,7 +82,7 @@ def apart(source: str | Path) -> tuple[Path, str]:
     return (Path(source), "") if Path(source).exists() else (Path(path), prefix)
 
 
-def read(
+def read_weights(
     source: str | Path,
     *,
     kind: str | None = None,
@@ -129,7 +129,7 @@ def _read(
     options: dict[str, Any],
     names: dict[str, str],
 ) -> Imported:
-    with opened(path, names) as contents:
+    with open_checkpoint(path, names) as contents:
         net = choose(contents, path, prefix)
         first = net.layers[0]
         if kind not in (None, first.kind):

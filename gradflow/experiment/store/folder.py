@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from gradflow.core.quantity import Result
-from gradflow.experiment.store.files import TEMPORARY, encode, locked, origin, write_atomic
 from gradflow.experiment.store.manifest import (
     FILE,
     DamagedError,
@@ -28,9 +27,10 @@ from gradflow.experiment.store.manifest import (
     Stored,
     brief,
     read_manifest,
-    write,
+    write_manifest,
 )
-from gradflow.experiment.store.runs import Point, Run, load
+from gradflow.experiment.store.runs import Point, Run, load_run
+from gradflow.experiment.store.whole import TEMPORARY, encode, locked, origin, write_atomic
 
 __all__ = ["Folder", "changes", "is_current"]
 
@@ -133,7 +133,7 @@ class Folder:
             path=self.path,
             points=tuple(point for point in points if point.hash in manifest.stored),
             missing=tuple(point for point in points if point.hash not in manifest.stored),
-            load=lambda point: load(self.path, manifest.stored[point.hash], point),
+            load=lambda point: load_run(self.path, manifest.stored[point.hash], point),
             created=manifest.created,
             updated=manifest.updated,
             environments=tuple(manifest.environments.values()),
@@ -209,7 +209,7 @@ class Folder:
         start = time.monotonic()
         _tidy(self._manifest)
         self._manifest.updated = _now()
-        write_atomic(self.path / FILE, write(self._manifest.model_dump()))
+        write_atomic(self.path / FILE, write_manifest(self._manifest.model_dump()))
         self._seen = _stamp(self.path / FILE)
         self._due = time.monotonic() + INDEX_SHARE * (time.monotonic() - start)
 

@@ -36,7 +36,7 @@ __all__ = [
     "damage",
     "environment",
     "read_manifest",
-    "write",
+    "write_manifest",
 ]  # fmt: skip
 
 FILE = "manifest.json"
@@ -173,7 +173,7 @@ def _lost(manifest: Manifest) -> str:
     return ""
 
 
-def write(content: Mapping[str, Any]) -> bytes:
+def write_manifest(content: Mapping[str, Any]) -> bytes:
     """Return the file's bytes: a line for each entry of a table, sorted, and the checksum."""
     parts = []
     for key, value in content.items():

@@ -12,7 +12,6 @@ from typing import Any
 
 from gradflow.core.quantity import Result
 from gradflow.errors import UserError
-from gradflow.experiment.store.files import decode
 from gradflow.experiment.store.manifest import (
     FILE,
     DamagedError,
@@ -21,8 +20,9 @@ from gradflow.experiment.store.manifest import (
     damage,
     read_manifest,
 )
+from gradflow.experiment.store.whole import decode
 
-__all__ = ["RESULTS", "ListedRun", "Point", "Run", "latest", "list_runs", "load", "open_run"]
+__all__ = ["RESULTS", "ListedRun", "Point", "Run", "latest", "list_runs", "load_run", "open_run"]
 
 RESULTS = Path("results")
 """Where runs are kept unless told otherwise."""
@@ -143,7 +143,7 @@ def open_run(run: str | Path, out: Path = RESULTS) -> Run:
         path=path,
         points=tuple(point for point in points if point.hash in manifest.stored),
         missing=tuple(point for point in points if point.hash not in manifest.stored),
-        load=lambda point: load(path, manifest.stored[point.hash], point),
+        load=lambda point: load_run(path, manifest.stored[point.hash], point),
         created=manifest.created,
         updated=manifest.updated,
         environments=tuple(manifest.environments.values()),
@@ -169,7 +169,7 @@ def list_runs(out: Path = RESULTS) -> tuple[ListedRun, ...]:
     return tuple(_summary(path) for path in sorted(out.glob("*")) if _is_run(path))
 
 
-def load(path: Path, stored: Stored, point: Point) -> Result:
+def load_run(path: Path, stored: Stored, point: Point) -> Result:
     """Read one stored result of the run in folder `path` and verify its checksum.
 
     Raises

@@ -16,8 +16,8 @@ import numpy as np
 
 from gradflow.errors import UserError
 from gradflow.experiment.config.text.nodes import visible
-from gradflow.experiment.store.files import whole
 from gradflow.experiment.store.runs import Run
+from gradflow.experiment.store.whole import whole_file
 from gradflow.report.export.tidy import TidyRows, columns, scalar, swept, tidy_rows
 from gradflow.report.format import one_of
 
@@ -60,7 +60,7 @@ def export(run: Run, to: str | None = None, out: str | Path = "-") -> int:
         if to != "csv":
             raise UserError(f"{to} is not text\n  fix: name a file: --out FILE.{to}")
         return _csv(run, sys.stdout)
-    with whole(Path(out)) as path:
+    with whole_file(Path(out)) as path:
         if to == "parquet":
             return _parquet(run, path)
         with path.open("wb") as raw, _text_file(raw, to) as file:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from gradflow.report.figures.page import Setup
+    from gradflow.report.figures.canvas import Setup
     from gradflow.report.figures.sites import Site
     from gradflow.report.read.pairs import Side
 
@@ -63,7 +63,7 @@ class Kind:
         UserError
             If the run does not hold it.
         """
-        from gradflow.report.figures.data import norm_curves
+        from gradflow.report.figures.traces import norm_curves
 
         read = self.own_reader()
         if read is None:
@@ -166,8 +166,8 @@ def plot(
     UserError
         If a name is unknown, or the run does not hold what the kind shows.
     """
+    from gradflow.report.figures.canvas import Setup
     from gradflow.report.figures.output import private_style
-    from gradflow.report.figures.page import Setup
 
     one_of("kind", kind, list(KINDS))
     one_of("x", x, ("lag", "step"))
@@ -229,7 +229,7 @@ def _conditions(where: Sequence[str]) -> str:
 
 
 def draw_curves(ax: Axes, run: Run, **options: Any) -> None:
-    """Draw curves onto axes of your own; see `gradflow.report.figures.kinds.curves.draw_curves`."""
-    from gradflow.report.figures.kinds.curves import draw_curves as draw
+    """Draw curves onto axes of your own; see `gradflow.report.figures.kinds.curves.draw_onto`."""
+    from gradflow.report.figures.kinds.curves import draw_onto
 
-    draw(ax, run, **options)
+    draw_onto(ax, run, **options)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
-    from gradflow.report.figures.layout import Grid
+    from gradflow.report.figures.panels import Grid
 
 __all__ = ["LINE", "LegendEntry", "Margins", "ruler"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gradflow.errors import UserError
-from gradflow.experiment.store.files import write_atomic
+from gradflow.experiment.store.whole import write_atomic
 from gradflow.report.format import one_of
 
 if TYPE_CHECKING:

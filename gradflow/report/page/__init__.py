@@ -16,8 +16,8 @@ from typing import Any
 
 from gradflow._version import __version__
 from gradflow.errors import UserError
-from gradflow.experiment.store.files import write_atomic
 from gradflow.experiment.store.runs import Run
+from gradflow.experiment.store.whole import write_atomic
 from gradflow.report.figures.style import COLOURS
 from gradflow.report.page.content import content
 from gradflow.report.page.palette import properties

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
 from gradflow.report.figures import KINDS, Kind
-from gradflow.report.figures.data import Curve, NotRecordedError, norm_curves
+from gradflow.report.figures.canvas import Setup
 from gradflow.report.figures.output import private_style
-from gradflow.report.figures.page import Setup
 from gradflow.report.figures.sites import Site
+from gradflow.report.figures.traces import Curve, NotRecordedError, norm_curves
 from gradflow.report.page.drawings import Drawing, drawing
 from gradflow.report.page.explore import norm_name, views
 from gradflow.report.read.explain import explain
-from gradflow.report.read.learning import lessons
+from gradflow.report.read.lessons import lessons
 from gradflow.report.read.predictions import predicted_and_measured
 from gradflow.report.read.records import default_state, groups
 from gradflow.report.read.rows import rows

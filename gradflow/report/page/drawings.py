@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
-from gradflow.report.figures.axes import BAND, power_of_ten
 from gradflow.report.figures.output import render
+from gradflow.report.figures.scales import BAND, power_of_ten
 from gradflow.report.format import number, power
 from gradflow.report.page.palette import coloured
 

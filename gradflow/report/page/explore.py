@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from gradflow.core.typing import Array
-from gradflow.report.figures.data import Curve
-from gradflow.report.figures.layout import evenly
+from gradflow.report.figures.panels import evenly
 from gradflow.report.figures.sites import varying, words
 from gradflow.report.figures.style import look, looks
+from gradflow.report.figures.traces import Curve
 from gradflow.report.format import axis_names
 from gradflow.report.page.palette import coloured
 

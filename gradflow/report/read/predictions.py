@@ -15,13 +15,13 @@ from gradflow.report.read.rates import summarise
 from gradflow.report.read.records import default_state
 from gradflow.report.read.rows import Row, longest
 
-__all__ = ["RATES", "Comparison", "predicted_and_measured", "predictions"]
+__all__ = ["RATES", "RowPrediction", "predicted_and_measured", "predictions"]
 
 RATES = "theory_rate"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RowPrediction:
     """A prediction for a row of the closing table.
 
     Parameters
@@ -51,7 +51,7 @@ def predictions(results: Sequence[Result]) -> list[Prediction]:
     return [_pool(each) for each in found.values()]
 
 
-def predicted_and_measured(run: Run, state: str | None = None) -> list[Comparison]:
+def predicted_and_measured(run: Run, state: str | None = None) -> list[RowPrediction]:
     """Lay the predictions of the longest sequences beside the measured rates.
 
     Raises
@@ -60,7 +60,7 @@ def predicted_and_measured(run: Run, state: str | None = None) -> list[Compariso
         If no predictions were recorded.
     """
     state = default_state(run, state)
-    found: list[Comparison] = []
+    found: list[RowPrediction] = []
     for group in longest(run):
         results = [run.result(point) for point in group.points]
         said = predictions(results)
@@ -68,7 +68,7 @@ def predicted_and_measured(run: Run, state: str | None = None) -> list[Compariso
             continue
         (summary,) = summarise(results, state)  # predictions are of one layer in one direction
         row = Row(group.cell, group.length, group.axes, summary)
-        found += [Comparison(row, one) for one in said]
+        found += [RowPrediction(row, one) for one in said]
     if not found:
         raise UserError(
             f"{run.name}: no predictions were recorded\n"

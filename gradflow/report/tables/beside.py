@@ -19,8 +19,8 @@ from gradflow.report.format import (
 )
 from gradflow.report.read.digest import Digest, Line
 from gradflow.report.read.explain import Explanation
-from gradflow.report.read.learning import Lesson
-from gradflow.report.read.predictions import Comparison
+from gradflow.report.read.lessons import Lesson
+from gradflow.report.read.predictions import RowPrediction
 from gradflow.report.read.rows import row_names
 from gradflow.report.tables.layout import Sheet, Written, label_column, number_column
 
@@ -49,7 +49,7 @@ def lesson_lines(found: Sequence[Lesson]) -> Sheet:
     return Sheet((), notes=[(f"{label}: {one.sentence}", "") for label, one in each])
 
 
-def predictions_sheet(found: Sequence[Comparison], title: str = "") -> Sheet:
+def predictions_sheet(found: Sequence[RowPrediction], title: str = "") -> Sheet:
     """Lay out measured rate, predicted rate and residual, and where theory does not apply."""
     names = axis_names(dict.fromkeys(path for one in found for path in one.row.axes))
     notes: dict[str, str] = {}
@@ -81,7 +81,7 @@ def predictions_sheet(found: Sequence[Comparison], title: str = "") -> Sheet:
     return Sheet(columns, title, [text, *(f"[{mark}] {note}" for note, mark in notes.items())])
 
 
-def predictions_data(found: Sequence[Comparison]) -> list[dict[str, Any]]:
+def predictions_data(found: Sequence[RowPrediction]) -> list[dict[str, Any]]:
     """Return the comparisons as plain data; what is infinite is the text ``"-inf"``."""
     return [
         {
@@ -102,7 +102,7 @@ def predictions_data(found: Sequence[Comparison]) -> list[dict[str, Any]]:
     ]
 
 
-def _measured(one: Comparison) -> str:
+def _measured(one: RowPrediction) -> str:
     summary = one.row.summary
     return "–" if summary.slope is None else plus_minus(summary.slope, summary.spread)
 
@@ -111,7 +111,7 @@ def _predicted(said: Prediction) -> str:
     return ("≤ " if said.kind == "upper bound" else "") + number(said.rate)
 
 
-def _residual(one: Comparison) -> str:
+def _residual(one: RowPrediction) -> str:
     if one.prediction.kind == "upper bound":
         return "holds" if one.residual is not None and one.residual <= 0 else "–"
     return "–" if one.residual is None else number(one.residual, 2)

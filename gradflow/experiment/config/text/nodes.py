@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from gradflow.errors import ConfigError
 
-__all__ = ["Node", "Path", "Place", "spell", "wrap"]
+__all__ = ["Node", "Path", "Place", "as_node", "spell"]
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way to a value: keys of mappings and indices of lists."""
@@ -119,7 +119,7 @@ class Node:
         return replace(self, value={k: v for k, v in self.value.items() if k != key})
 
 
-def wrap(value: Any, place: Place = NOWHERE, key: str = "") -> Node:
+def as_node(value: Any, place: Place = NOWHERE, key: str = "") -> Node:
     """Make a tree of Python's own values, all at one place.
 
     NumPy's numbers and arrays, ranges and paths are taken for what they hold.
@@ -132,16 +132,16 @@ def wrap(value: Any, place: Place = NOWHERE, key: str = "") -> Node:
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Mapping):
-        inside = {str(k): wrap(v, place, f"{key}.{k}".strip(".")) for k, v in value.items()}
+        inside = {str(k): as_node(v, place, f"{key}.{k}".strip(".")) for k, v in value.items()}
         return Node(inside, place, dict.fromkeys(inside, place))
     if isinstance(value, PathLike):
         return Node(fspath(value), place)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST:
-        raise place.error(**too_large(key))
+        raise place.error(**out_of_range(key))
     if value is None or isinstance(value, bool | int | float | str):
         return Node(value, place)
     if isinstance(value, Iterable) and not isinstance(value, bytes):
-        parts = (wrap(v, place, f"{key}[{i}]") for i, v in enumerate(value))
+        parts = (as_node(v, place, f"{key}[{i}]") for i, v in enumerate(value))
         return Node(tuple(parts), place)
     raise place.error(
         f"a {type(value).__name__} has no place in an experiment",
@@ -150,7 +150,7 @@ def wrap(value: Any, place: Place = NOWHERE, key: str = "") -> Node:
     )
 
 
-def too_large(key: str = "") -> dict[str, str]:
+def out_of_range(key: str = "") -> dict[str, str]:
     """Words for a whole number that is out of range."""
     return {
         "problem": "this whole number is out of range",

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from gradflow.experiment.config.text.nodes import LARGEST, Node, Place, too_large
+from gradflow.experiment.config.text.nodes import LARGEST, Node, Place, out_of_range
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "load", "read", "resolve"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "parse_yaml", "read_tree", "resolve"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
@@ -29,7 +29,7 @@ BEYOND = re.compile(r"[-+]?\.?(inf|infinity|nan)", re.IGNORECASE)
 START = "`gradflow init` writes an experiment to start from"
 
 
-def read(path: Path) -> Node:
+def read_tree(path: Path) -> Node:
     """Read an experiment file.
 
     Raises
@@ -66,10 +66,10 @@ def read(path: Path) -> Node:
         ) from None
     if not text.strip():
         raise place.error("the file is empty", expected="an experiment", fix=START)
-    return load(text, str(path))
+    return parse_yaml(text, str(path))
 
 
-def load(text: str, file: str, shift: int = 0) -> Node:
+def parse_yaml(text: str, file: str, shift: int = 0) -> Node:
     """Turn YAML into a tree.
 
     Parameters
@@ -169,7 +169,7 @@ class _Tree:
             # Quoted, or written as a block, it is text whatever it looks like.
             return Node(node.value if node.style else resolve(node.value), self.place(node))
         except OverflowError:
-            raise self.place(node).error(**too_large()) from None
+            raise self.place(node).error(**out_of_range()) from None
 
     def mapping(self, node: yaml.MappingNode) -> Node:
         values: dict[str, Node] = {}

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.axes import decades_over_steps, draw_trace, limits
-from gradflow.report.figures.data import Part, Traces, extent, none_recorded, pools, traces
-from gradflow.report.figures.layout import Panel, common_ranges, facets
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.canvas import Setup, figure
+from gradflow.report.figures.panels import Panel, common_ranges, facets
+from gradflow.report.figures.scales import decades_over_steps, draw_trace, limits
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import COLOURS, GATES, by_gate, gate_keys
+from gradflow.report.figures.traces import Part, Traces, extent, none_recorded, pools, traces
 from gradflow.report.read.bands import Band, band
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ from matplotlib.figure import Figure
 
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.axes import X, decade_axis, draw_trace, limits, whole_axis
-from gradflow.report.figures.data import Curve, norm_curves
-from gradflow.report.figures.layout import Panel, common_ranges, facets
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.canvas import Setup, figure
+from gradflow.report.figures.panels import Panel, common_ranges, facets
+from gradflow.report.figures.scales import X, decade_axis, draw_trace, limits, whole_axis
 from gradflow.report.figures.sites import statistics
 from gradflow.report.figures.style import Hue, hue, norm_label
+from gradflow.report.figures.traces import Curve, norm_curves
 from gradflow.report.read.bands import finite_range
 from gradflow.report.read.records import default_state
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw", "draw_curves"]
+__all__ = ["draw", "draw_onto"]
 
 CLOSE = 0.012
 """Lines nearer to one another than this share of the panel's height lie on one another."""
@@ -45,7 +45,7 @@ def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
     return figure(setup, grid, panel, shown, [statistics(found)])
 
 
-def draw_curves(
+def draw_onto(
     ax: Axes,
     run: Run,
     *,

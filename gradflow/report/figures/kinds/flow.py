@@ -14,11 +14,11 @@ from matplotlib.patches import Patch
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.axes import NOTHING, decades_bar, diverging, edges, whole_ticks
-from gradflow.report.figures.data import none_recorded, pools
-from gradflow.report.figures.layout import Panel, facets
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.canvas import Setup, figure
+from gradflow.report.figures.panels import Panel, facets
+from gradflow.report.figures.scales import NOTHING, decades_bar, diverging, edges, whole_ticks
 from gradflow.report.figures.sites import Site, statistics
+from gradflow.report.figures.traces import none_recorded, pools
 from gradflow.report.read.bands import finite_range, quantile
 from gradflow.report.read.records import original_step
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.axes import X, decade_axis, draw_trace, limits, whole_axis
-from gradflow.report.figures.data import Trace, Traces, extent, none_recorded, traces
-from gradflow.report.figures.layout import Grid, Panel, evenly, facets
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.canvas import Setup, figure
+from gradflow.report.figures.panels import Grid, Panel, evenly, facets
+from gradflow.report.figures.scales import X, decade_axis, draw_trace, limits, whole_axis
 from gradflow.report.figures.sites import statistics
 from gradflow.report.figures.style import GATES, by_gate, gate_keys, norm_label
+from gradflow.report.figures.traces import Trace, Traces, extent, none_recorded, traces
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

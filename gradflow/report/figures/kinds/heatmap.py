@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from gradflow.errors import UserError
-from gradflow.report.figures.axes import NOTHING, decades_bar, diverging, edges
-from gradflow.report.figures.data import Curve
-from gradflow.report.figures.layout import Panel, facets
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.canvas import Setup, figure
+from gradflow.report.figures.panels import Panel, facets
+from gradflow.report.figures.scales import NOTHING, decades_bar, diverging, edges
 from gradflow.report.figures.sites import at_greatest_length
 from gradflow.report.figures.style import Hue, literal, norm_label, swept_hues
+from gradflow.report.figures.traces import Curve
 from gradflow.report.read.bands import finite_range
 
 if TYPE_CHECKING:

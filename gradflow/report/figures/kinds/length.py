@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gradflow.errors import UserError
-from gradflow.report.figures.axes import decade_axis, draw_trace, length_axis, limits
-from gradflow.report.figures.data import Curve, Trace
-from gradflow.report.figures.layout import Panel, common_ranges, facets
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.canvas import Setup, figure
+from gradflow.report.figures.panels import Panel, common_ranges, facets
+from gradflow.report.figures.scales import decade_axis, draw_trace, length_axis, limits
 from gradflow.report.figures.sites import statistics
 from gradflow.report.figures.style import hue, norm_label
+from gradflow.report.figures.traces import Curve, Trace
 from gradflow.report.read.bands import finite_range
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.axes import X, decades_over_steps, draw_trace, limits, whole_axis
-from gradflow.report.figures.data import Part, Traces, extent, none_recorded, traces
-from gradflow.report.figures.layout import Panel, common_ranges, facets
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.canvas import Setup, figure
+from gradflow.report.figures.panels import Panel, common_ranges, facets
+from gradflow.report.figures.scales import X, decades_over_steps, draw_trace, limits, whole_axis
 from gradflow.report.figures.sites import statistics
 from gradflow.report.figures.style import COLOURS, DASHES, GREY, Hue, hue, norm_label
+from gradflow.report.figures.traces import Part, Traces, extent, none_recorded, traces
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.axes import BAND
-from gradflow.report.figures.data import Curve, norm_curves
-from gradflow.report.figures.layout import facets
+from gradflow.report.figures.canvas import Setup, figure
 from gradflow.report.figures.margins import LINE, ruler
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.panels import facets
+from gradflow.report.figures.scales import BAND
 from gradflow.report.figures.sites import at_greatest_length
 from gradflow.report.figures.style import GREY, Hue, by_cell, hue, literal
+from gradflow.report.figures.traces import Curve, norm_curves
 from gradflow.report.format import wrap
 from gradflow.report.read.bands import band, finite_range
 from gradflow.report.read.records import default_state

@@ -13,12 +13,12 @@ from matplotlib.lines import Line2D
 
 from gradflow.core.typing import Array
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.axes import decades_over_steps, limits
-from gradflow.report.figures.data import none_recorded, pools
-from gradflow.report.figures.layout import Panel, facets
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.canvas import Setup, figure
+from gradflow.report.figures.panels import Panel, facets
+from gradflow.report.figures.scales import decades_over_steps, limits
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import GREY, hue
+from gradflow.report.figures.traces import none_recorded, pools
 from gradflow.report.read.bands import finite_range, quantile
 
 if TYPE_CHECKING:

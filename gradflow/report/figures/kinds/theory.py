@@ -12,13 +12,13 @@ from matplotlib.lines import Line2D
 
 from gradflow.core.quantity import Prediction
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.axes import decades_over_steps, draw_trace, limits
-from gradflow.report.figures.data import Trace, none_recorded, pools, traces
-from gradflow.report.figures.layout import Panel, common_ranges, facets
+from gradflow.report.figures.canvas import Setup, figure
 from gradflow.report.figures.margins import LegendEntry
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.panels import Panel, common_ranges, facets
+from gradflow.report.figures.scales import decades_over_steps, draw_trace, limits
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import COLOURS, DASHES, norm_label
+from gradflow.report.figures.traces import Trace, none_recorded, pools, traces
 from gradflow.report.read.bands import finite_range
 from gradflow.report.read.predictions import RATES, predictions
 from gradflow.report.read.records import default_state

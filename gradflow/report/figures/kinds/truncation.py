@@ -14,12 +14,12 @@ from matplotlib.ticker import NullLocator
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.axes import BAND, decade_axis, decades_over_steps, draw_trace, limits
-from gradflow.report.figures.data import Trace, condense, none_recorded, pools, split
-from gradflow.report.figures.layout import Panel, common_ranges, facets
-from gradflow.report.figures.page import Setup, figure
+from gradflow.report.figures.canvas import Setup, figure
+from gradflow.report.figures.panels import Panel, common_ranges, facets
+from gradflow.report.figures.scales import BAND, decade_axis, decades_over_steps, draw_trace, limits
 from gradflow.report.figures.sites import Site, statistics
 from gradflow.report.figures.style import DASHES, hue, norm_label, ramp
+from gradflow.report.figures.traces import Trace, by_place, condense, none_recorded, pools
 from gradflow.report.read.bands import Band, band, finite_range
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _flows(
             for k, values in zip(k2, cut.values, strict=True)
         ]
         for k, quantity in layers:
-            for place, _, lag, step, values in split(quantity, length):
+            for place, _, lag, step, values in by_place(quantity, length):
                 pooled.setdefault((place, k), []).append(values)
                 grids[place] = (lag, step)
     return {

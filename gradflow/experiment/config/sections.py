@@ -19,21 +19,21 @@ from pydantic import (
 
 from gradflow.core.registry import options
 from gradflow.experiment.config.architecture import ModelConfig
-from gradflow.experiment.config.cells import gates, states
+from gradflow.experiment.config.cell import gates, known_states
 from gradflow.experiment.config.derive import Derived, Origin, derived
 from gradflow.experiment.config.fields import (
-    At,
     Bias,
-    Chrono,
-    Every,
+    ChronoConfig,
+    EveryStep,
     ForgetBias,
-    Memory,
+    LossAt,
+    MemorySize,
     Section,
     Slope,
 )
 from gradflow.experiment.config.inputs import Inputs
 from gradflow.experiment.config.text.mistakes import Mistake, choices, nearest, quote
-from gradflow.experiment.config.training import TrainConfig
+from gradflow.experiment.config.train import TrainConfig
 
 if TYPE_CHECKING:
     from gradflow.core.network.initialise import Init
@@ -60,18 +60,18 @@ ORDER = (
 STATES = ("h", "c", "s")
 """What is recorded unless a file says otherwise."""
 
-Scheme: TypeAlias = Literal["normal", "uniform", "interval", "glorot", "orthogonal", "identity"]
+SchemeName: TypeAlias = Literal["normal", "uniform", "interval", "glorot", "orthogonal", "identity"]
 Gain: TypeAlias = Annotated[float, Field(ge=0, le=1e100)]
 
 
 class InitConfig(Section):
     """How weights are drawn."""
 
-    recurrent: Scheme = "orthogonal"
+    recurrent: SchemeName = "orthogonal"
     recurrent_gain: Gain = 1.0
-    input: Scheme = "glorot"
+    input: SchemeName = "glorot"
     input_gain: Gain = 1.0
-    peephole: Scheme = "uniform"
+    peephole: SchemeName = "uniform"
     peephole_gain: Gain = 1.0
     forget_bias: ForgetBias = 1.0
     bias: dict[str, Bias] = Field(
@@ -114,7 +114,7 @@ class InitConfig(Section):
 
         bias = self.forget_bias
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        values["forget_bias"] = CoreChrono(bias.chrono) if isinstance(bias, Chrono) else bias
+        values["forget_bias"] = CoreChrono(bias.chrono) if isinstance(bias, ChronoConfig) else bias
         return Init(**values)
 
 
@@ -122,7 +122,7 @@ class LossConfig(Section):
     """The scalar whose derivatives are measured."""
 
     kind: Literal["probe", "sum", "mse", "cross_entropy"] = "probe"
-    at: At = Field(
+    at: LossAt = Field(
         "last",
         description="last, all, or a list of steps counted from 1; ends: each direction's own",
     )
@@ -133,7 +133,7 @@ class RecordConfig(Derived):
     """What is kept."""
 
     states: tuple[str, ...] = Field(STATES, min_length=1)
-    every: Every = Field(1, description="keep each n-th step, or about evenly on a log scale")
+    every: EveryStep = Field(1, description="keep each n-th step, or about evenly on a log scale")
 
     @field_validator("states")
     @classmethod
@@ -141,7 +141,7 @@ class RecordConfig(Derived):
         for i, state in enumerate(given):
             if state in given[:i]:
                 raise Mistake(f"{state} is given twice", fix="remove one", at=(i,))
-        return tuple(sorted(given, key=states().index))
+        return tuple(sorted(given, key=known_states().index))
 
     def asks(self, name: str) -> bool:
         """Whether a recording is asked for."""
@@ -164,7 +164,7 @@ def record_model() -> type[RecordConfig]:
     """The section ``record``: any part of a cell's state, and a key for each recording."""
     from gradflow.experiment.recordings import RECORDINGS
 
-    return _record_model(states(), RECORDINGS.names())
+    return _record_model(known_states(), RECORDINGS.names())
 
 
 @cache
@@ -215,8 +215,8 @@ class AssertConfig(Section):
     @field_validator("state")
     @classmethod
     def _known(cls, state: str) -> str:
-        if state not in states():
-            raise Mistake(f"unknown state {quote(state)}", choices(states()))
+        if state not in known_states():
+            raise Mistake(f"unknown state {quote(state)}", choices(known_states()))
         return state
 
     @model_validator(mode="after")
@@ -246,7 +246,7 @@ class Settings(Section):
     length: int | None = Field(None, ge=1, le=10**9, description="steps; null: all of a file")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of weights and probe")
     dtype: Literal["float64", "float32"] = "float64"
-    memory: Memory = Field(2 << 30, description="budget, for instance 512MiB")
+    memory: MemorySize = Field(2 << 30, description="budget, for instance 512MiB")
     method: Literal["bptt", "rtrl", "carrousel"] = Field(
         "bptt",
         description="exact, back or forward in time; carrousel: the truncated gradient of 1997",

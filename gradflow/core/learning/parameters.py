@@ -13,9 +13,9 @@ from gradflow.core.network.readout import Head
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.typing import Array, Params
 
-__all__ = ["Layout", "Place"]
+__all__ = ["Layout", "ParameterPlace"]
 
-Place: TypeAlias = tuple[int, int, str]
+ParameterPlace: TypeAlias = tuple[int, int, str]
 """Layer, direction and name of a parameter; the head's layer is −1."""
 
 
@@ -31,13 +31,13 @@ class Layout:
 
     net: Network
     head: Head
-    shapes: dict[Place, tuple[int, int]] = field(init=False)
-    spans: dict[Place, slice] = field(init=False)
-    kinds: dict[str, list[Place]] = field(init=False)
+    shapes: dict[ParameterPlace, tuple[int, int]] = field(init=False)
+    spans: dict[ParameterPlace, slice] = field(init=False)
+    kinds: dict[str, list[ParameterPlace]] = field(init=False)
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        shapes: dict[Place, tuple[int, int]] = {}
+        shapes: dict[ParameterPlace, tuple[int, int]] = {}
         for layer, direction in self.net.places():
             for name, parameter in self.net.parameters(layer).items():
                 shapes[layer, direction, name] = parameter.shape
@@ -45,14 +45,14 @@ class Layout:
             shapes[-1, 0, name] = parameter.shape
         ends = np.cumsum([math.prod(shape) for shape in shapes.values()]).tolist()
         spans = dict(zip(shapes, map(slice, [0, *ends[:-1]], ends), strict=True))
-        kinds: dict[str, list[Place]] = {}
+        kinds: dict[str, list[ParameterPlace]] = {}
         for place in shapes:
             kinds.setdefault(kind(place), []).append(place)
         for name, value in {"shapes": shapes, "spans": spans, "kinds": kinds}.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "size", ends[-1])
 
-    def view(self, theta: Array, place: Place) -> Array:
+    def view(self, theta: Array, place: ParameterPlace) -> Array:
         """One parameter of every net, in the memory of ``theta``: ``(nets, rows, cols)``."""
         return theta[:, self.spans[place]].reshape(len(theta), *self.shapes[place])
 
@@ -99,7 +99,7 @@ class Layout:
         return rates
 
 
-def kind(place: Place) -> str:
+def kind(place: ParameterPlace) -> str:
     """Which kind a parameter is of: U, W, b, P, or V for all of the head's."""
     layer, _, name = place
     return "V" if layer == -1 else name[0]

@@ -13,10 +13,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradflow.report.figures.axes import FORMAT, Bar
-from gradflow.report.figures.layout import Grid, Panel
 from gradflow.report.figures.margins import LegendEntry, Margins
 from gradflow.report.figures.output import ORDINARY, Paper
+from gradflow.report.figures.panels import Grid, Panel
+from gradflow.report.figures.scales import FORMAT, Bar
 from gradflow.report.figures.sites import Site
 from gradflow.report.figures.style import Hue, literal, ramp
 

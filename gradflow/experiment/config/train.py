@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, PlainValidator, model_validator
 
-from gradflow.experiment.config.fields import Every, Section
+from gradflow.experiment.config.fields import EveryStep, Section
 from gradflow.experiment.config.text.mistakes import Mistake, got, is_number, is_step
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ Rate = Annotated[
 ]
 
 
-class Window(Section):
+class WindowConfig(Section):
     """Truncated BPTT: every k1 steps, k2 steps back."""
 
     k1: int = Field(ge=1, le=10**9, description="steps between two passes back")
     k2: int = Field(ge=1, le=10**9, description="steps that each pass goes back")
 
     @model_validator(mode="after")
-    def _reaches(self) -> Window:
+    def _reaches(self) -> WindowConfig:
         if self.k2 < self.k1:
             raise Mistake(
                 f"k2 = {self.k2} is less than k1 = {self.k1}",
@@ -66,13 +66,13 @@ def _section(model: type[Section], value: Any) -> Any:
 
 
 def _gradient(value: Any) -> Any:
-    if value in ("exact", "carrousel") or isinstance(value, Window):
+    if value in ("exact", "carrousel") or isinstance(value, WindowConfig):
         return value
     if isinstance(value, dict):
         for name in ("k1", "k2"):
             if not is_step(value.get(name)):
                 raise Mistake(f"{got(value.get(name))} where a number of steps belongs", GRADIENT)
-        return _section(Window, value)
+        return _section(WindowConfig, value)
     raise Mistake(f"{got(value)} is no gradient to learn by", GRADIENT, "write exact")
 
 
@@ -165,7 +165,7 @@ def _until(value: Any) -> Any:
 class WatchConfig(Section):
     """When windows of updates close, and what is seen then."""
 
-    every: Every = Field("log", description="after each n-th update, or evenly on a log scale")
+    every: EveryStep = Field("log", description="after each n-th update, or evenly on a log scale")
     sequences: int = Field(4, ge=1, le=10**5, description="whose norms are recorded")
 
 
@@ -180,8 +180,9 @@ def _lengths(value: Any) -> tuple[int, int] | None:
     return value[0], value[1]
 
 
-Gradient = Annotated[
-    Any, PlainValidator(_gradient, json_schema_input_type=Literal["exact", "carrousel"] | Window)
+GradientConfig = Annotated[
+    Any,
+    PlainValidator(_gradient, json_schema_input_type=Literal["exact", "carrousel"] | WindowConfig),
 ]
 Until = Annotated[
     Any, PlainValidator(_until, json_schema_input_type=Literal["task", "never"] | UntilConfig)
@@ -203,7 +204,7 @@ class TrainConfig(Section):
     head: HeadConfig = HeadConfig()
     batch: int = Field(1, ge=1, le=10**5, description="sequences of an update")
     updates: int = Field(1000, ge=1, le=10**9, description="the most that there are")
-    gradient: Gradient = Field(
+    gradient: GradientConfig = Field(
         "exact", description="exact, carrousel (the truncated one of 1997), or {k1, k2}"
     )
     until: Until = Field(
@@ -228,7 +229,7 @@ class TrainConfig(Section):
     @property
     def method(self) -> Method:
         """The gradient, in the core's words."""
-        if isinstance(self.gradient, Window):
+        if isinstance(self.gradient, WindowConfig):
             return self.gradient.k1, self.gradient.k2
         return self.gradient  # type: ignore[no-any-return]  # one of two words
 

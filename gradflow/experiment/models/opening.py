@@ -19,7 +19,7 @@ from gradflow.experiment.models.graph import tensors as graph_tensors
 from gradflow.experiment.models.hdf5 import hdf5
 from gradflow.experiment.models.tensors import Tensors, flat, npz, safetensors
 
-__all__ = ["SUFFIXES", "Contents", "opened"]
+__all__ = ["SUFFIXES", "Contents", "open_checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ SUFFIXES = tuple(READERS)
 
 
 @contextmanager
-def opened(path: Path, names: Names | None = None) -> Iterator[Contents]:
+def open_checkpoint(path: Path, names: Names | None = None) -> Iterator[Contents]:
     """Open a checkpoint; its nets can be read inside the block.
 
     Raises

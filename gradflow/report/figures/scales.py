@@ -19,8 +19,8 @@ from matplotlib.ticker import (
 )
 
 from gradflow.core.typing import Array
-from gradflow.report.figures.data import Trace
 from gradflow.report.figures.style import GREY
+from gradflow.report.figures.traces import Trace
 from gradflow.report.read.horizons import LIMITS
 
 if TYPE_CHECKING:

@@ -20,8 +20,19 @@ from gradflow.report.read.records import Group, by_lag, groups, judged, original
 from gradflow.report.read.rows import longest
 
 __all__ = [
-    "Curve", "NotRecordedError", "Part", "Trace", "Traces", "condense", "extent", "none_recorded",
-    "norm_curves", "pools", "split", "thin", "traces",
+    "Curve",
+    "NotRecordedError",
+    "Part",
+    "Trace",
+    "Traces",
+    "by_place",
+    "condense",
+    "extent",
+    "none_recorded",
+    "norm_curves",
+    "pools",
+    "thin",
+    "traces",
 ]  # fmt: skip
 
 LAGS = 800
@@ -121,7 +132,7 @@ def _split_norms(
 ) -> dict[tuple[int, str], tuple[Array, Array, Array, float | None]]:
     """Lag, step and values of a norm by place, and the median slope of its sequences."""
     found = {}
-    for place, _, lag, step, values in split(quantity, length, every=True):
+    for place, _, lag, step, values in by_place(quantity, length, every=True):
         fits = slopes(lag, values)
         at = thin(lag)
         fit = float(np.median(fits)) if fits.size else None
@@ -169,7 +180,7 @@ def traces(run: Run, wanted: Collection[str]) -> list[Traces]:
         sequences = 1
         for result in results:
             for quantity in result.values():
-                for place, key, lag, step, values in split(quantity, length):
+                for place, key, lag, step, values in by_place(quantity, length):
                     pooled.setdefault(place, {}).setdefault(key, []).append(values)
                     grids[place, key] = (lag, step)
                     sequences = len(values)
@@ -186,7 +197,7 @@ def extent(shown: Collection[Traces], keys: Collection[Part] | None = None) -> t
     )
 
 
-def split(
+def by_place(
     quantity: Quantity, length: int, *, every: bool = False
 ) -> Iterator[tuple[tuple[int, str], Part, Array, Array, Array]]:
     """Take a quantity apart by place and gate: lag, original step, values ``(sequences, n)``.

@@ -27,7 +27,7 @@ from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
 
-__all__ = ["TEMPORARY", "decode", "encode", "locked", "origin", "whole", "write_atomic"]
+__all__ = ["TEMPORARY", "decode", "encode", "locked", "origin", "whole_file", "write_atomic"]
 
 TEMPORARY = ".tmp"
 """The suffix of a file that is still being written, or whose writer was killed."""
@@ -46,12 +46,12 @@ else:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Put `data` at `path`, whole or not at all; see `whole`."""
-    with whole(path) as place, place.open("wb") as file:
+    with whole_file(path) as place, place.open("wb") as file:
         file.write(data)
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """Give a place to write to that becomes `path` when all went well.
 
     A reader sees the old file or the new one, never a part: the bytes go to a temporary name in the

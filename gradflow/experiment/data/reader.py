@@ -22,14 +22,14 @@ from gradflow.experiment.data.reading import (
     read_text,
 )
 
-__all__ = ["Contents", "read_file"]
+__all__ = ["FileData", "read_file"]
 
 AXES = ("sequence", "step", "feature")
 OWN_LENGTHS = ("lengths", "mask")
 SUFFIXES = (".npy", ".npz", ".csv", ".txt")
 
 
-class Contents(Protocol):
+class FileData(Protocol):
     """What a file holds."""
 
     def batch(self, steps: int | None, sequences: int | None) -> Batch:
@@ -46,7 +46,7 @@ class Contents(Protocol):
 
 
 @dataclass(frozen=True)
-class Series:
+class Numbers:
     """Numbers ``(sequences, steps, features)``, and the features' names if they have any.
 
     Parameters
@@ -70,7 +70,7 @@ class Series:
     lengths: Array | None = None
 
     def batch(self, steps: int | None, sequences: int | None) -> Batch:
-        """See `Contents`."""
+        """See `FileData`."""
         available, total, _ = self.values.shape
         _enough(self.path, "sequences", available, sequences, "inputs.sequences")
         _enough(self.path, "steps", total, steps, "length")
@@ -83,7 +83,7 @@ class Series:
         return replace(batch, x=x, prefix=False, lengths=own if own.min() < len(x) else None)
 
     def notes(self) -> list[str]:
-        """See `Contents`."""
+        """See `FileData`."""
         n, T, features = self.values.shape
         warning = f"warning: {self.path.name}"
         read = f"read {self.path.name}: {_count(n, 'sequence')} × {_count(T, 'step')} × "
@@ -116,7 +116,7 @@ class Text:
     alphabet: Array = field(repr=False)
 
     def batch(self, steps: int | None, sequences: int | None) -> Batch:
-        """Cut the text into pieces of equal length, what is left over dropped; see `Contents`."""
+        """Cut the text into pieces of equal length, what is left over dropped; see `FileData`."""
         pieces = sequences or 1
         piece = len(self.codes) // pieces
         each = "steps" if pieces == 1 else f"steps in each of {pieces} pieces"
@@ -134,13 +134,13 @@ class Text:
         return symbol_stream(codes, len(self.alphabet), steps)
 
     def notes(self) -> list[str]:
-        """See `Contents`."""
+        """See `FileData`."""
         count = _count(len(self.codes), "character")
         return [f"read {self.path.name}: {count}, {len(self.alphabet)} different"]
 
 
 @once
-def read_file(path: Path, columns: Sequence[str] | None = None) -> Contents:
+def read_file(path: Path, columns: Sequence[str] | None = None) -> FileData:
     """Read series of numbers (.npy, .npz, .csv) or one-hot characters (.txt) from a file.
 
     Numbers are shaped (sequences, steps, features), or (steps, features) for one sequence. Beside x
@@ -168,7 +168,7 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> Contents:
         return Text(path, codes, alphabet)
     if suffix == ".csv":
         series, names = read_csv(path, columns)
-        return Series(path, _checked(series, path), names)
+        return Numbers(path, _checked(series, path), names)
     if suffix not in SUFFIXES:
         raise mistake(
             path,
@@ -188,7 +188,7 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> Contents:
         series = np.where(after[..., None], np.nan, series)[:, : lengths.max()]
     if columns is not None:
         series = series[..., _positions(columns, series.shape[-1], path)]
-    return Series(path, series, tuple(columns or ()), flat, lengths)
+    return Numbers(path, series, tuple(columns or ()), flat, lengths)
 
 
 def _checked(series: Array, path: Path) -> Array:

@@ -31,8 +31,8 @@ __all__ = [
     "check_option",
     "gates",
     "kinds",
+    "known_states",
     "option_schemas",
-    "states",
 ]
 
 
@@ -93,7 +93,7 @@ def option_schemas(kind: str) -> dict[str, Any]:
     }
 
 
-def states() -> tuple[str, ...]:
+def known_states() -> tuple[str, ...]:
     """What norms may be of: every part of any cell's state, the state s itself, and the input x."""
     return _states(kinds())
 

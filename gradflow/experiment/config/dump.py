@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from gradflow.experiment.config import cells
+from gradflow.experiment.config import cell
 from gradflow.experiment.config.axes import writable
 from gradflow.experiment.config.inputs import input_kinds, input_model
-from gradflow.experiment.config.models import ORDER, Experiment, record_model
+from gradflow.experiment.config.sections import ORDER, Experiment, record_model
 from gradflow.experiment.config.text.yaml import resolve
 
 __all__ = ["STARTER", "dump", "schema", "settings"]
@@ -143,7 +143,7 @@ def schema() -> dict[str, Any]:
     }
     whole["$defs"]["CellConfig"] = {
         "description": "A kind of cell, or its kind with options.",
-        "anyOf": [{"enum": list(cells.kinds())}, *(_cell(kind) for kind in cells.kinds())],
+        "anyOf": [{"enum": list(cell.kinds())}, *(_cell(kind) for kind in cell.kinds())],
     }
     return whole
 
@@ -158,7 +158,7 @@ def _define(whole: dict[str, Any], name: str, model: type[BaseModel]) -> None:
 def _cell(kind: str) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {"kind": {"const": kind}} | cells.option_schemas(kind),
+        "properties": {"kind": {"const": kind}} | cell.option_schemas(kind),
         "required": ["kind"],
         "additionalProperties": False,
     }
@@ -167,8 +167,8 @@ def _cell(kind: str) -> dict[str, Any]:
 def _sweep() -> dict[str, Any]:
     values = {"type": "array", "minItems": 1}
     count = {"type": "integer", "minimum": 1, "description": "this many seeds, from 0"}
-    options = [f"model.cell.{name}" for name in cells.all_options()]
-    biases = [f"init.bias.{gate}" for gate in cells.gates()]
+    options = [f"model.cell.{name}" for name in cell.all_options()]
+    biases = [f"init.bias.{gate}" for gate in cell.gates()]
     properties: dict[str, Any] = dict.fromkeys([*writable(), *options, *biases], values)
     return {
         "type": ["object", "null"],

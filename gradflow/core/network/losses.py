@@ -67,6 +67,9 @@ class Loss(ABC):
     compares: ClassVar[Literal["nothing", "values", "classes", "cotangents"]] = "nothing"
     """What its targets are."""
 
+    nothing: ClassVar[float] = 0
+    """What stands among its targets where there is none."""
+
     linear: ClassVar[bool] = False
     """Whether the slope is the same whatever o is, so that no outputs need to be kept."""
 
@@ -127,6 +130,34 @@ class Loss(ABC):
             return 1, length
         steps = self.steps(length)
         return (int(steps[0]), int(steps[-1])) if len(steps) else (0, 0)
+
+    def ends(self, lengths: Array) -> Array:
+        """The first and the last step of each sequence at which a loss counts, ``(2, columns)``.
+
+        0 where there is none. A step without a target does not count.
+        """
+        spans = np.array([self.span(int(n)) for n in lengths]).T
+        there = self.there()
+        if there is None or self.at in ("last", "ends"):
+            return spans
+        steps = np.arange(1, len(there) + 1)[:, None]
+        there = there & (steps <= lengths)
+        if isinstance(self.at, tuple):
+            there = there & np.isin(steps, self.at)
+        first, last = there.argmax(axis=0) + 1, len(there) - there[::-1].argmax(axis=0)
+        return np.where(there.any(axis=0), [first, last], 0)
+
+    def there(self) -> Array | None:
+        """Which steps of which sequence have a target, ``(steps, columns)``; None: all."""
+        return None
+
+    def only(self, at: Array) -> Self:
+        """Return the same loss at one step of each sequence."""
+        if self.targets is None or (at == at[0]).all():
+            return replace(self, at=(int(at[0]),))
+        keep = np.arange(1, len(self.targets) + 1)[:, None] == at
+        keep = keep.reshape(len(keep), *[1] * (self.targets.ndim - 2), -1)
+        return replace(self, targets=np.where(keep, self.targets, self.nothing))
 
     def among(self, columns: slice) -> Self:
         """Return the same loss of some of the sequences."""
@@ -209,6 +240,12 @@ class MeanSquaredError(Loss):
 
     kind: ClassVar[str] = "mse"
     compares: ClassVar[Literal["values"]] = "values"
+    nothing: ClassVar[float] = np.nan
+
+    def there(self) -> Array:
+        """Where a target is a number."""
+        lacking = np.isnan(np.asarray(self.targets)).all(axis=(1, -2))
+        return np.asarray(~lacking)
 
     def value(self, o: Array, target: Array | None) -> Array:
         """The mean over features of the squared error."""
@@ -236,6 +273,11 @@ class CrossEntropy(Loss):
 
     kind: ClassVar[str] = "cross_entropy"
     compares: ClassVar[Literal["classes"]] = "classes"
+    nothing: ClassVar[float] = -1
+
+    def there(self) -> Array:
+        """Where a target is a class."""
+        return np.asarray((np.asarray(self.targets) >= 0).any(axis=1))
 
     def value(self, o: Array, target: Array | None) -> Array:
         """log(1 + Σ_{k ≠ target} e^(o_k − o_target))."""
@@ -270,6 +312,10 @@ class Given(Loss):
     kind: ClassVar[str] = "given"
     compares: ClassVar[Literal["cotangents"]] = "cotangents"
     linear: ClassVar[bool] = True
+
+    def there(self) -> Array:
+        """Where a cotangent is not zero."""
+        return np.asarray((np.asarray(self.targets) != 0).any(axis=(1, -2)))
 
     def value(self, o: Array, target: Array | None) -> Array:
         """d · o, whose slope is d."""

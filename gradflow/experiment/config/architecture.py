@@ -15,7 +15,7 @@ from pydantic import (
 
 from gradflow.experiment.config.cell import CellConfig
 from gradflow.experiment.config.fields import Section
-from gradflow.experiment.config.text.mistakes import Mistake, got, inside, is_step
+from gradflow.experiment.config.text.mistakes import Mistake, got, inside, is_step, is_whole
 
 if TYPE_CHECKING:
     from gradflow.core.cells import Cell
@@ -55,6 +55,9 @@ def _layers(value: Any) -> int | tuple[LayerConfig, ...]:
 
     if is_step(value) and value <= MOST:
         return int(value)
+    if is_whole(value):
+        problem = f"{value} is too {'large' if value > MOST else 'small'}"
+        raise Mistake(problem, LAYERS, f"write layers: {MOST if value > MOST else 1}")
     if not isinstance(value, tuple | list) or not 1 <= len(value) <= MOST:
         fix = "write 2, or [{cell: lstm, hidden: 8}, {cell: gru, hidden: 4}]"
         raise Mistake(f"{got(value)} where layers belong", LAYERS, fix)
@@ -110,6 +113,9 @@ class ModelConfig(Section):
     bidirectional: bool = Field(False, description="read the input backward as well")
     weights: str | None = Field(
         None, min_length=1, description="a checkpoint, or file#prefix; sizes follow from it"
+    )
+    state: str | None = Field(
+        None, min_length=1, description="initial states h0, c0 in an .npz; null: zero"
     )
     names: dict[str, str] = Field(
         default={}, description="PyTorch's names to those that the weights have instead"

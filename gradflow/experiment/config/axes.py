@@ -163,7 +163,11 @@ def _cell_option(name: str, key: str) -> Validator:
 
 
 MAX_POINTS = 100_000
-PATHS = (("model", "weights"), ("inputs", "path"))
+PATHS = (
+    ("model", "weights"), ("model", "state"), ("inputs", "path"), ("loss", "path"),
+    ("loss", "targets"),
+)  # fmt: skip
+"""Where a file is named."""
 
 
 @dataclass(frozen=True)

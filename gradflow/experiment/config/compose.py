@@ -120,14 +120,18 @@ class Composer:
             self.section(name, choice)
         train = self.section("train", choice)
         asked = self.section("length", choice)
-        names = ("inputs", "length")
+        names: tuple[str, ...] = ("inputs", "length")
         if isinstance(inputs, FileInputs):
-            inputs = self._once(names, choice, lambda: fit.fit_file(inputs, asked))
+            if inputs.embedding is not None:
+                names = (*names, "model")
+            inputs = self._once(names, choice, lambda: fit.fit_file(inputs, asked, model))
             self.notes |= dict.fromkeys(inputs.notes)
         length: int = self._once(
             ("length", *names), choice, lambda: fit.check_length(asked, inputs)
         )
         self._once((*names, "loss"), choice, lambda: fit.check_loss(loss, inputs, length))
+        asks = (*names, "model", "loss")
+        self._once(asks, choice, lambda: fit.check_files(loss, inputs, length, model))
         self.notes |= dict.fromkeys(fit.remark(loss, inputs, length))
         if not (model.weights is not None and self._some_drawn):
             self._once(("model", "init"), choice, lambda: fit.check_init(init, model))

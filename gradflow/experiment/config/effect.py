@@ -124,7 +124,9 @@ def _without(
     if key == ("inputs", "seed"):
         return inputs.kind, "" if inputs.task.seeded else "it is the same for every seed"
     if key == ("seed",):
-        return model.cell_label, (imported or "") if loss.kind == "sum" else ""
+        draws = loss.kind == "probe"
+        draws |= loss.kind in ("mse", "cross_entropy") and loss.head is None
+        return model.cell_label, "" if draws else imported or ""
     drawn = any(matters(cell, init, key[1:]) for cell in model.cells)
     if imported or init.like is not None or drawn:
         return model.cell_label, imported or ""

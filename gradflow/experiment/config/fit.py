@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "cell_of",
     "check_features",
+    "check_files",
     "check_init",
     "check_length",
     "check_loss",
@@ -89,7 +90,7 @@ def check_length(length: int | None, inputs: Inputs) -> int:
     return length
 
 
-def fit_file(inputs: FileInputs, length: int | None) -> FileInputs:
+def fit_file(inputs: FileInputs, length: int | None, model: ModelConfig) -> FileInputs:
     """Read the inputs' file and return the section with what is known then.
 
     Raises
@@ -97,10 +98,19 @@ def fit_file(inputs: FileInputs, length: int | None) -> FileInputs:
     Mistake
         If it cannot be read, or has too few steps or sequences.
     """
-    from gradflow.experiment.data.reader import read_file
+    from gradflow.experiment.data.sources import open_inputs
 
+    if inputs.embedding is not None:
+        if model.weights is None:
+            raise Mistake(
+                "an embedding stands in the file of model.weights, and there is none",
+                "the checkpoint that the net and the embedding come from",
+                "add model.weights, or remove embedding",
+                ("inputs", "embedding"),
+            )
+        inputs = inputs.looked_up_in(model.weights)
     try:
-        contents = read_file(Path(inputs.path), inputs.columns)
+        contents = open_inputs(inputs)
         batch = contents.batch(length, inputs.sequences)
     except UserError as error:
         raise from_file(error, ("inputs", "path")) from None
@@ -180,10 +190,50 @@ def from_file(error: UserError, at: tuple[str, ...]) -> Mistake:
     return Mistake(problem, found.get("expected", ""), found.get("fix", ""), at)
 
 
+def check_files(loss: LossConfig, inputs: Inputs, length: int, model: ModelConfig) -> None:
+    """Raise a `Mistake` where the initial states, or what the loss reads, do not fit."""
+    from gradflow.experiment.models.companions import read_answers, read_states
+
+    net, columns = model.build(inputs.task.features), inputs.sequences
+    top = net.layers[-1].cell
+    if loss.of not in top.parts:
+        raise Mistake(
+            f"{top.label} has no {loss.of} to look at", choices(top.parts), "", ("loss", "of")
+        )
+    if loss.of != "h" and loss.at != "ends":
+        raise Mistake(
+            f"a loss on {loss.of} looks at the end of the state",
+            "at: ends",
+            "write at: ends",
+            ("loss", "at"),
+        )
+    if loss.head is not None and model.weights is None:
+        raise Mistake(
+            "a head stands in the file of model.weights, and there is none",
+            "the checkpoint that the net and the head come from",
+            "add model.weights, or remove head",
+            ("loss", "head"),
+        )
+    for name in ("path", "targets"):
+        if path := getattr(loss, name):
+            check_path(path, (".npy", ".npz"), ("loss", name))
+    named = next((n for n in ("path", "targets", "head") if getattr(loss, n) is not None), "kind")
+    at: tuple[str, ...] = ("model", "state")
+    try:
+        if model.state is not None:
+            check_path(model.state, (".npz",), at)
+            read_states(Path(model.state), net, columns)
+        at = ("loss", named)
+        read_answers(loss, model.weights, net, length, columns, inputs.own_lengths(length))
+    except UserError as error:
+        raise from_file(error, at) from None
+
+
 def check_loss(loss: LossConfig, inputs: Inputs, length: int) -> None:
     """Raise a `Mistake` where inputs have not what the loss needs."""
     wanted = {"mse": "values", "cross_entropy": "classes"}.get(loss.kind)
     given = inputs.task.target_kind
+    wanted = None if loss.targets is not None else wanted
     if wanted and given != wanted:
         other = {"values": "mse", "classes": "cross_entropy"}.get(given, "probe")
         raise Mistake(
@@ -241,6 +291,19 @@ def check_train(
             "",
             ("inputs", "kind"),
         )
+    for name, value in (
+        ("model.state", model.state),
+        *((f"loss.{key}", getattr(loss, key)) for key in ("head", "targets", "path")),
+    ):
+        if value is not None:
+            raise Mistake(
+                f"nets that learn start from zero, and their targets are the inputs': {name} has "
+                "no say",
+                "train, or what is given by files",
+                f"remove {name} or train",
+                tuple(name.split(".")),
+                on_key=True,
+            )
     if train.until == "task" and task.criterion is None and "until" in train.model_fields_set:
         raise Mistake(
             f"no criterion was published for {inputs.kind}",

@@ -48,6 +48,13 @@ class FileInputs(Inputs):
         None, description="the features to read: names of columns, or positions from 0; null: all"
     )
 
+    embedding: str | None = Field(
+        None,
+        min_length=1,
+        description="the file holds tokens: rows of this matrix of model.weights",
+    )
+
+    _weights: str = PrivateAttr("")
     _notes: tuple[str, ...] = PrivateAttr(())
     _features: int = PrivateAttr(0)
     _ends: bool = PrivateAttr(False)
@@ -59,7 +66,17 @@ class FileInputs(Inputs):
         """What is known of the file; its features and steps are 0 before it is read."""
         from gradflow.experiment.data.sources import File
 
-        return File(self.path, self.columns, self._features, self._steps, self._lengths)
+        read = (self._features, self._steps, self._lengths)
+        return File(self.path, self.columns, *read, tokens=self.embedding is not None)
+
+    @property
+    def table(self) -> Array | None:
+        """The embedding, ``(tokens, features)``."""
+        from gradflow.experiment.models.weights import read_near
+
+        if self.embedding is None:
+            return None
+        return read_near(self._weights, self.embedding, "an embedding")[0]
 
     def own_lengths(self, length: int) -> Array | None:
         """See `Inputs.own_lengths`; those of the file, cut to `length`."""
@@ -77,6 +94,12 @@ class FileInputs(Inputs):
     def notes(self) -> tuple[str, ...]:
         """How the file was read, and what looks as if it were no feature."""
         return self._notes
+
+    def looked_up_in(self, weights: str) -> FileInputs:
+        """Return the section with the file that its embedding stands in."""
+        whole = self.model_copy()
+        whole._weights = weights
+        return whole
 
     def known(self, batch: Batch, notes: Sequence[str] = ()) -> FileInputs:
         """Return the section as the file completes it."""

@@ -121,12 +121,48 @@ class InitConfig(Section):
 class LossConfig(Section):
     """The scalar whose derivatives are measured."""
 
-    kind: Literal["probe", "sum", "mse", "cross_entropy"] = "probe"
+    kind: Literal["probe", "sum", "mse", "cross_entropy", "given"] = "probe"
     at: LossAt = Field(
         "last",
         description="last, all, or a list of steps counted from 1; ends: each direction's own",
     )
     of: str = Field("h", min_length=1, description="the part of the state that is looked at")
+    head: str | None = Field(
+        None, min_length=1, description="the readout, by its name in the file of model.weights"
+    )
+    targets: str | None = Field(
+        None, min_length=1, description="a .npy or .npz of classes or values; null: the inputs' own"
+    )
+    path: str | None = Field(
+        None, min_length=1, description="cotangents of a given loss, in a .npy or .npz"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given_everywhere(cls, value: Any) -> Any:
+        """Cotangents are given at every step, unless only some are asked for."""
+        given = isinstance(value, dict) and value.get("kind") == "given"
+        return {"at": "all", **value} if given else value
+
+    @model_validator(mode="after")
+    def _files(self) -> LossConfig:
+        """Each kind has the files that it reads."""
+        if self.kind == "given" and self.path is None:
+            raise Mistake(
+                "a given loss reads its cotangents from a file", "path", "add path: dy.npy"
+            )
+        lost = "path" if self.kind != "given" and self.path is not None else ""
+        if self.kind not in ("mse", "cross_entropy") and self.targets is not None:
+            lost = "targets"
+        if lost:
+            raise Mistake(
+                f"{lost} has no effect on the loss {self.kind}",
+                "path with given, targets with mse or cross_entropy",
+                f"remove {lost}",
+                (lost,),
+                on_key=True,
+            )
+        return self
 
 
 class RecordConfig(Derived):

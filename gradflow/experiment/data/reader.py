@@ -14,6 +14,7 @@ from gradflow.core.typing import Array
 from gradflow.experiment.data.delimited import read_csv
 from gradflow.experiment.data.reading import (
     MAX_BYTES,
+    enough,
     finite,
     mistake,
     once,
@@ -21,8 +22,9 @@ from gradflow.experiment.data.reading import (
     read_npz,
     read_text,
 )
+from gradflow.experiment.data.tokens import Tokens, checked_tokens
 
-__all__ = ["FileData", "read_file"]
+__all__ = ["FileData", "read_file", "read_tokens"]
 
 AXES = ("sequence", "step", "feature")
 OWN_LENGTHS = ("lengths", "mask")
@@ -72,8 +74,8 @@ class Numbers:
     def batch(self, steps: int | None, sequences: int | None) -> Batch:
         """See `FileData`."""
         available, total, _ = self.values.shape
-        _enough(self.path, "sequences", available, sequences, "inputs.sequences")
-        _enough(self.path, "steps", total, steps, "length")
+        enough(self.path, "sequences", available, sequences, "inputs.sequences")
+        enough(self.path, "steps", total, steps, "length")
         if self.lengths is None:
             return series_stream(self.values[:sequences], steps)
         own = self.lengths[:sequences]
@@ -120,7 +122,7 @@ class Text:
         pieces = sequences or 1
         piece = len(self.codes) // pieces
         each = "steps" if pieces == 1 else f"steps in each of {pieces} pieces"
-        _enough(self.path, each, piece, steps or 1, "length")
+        enough(self.path, each, piece, steps or 1, "length")
         steps = piece if steps is None else steps
         size = 8 * steps * pieces * len(self.alphabet)
         if size > MAX_BYTES:
@@ -189,6 +191,22 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> FileData:
     if columns is not None:
         series = series[..., _positions(columns, series.shape[-1], path)]
     return Numbers(path, series, tuple(columns or ()), flat, lengths)
+
+
+@once
+def read_tokens(path: Path) -> Tokens:
+    """Read tokens from a .npy, or an .npz that may say where sequences end.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or holds anything but whole numbers from 0.
+    """
+    if path.suffix.lower() not in (".npy", ".npz"):
+        raise mistake(path, "holds no tokens", expected=".npy or .npz", fix="remove embedding")
+    array, more = (read_npy(path), {}) if path.suffix.lower() == ".npy" else _npz(path)
+    shape = (1, *array.shape) if array.ndim == 1 else array.shape
+    return checked_tokens(path, array, _lengths((*shape, 1), more, path))
 
 
 def _checked(series: Array, path: Path) -> Array:
@@ -279,15 +297,6 @@ def _lengths(shape: tuple[int, ...], more: dict[str, Array], path: Path) -> Arra
         )
     own = each[0].astype(int)
     return own if (own < shape[1]).any() else None
-
-
-def _enough(path: Path, what: str, available: int, asked: int | None, key: str) -> None:
-    if asked is not None and asked > available:
-        raise mistake(
-            path,
-            f"has {available} {what}, fewer than the {asked} asked for",
-            fix=f"set `{key}` to at most {available}",
-        )
 
 
 def _count(number: int, what: str) -> str:

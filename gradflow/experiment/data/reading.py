@@ -28,6 +28,7 @@ __all__ = [
     "MAX_BYTES",
     "Choose",
     "checksum",
+    "enough",
     "finite",
     "mistake",
     "npy_array",
@@ -210,6 +211,16 @@ def npy_header(
             fix="write the file again from NumPy",
         ) from error
     return shape, "F" if fortran else "C", dtype
+
+
+def enough(path: Path, what: str, available: int, asked: int | None, key: str) -> None:
+    """Refuse a file that has fewer of something than are asked for; None asks for all."""
+    if asked is not None and asked > available:
+        raise mistake(
+            path,
+            f"has {available} {what}, fewer than the {asked} asked for",
+            fix=f"set `{key}` to at most {available}",
+        )
 
 
 def finite(array: Array, path: Path, name: str, axes: tuple[str, ...] = ()) -> Array:

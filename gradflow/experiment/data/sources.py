@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,9 +15,9 @@ from gradflow.core.inputs.task import Seed
 from gradflow.core.random import stream
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
-from gradflow.experiment.data.reader import read_file
+from gradflow.experiment.data.reader import FileData, read_file, read_tokens
 
-__all__ = ["TASKS", "load_inputs"]
+__all__ = ["TASKS", "load_inputs", "open_inputs"]
 
 
 def load_inputs(config: Any, steps: int | None, seed: int) -> Batch:
@@ -39,7 +39,7 @@ def load_inputs(config: Any, steps: int | None, seed: int) -> Batch:
     """
     try:
         if config.kind == "file":
-            return read_file(Path(config.path), config.columns).batch(steps, config.sequences)
+            return open_inputs(config).batch(steps, config.sequences)
         task: Task = config.task
         steps = task.longest if steps is None else steps
         if steps is None:
@@ -50,6 +50,14 @@ def load_inputs(config: Any, steps: int | None, seed: int) -> Batch:
         return task.draw(steps, config.sequences, seed)
     except ValueError as error:
         raise UserError(f"inputs: {error}") from error
+
+
+def open_inputs(config: Any) -> FileData:
+    """Read the file of a section ``inputs``; tokens become their rows of an embedding."""
+    table = config.table
+    if table is None:
+        return read_file(Path(config.path), config.columns)
+    return replace(read_tokens(Path(config.path)), table=table)
 
 
 @cache
@@ -106,6 +114,8 @@ class File(Task):
         What it holds, 0 before it is read.
     lengths : tuple of int
         Where each sequence ends, if not all do together.
+    tokens : bool
+        Whether it holds tokens.
     """
 
     kind = "file"
@@ -116,6 +126,7 @@ class File(Task):
     features: int = 0
     longest: int = 0
     lengths: tuple[int, ...] = ()
+    tokens: bool = False
 
     @property
     def prefix(self) -> bool:  # type: ignore[override]  # the file decides
@@ -124,8 +135,8 @@ class File(Task):
 
     @property
     def target_kind(self) -> TargetKind:  # type: ignore[override]  # the suffix decides
-        """A text's are classes, other files' are values."""
-        return "classes" if self.path.lower().endswith(".txt") else "values"
+        """Those of a text or of tokens are classes, other files' are values."""
+        return "classes" if self.tokens or self.path.lower().endswith(".txt") else "values"
 
     def draw(self, steps: int, sequences: int, seed: Seed) -> Batch:
         """Read the first sequences and steps."""

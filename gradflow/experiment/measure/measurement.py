@@ -102,9 +102,11 @@ def scratch(bundle: Bundle) -> Path | None:
 
 def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:
     config = bundle.points[0].config
+    reads = config.loss.head is not None
+    reads |= LOSSES.get(config.loss.kind).compares in ("values", "classes")
     return Scope(
         net,
-        Sum(at=config.loss.at),  # any loss: it is asked for its steps alone
+        Sum(at=config.loss.at, of=config.loss.of),  # any loss: it is asked where it looks alone
         bundle.lengths,
         len(bundle.seeds),
         columns,
@@ -112,7 +114,7 @@ def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:
         own_lengths=config.inputs.own_lengths(max(bundle.lengths)),
         states=config.record.states,
         dtype=np.dtype(config.dtype),
-        reads=LOSSES.get(config.loss.kind).compares in ("values", "classes"),
+        reads=reads,
     )
 
 

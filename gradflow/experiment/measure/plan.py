@@ -24,7 +24,7 @@ __all__ = ["Bundle", "PlannedPoint", "bundle", "plan"]
 
 SECTIONS = ("model", "inputs", "init", "loss", "record")
 REST = ("dtype", "memory", "method")
-FILES = ("weights", "path")
+FILES = ("weights", "path", "state", "targets")
 """Keys of sections that name a file."""
 
 
@@ -233,7 +233,8 @@ class _Sections:
             for key in FILES:
                 if path := data.get(key):
                     data[key] = self._written.get(path, path)
-                    data |= {"resolved": path, "sha256": _content(path)}
+                    content = {"resolved": path, "sha256": _content(path)}
+                    data |= content if "resolved" not in data else {f"{key}_file": content}
             known = self._plain[id(section)] = section, data
         return known[1]
 

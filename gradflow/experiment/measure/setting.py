@@ -8,6 +8,7 @@ defined on all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from gradflow.core.inputs import Batch
 from gradflow.core.network.initialise import draw_parameters
 from gradflow.core.network.losses import LOSSES, Loss
 from gradflow.core.network.readout import Readout
-from gradflow.core.network.stack import Network, Weights
+from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.random import stream
 from gradflow.core.typing import Array, DType
 from gradflow.errors import UserError
@@ -26,6 +27,7 @@ from gradflow.experiment.config.sections import RecordConfig
 from gradflow.experiment.config.text.mistakes import choices
 from gradflow.experiment.data import sources
 from gradflow.experiment.models import weights
+from gradflow.experiment.models.companions import read_answers, read_states
 from gradflow.experiment.recordings import Recording, Setting
 from gradflow.experiment.recordings.along import KeptRecording
 
@@ -61,7 +63,8 @@ def prepare(
         _weights(net, config, seeds, dtype),
         x.astype(dtype, copy=False),
         loss,
-        own_lengths=batch.lengths,
+        _initial(net, config, x.shape[-1]),
+        batch.lengths,
     )
 
 
@@ -104,11 +107,40 @@ def _loss(
 ) -> Loss:
     """The loss with its targets, its readout, and what it draws for itself."""
     kind, width = LOSSES.get(config.loss.kind), net.width(config.loss.of)
-    own: dict[str, Any] = dict(kind.drawn(width, batch.x.shape[-1], seeds, dtype))
+    steps, columns = len(batch.x), batch.x.shape[-1]
+    found = read_answers(config.loss, config.model.weights, net, steps, columns, batch.lengths)
+    outputs = found.outputs or (batch.outputs if kind.compares in ("values", "classes") else width)
+    own: dict[str, Any] = dict(kind.drawn(outputs, columns, seeds, dtype))
     if kind.compares != "nothing":
-        own["targets"] = batch.targets
-        own["readout"] = Readout.draw(batch.outputs, width, seeds, dtype)
+        own["targets"] = batch.targets if found.targets is None else found.targets
+    if found.head is not None:
+        _fitting(config, batch, outputs)
+        V, b = found.head
+        same = np.ones((len(seeds), 1, 1), dtype)
+        b = None if b is None else same * b.astype(dtype)[:, None]
+        own["readout"] = Readout(same * V.astype(dtype), b)
+    elif kind.compares in ("values", "classes"):
+        own["readout"] = Readout.draw(outputs, width, seeds, dtype)
     return kind(at=config.loss.at, of=config.loss.of, **own)
+
+
+def _fitting(config: PointConfig, batch: Batch, outputs: int) -> None:
+    """Refuse a head that gives other than the inputs' own targets are."""
+    own = LOSSES.get(config.loss.kind).compares in ("values", "classes")
+    lacking = (
+        batch.outputs > outputs if batch.target_kind == "classes" else batch.outputs != outputs
+    )
+    if own and config.loss.targets is None and lacking:
+        raise UserError(
+            f"loss.head: {config.loss.head} gives {outputs} outputs, the targets of the inputs "
+            f"have {batch.outputs}\n  fix: name targets of the head in loss.targets"
+        )
+
+
+def _initial(net: Network, config: PointConfig, sequences: int) -> States | None:
+    """s_0 as it is given."""
+    state = config.model.state
+    return None if state is None else read_states(Path(state), net, sequences)
 
 
 EXPLAINED = ("gates", "paths", "theory")

@@ -106,12 +106,16 @@ class Near:
         Its name in the file.
     rows, cols : int
         Outputs and features of a head; tokens and features of an embedding.
+    read : callable
+        Reads the matrix (rows, cols) and the bias (rows,), if it has one, as long as the file is
+        open.
     """
 
     kind: str
     prefix: str
     rows: int
     cols: int
+    read: Callable[[], tuple[Array, Array | None]] = field(repr=False, compare=False)
 
 
 NUMBERED = re.compile(r"(?P<stem>.*?)(?P<number>\d+)")

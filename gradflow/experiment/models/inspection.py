@@ -66,7 +66,10 @@ class Inspected:
                 }
                 for net in self.nets
             ],
-            "near": [vars(one) for one in self.near],
+            "near": [
+                {"kind": one.kind, "prefix": one.prefix, "rows": one.rows, "cols": one.cols}
+                for one in self.near
+            ],
             "not_recognised": list(self.rest),
             "names": list(self.names),
         }  # fmt: skip

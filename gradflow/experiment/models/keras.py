@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from gradflow.experiment.models.found import (
     stack,
 )
 from gradflow.experiment.models.hdf5 import Described, Saved, described
-from gradflow.experiment.models.tensors import flat, take
+from gradflow.experiment.models.tensors import flat, pair, take
 
 __all__ = ["EXPECTED", "near", "nets"]
 
@@ -257,7 +258,7 @@ def _rows(singles: Sequence[FoundNet], there: Mapping[str, Described]) -> list[F
     return [stack(row, taken=False) if len(row) > 1 else row[0] for row in rows]
 
 
-def near(saved: Saved) -> list[Near]:
+def near(saved: Saved, path: Path) -> list[Near]:
     """Find embeddings, and kernels with a bias beside them: dense layers."""
     found = []
     for name, tensor in saved.tensors.items():
@@ -267,12 +268,21 @@ def near(saved: Saved) -> list[Near]:
         if len(tensor.shape) != 2:
             continue
         if last == "embeddings" or (last == "0" and "embedding" in at):
-            found.append(Near("embedding", called, *tensor.shape))
+            read = partial(pair, saved.tensors, path, name)
+            found.append(Near("embedding", called, *tensor.shape, read))
         elif ROLES.get(last) == "U" and not any(
             at == name.rpartition("/")[0]
             and ROLES.get(name.rpartition("/")[2].partition(":")[0]) == "W"
             and len(other.shape) == 2
             for name, other in saved.tensors.items()
         ):
-            found.append(Near("head", called, tensor.shape[1], tensor.shape[0]))
+            cols, rows = tensor.shape
+            beside = [
+                other
+                for other, vector in saved.tensors.items()
+                if other.rpartition("/")[0] == at and vector.shape == (rows,)
+            ]
+            bias = beside[0] if beside else None
+            read = partial(pair, saved.tensors, path, name, bias, turned=True)
+            found.append(Near("head", called, rows, cols, read))
     return found

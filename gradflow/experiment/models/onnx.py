@@ -202,7 +202,7 @@ def _read(arrays: Mapping[str, Array], directions: int, cell: Cell) -> tuple[Par
     return tuple(each)
 
 
-def near(found: list[Graph]) -> list[Near]:
+def near(found: list[Graph], path: Path) -> list[Near]:
     """Find constant matrices that a product, or a Gather, reads."""
     there = []
     for graph in found:
@@ -213,9 +213,35 @@ def near(found: list[Graph]) -> list[Near]:
                     continue
                 called = name.removesuffix(".weight")
                 if node.op_type == "Gather":
-                    there.append(Near("embedding", called, *tensor.dims))
+                    read = partial(_pair, graph, path, name)
+                    rows, cols = tensor.dims
+                    there.append(Near("embedding", called, rows, cols, read))
                 elif node.op_type in ("Gemm", "MatMul"):
-                    turned = node.op_type == "Gemm" and attributes(node).get("transB")
+                    turned = bool(node.op_type == "Gemm" and attributes(node).get("transB"))
                     rows, cols = tensor.dims if turned else tensor.dims[::-1]
-                    there.append(Near("head", called, rows, cols))
+                    bias = _bias(node, graph, rows)
+                    read = partial(_pair, graph, path, name, bias, turned=not turned)
+                    there.append(Near("head", called, rows, cols, read))
     return there
+
+
+def _bias(node: Any, graph: Graph, rows: int) -> str | None:
+    """The constant that a product adds, or that the next node adds to it."""
+    names = list(node.input[2:3])
+    for other in graph.nodes if node.op_type == "MatMul" else ():
+        if other.op_type == "Add" and node.output[0] in other.input:
+            names += other.input
+    there = (name for name in names if name in graph.known)
+    return next((name for name in there if list(graph.known[name].dims) == [rows]), None)
+
+
+def _pair(
+    graph: Graph, path: Path, weight: str, bias: str | None = None, *, turned: bool = False
+) -> tuple[Array, Array | None]:
+    """Read a matrix, `turned` if its rows are the inputs, and the bias beside it."""
+    each = [
+        finite(np.asarray(graph.array(name, path), np.float64), path, flat(name))
+        for name in (weight, bias)
+        if name is not None
+    ]
+    return each[0].T if turned else each[0], each[1] if len(each) > 1 else None

@@ -67,7 +67,7 @@ def _named(tensors: Tensors, path: Path, names: Names, said: Mapping[str, str]) 
     there = called or pytorch.folded(tensors, path)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     found = tuple(pytorch.nets(there, path, said))
-    return Contents(found, tuple(joined(found)), tuple(pytorch.near(there)), shapes, EXPECTED)
+    return Contents(found, tuple(joined(found)), tuple(pytorch.near(there, path)), shapes, EXPECTED)
 
 
 EXPECTED = "the names of PyTorch's RNN, LSTM or GRU: weight_ih_l0, weight_hh_l0, …"
@@ -87,7 +87,8 @@ def _keras(file: IO[bytes], path: Path, names: Names) -> Contents:
     saved = hdf5(file, path)
     singles, found = keras.nets(saved, path)
     shapes = {name: tensor.shape for name, tensor in saved.tensors.items()}
-    return Contents(tuple(singles), tuple(found), tuple(keras.near(saved)), shapes, keras.EXPECTED)
+    near = tuple(keras.near(saved, path))
+    return Contents(tuple(singles), tuple(found), near, shapes, keras.EXPECTED)
 
 
 def _onnx(file: IO[bytes], path: Path, names: Names) -> Contents:
@@ -98,7 +99,8 @@ def _onnx(file: IO[bytes], path: Path, names: Names) -> Contents:
     if not singles:  # an exporter may have taken the nodes apart, and kept the names
         return _named(tensors, path, {}, {})
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    return Contents(tuple(singles), tuple(found), tuple(onnx.near(whole)), shapes, onnx.EXPECTED)
+    near = tuple(onnx.near(whole, path))
+    return Contents(tuple(singles), tuple(found), near, shapes, onnx.EXPECTED)
 
 
 def _needs(package: str, extra: str, path: Path, names: Names) -> None:

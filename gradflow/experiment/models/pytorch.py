@@ -22,7 +22,7 @@ from gradflow.core.typing import Array, Params
 from gradflow.errors import UserError
 from gradflow.experiment.data.reading import mistake
 from gradflow.experiment.models.found import PYTORCH, FoundLayer, FoundNet, Near, parameters
-from gradflow.experiment.models.tensors import Tensor, Tensors, flat, take
+from gradflow.experiment.models.tensors import Tensor, Tensors, flat, pair, take
 
 __all__ = ["NAME", "folded", "near", "nets"]
 
@@ -209,7 +209,7 @@ def _read(group: _Group, layer: int, cell: Cell) -> tuple[Params, ...]:
     return tuple(each)
 
 
-def near(tensors: Tensors) -> list[Near]:
+def near(tensors: Tensors, path: Path) -> list[Near]:
     """Find matrices that look like a linear head (a bias beside them) or like an embedding."""
     found = []
     for name, tensor in tensors.items():
@@ -217,10 +217,13 @@ def near(tensors: Tensors) -> list[Near]:
         if last != "weight" or len(tensor.shape) != 2:
             continue
         rows, cols = tensor.shape
-        bias = tensors.get(f"{prefix}.bias".lstrip("."))
+        beside = f"{prefix}.bias".lstrip(".")
+        bias = tensors.get(beside)
         if bias is not None and bias.shape == (rows,):
-            found.append(Near("head", prefix, rows, cols))
+            read = partial(pair, tensors, path, name, beside)
+            found.append(Near("head", prefix, rows, cols, read))
         elif bias is None:
             kind = "embedding" if "emb" in prefix.lower() or rows > cols else "head"
-            found.append(Near(kind, prefix, rows, cols))
+            read = partial(pair, tensors, path, name)
+            found.append(Near(kind, prefix, rows, cols, read))
     return found

@@ -83,6 +83,14 @@ def take(tensors: Tensors, names: Iterable[str], path: Path) -> dict[str, Array]
     }
 
 
+def pair(
+    tensors: Tensors, path: Path, weight: str, bias: str | None = None, *, turned: bool = False
+) -> tuple[Array, Array | None]:
+    """Read a matrix, `turned` if its rows are the inputs, and the bias beside it."""
+    read = take(tensors, [weight, *([bias] if bias is not None else [])], path)
+    return read[weight].T if turned else read[weight], read.get(bias) if bias else None
+
+
 def flat(text: str, most: int = 60) -> str:
     """A text from a file in one line without control characters, cut where it is long."""
     shown = "".join(c if c.isprintable() else "?" for c in text[: most + 1])

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from gradflow.core.cells import Cell
 from gradflow.core.network.stack import Layer
-from gradflow.core.typing import Params
+from gradflow.core.typing import Array, Params
 from gradflow.errors import UserError
 from gradflow.experiment.data.reading import mistake, once
 from gradflow.experiment.models.found import FoundLayer, FoundNet, feeds, stack
 from gradflow.experiment.models.opening import Contents, open_checkpoint
 from gradflow.experiment.models.tensors import flat, mappings
 
-__all__ = ["Imported", "apart", "choose", "read_weights"]
+__all__ = ["Imported", "apart", "choose", "read_near", "read_weights"]
 
 Value = TypeVar("Value")
 
@@ -151,6 +151,42 @@ def _read(
             tuple(layer.read(cell) for layer, cell in found),
             tuple(f"{path.name}: {flat(note, 200)}" for note in net.notes),
         )
+
+
+def read_near(source: str | Path, name: str, what: str) -> tuple[Array, Array | None]:
+    """Read a matrix that stands near the nets of a checkpoint, and its bias if it has one.
+
+    Parameters
+    ----------
+    source : path
+        The file, as in `read_weights`.
+    name : str
+        The matrix's name in the file, or a part of it between dots.
+    what : str
+        What it is wanted for: a head or an embedding.
+
+    Raises
+    ------
+    UserError
+        If there is none of that name, or more than one.
+    """
+    return _near(apart(source)[0], name, what)
+
+
+@once
+def _near(path: Path, name: str, what: str) -> tuple[Array, Array | None]:
+    with open_checkpoint(path) as contents:
+        known = [one for one in contents.near if one.prefix == name]
+        found = known or [one for one in contents.near if f".{name}." in f".{one.prefix}."]
+        if len(found) != 1:
+            there = [f"{flat(one.prefix)} ({one.rows} × {one.cols})" for one in contents.near]
+            raise mistake(
+                path,
+                f"holds {len(found) or 'no'} matrices called {flat(name)}",
+                expected=f"the name of {what}: {', '.join(there) or 'the file has none'}",
+                fix=f"`gradflow inspect {path.name}` shows what is near the nets",
+            )
+        return found[0].read()
 
 
 def choose(contents: Contents, path: Path, prefix: str) -> FoundNet:

@@ -191,15 +191,14 @@ def passes(
 ) -> list[list[int | Array]]:
     """The last loss step of each length, for each direction; empty where all have but one loss.
 
-    Sequences with lengths of their own have each its own.
+    Sequences whose losses end at steps of their own have each its own.
     """
-    spans = [loss.span(length) for length in lengths]
-    if own_lengths is not None:
-        spans = [loss.span(int(n)) for n in own_lengths]
-    if all(first == last for first, last in spans):
+    columns = 1 if loss.targets is None else loss.targets.shape[-1]
+    each = [np.full(columns, n) if own_lengths is None else own_lengths for n in lengths]
+    spans = [loss.ends(own) for own in each]
+    if all((first == last).all() for first, last in spans):
         return []
-    each = [[last for _, last in spans], [first for first, _ in spans]]
-    ends: list[list[int | Array]] = [[*e] if own_lengths is None else [np.array(e)] for e in each]
+    ends: list[list[int | Array]] = [[last for _, last in spans], [first for first, _ in spans]]
     return ends[: len(net.directions)]
 
 
@@ -222,7 +221,7 @@ def last_forward_in_time(setting: Setting, scope: Scope, nets: int) -> dict[int,
     found: dict[int, list[Result]] = {}
     for length in scope.lengths:
         for (at,) in passes(setting.loss, setting.net, [length]):
-            alone = replace(setting.loss, at=(int(at),))
+            alone = setting.loss.only(np.asarray(at))
             each = rtrl(
                 setting.net, setting.weights, setting.x, alone, length, states=scope.states,
                 every=scope.every, parameters=False, initial=setting.initial,

@@ -241,7 +241,7 @@ def changes(manifest: Manifest, points: Iterable[Point]) -> list[str]:
                 if old.get(name) != point.code.get(name)
             )
         else:
-            now = _files(point.settings[name] for name in ("model", "inputs"))
+            now = _files(point.settings[name] for name in ("model", "inputs", "loss"))
             told |= dict.fromkeys(
                 path for path in now if path in before and not now[path] & before[path]
             )
@@ -252,8 +252,9 @@ def _files(sections: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
     """The checksums of each file that some sections name."""
     found: dict[str, set[str]] = {}
     for section in sections:
-        if "sha256" in section:
-            found.setdefault(section["resolved"], set()).add(section["sha256"])
+        for part in (section, *(one for one in section.values() if isinstance(one, Mapping))):
+            if "sha256" in part:
+                found.setdefault(part["resolved"], set()).add(part["sha256"])
     return found
 
 

@@ -1,6 +1,8 @@
 # make run          the quickstart: measure, table, figures
-# make test         the tests with coverage, then the regression gate
-# make test-extras  the tests against torch, keras, onnx and a browser, in an environment of their own
+# make test         the tests, then the regression gate
+# make test-extras  the tests against torch, keras, onnx and a browser, and those that take long, in
+#                   an environment of their own
+# make coverage     all tests of `make test` with the branches that they take
 # make check        lint, format, types
 # make history      the experiments of the literature; hours, goes on where it was stopped
 # make bench        the benchmarks, with their peers in an environment of their own
@@ -20,19 +22,23 @@ BENCH_FLAGS =
 PIP = bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test test-extras check history bench clean
+.PHONY: run test test-extras coverage check history bench clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/gradflow run configs/quickstart.yaml
 	$(VENV)/bin/gradflow plot quickstart
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest --cov --cov-report=term $(PYTEST_FLAGS)
+	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
 	$(VENV)/bin/gradflow check configs/regression.yaml
 
 test-extras: $(EXTRAS)/.extras
 	command -v chromium || { apt-get update -qq && apt-get install -y -qq chromium; }
 	GRADFLOW_NO_SKIPS=1 $(EXTRAS)/bin/python -m pytest -m extras $(PYTEST_FLAGS)
+	$(EXTRAS)/bin/gradflow verify -q
+
+coverage: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest --cov --cov-report=term $(PYTEST_FLAGS)
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -12,6 +12,7 @@ from gradflow.core import cells
 from gradflow.core.cells import CEC, RNN, Carrousel, Cell, MemoryGate
 from gradflow.testing import check_cell, conformance, variants
 from tests.own import Keeping, Traced
+from tests.variants import in_turn
 
 
 @pytest.mark.parametrize("kind", cells.names())
@@ -32,9 +33,11 @@ def test_variants_leave_out_what_a_cell_refuses():
 
 
 @pytest.mark.parametrize(
-    "cell", [cell for kind in cells.names() for cell in variants(cells.get(kind))], ids=str
+    ("cell", "of"),
+    in_turn(
+        [cell for kind in cells.names() for cell in variants(cells.get(kind))], ["state", "drive"]
+    ),
 )
-@pytest.mark.parametrize("of", ["state", "drive"])
 def test_a_derivative_wrong_by_1e_4_fails(cell, of, monkeypatch):
     right = type(cell).step_vjp
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from gradflow.core import cells
 from gradflow.core.cells import Cell
@@ -28,6 +30,24 @@ def usual_cells(hidden: int) -> list[Cell]:
     """Those with the usual nonlinearities (an RNN with any); h has a feature for each unit."""
     return [
         cell for cell in every_cell(hidden) if cell.kind == "rnn" or "activation=" not in cell.label
+    ]
+
+
+def in_turn(every: Iterable[Cell], ways: Sequence[Any]) -> list[Any]:
+    """Each cell with each of the ways, as parameters of a test.
+
+    The plain cell of a kind is tried in all of them, its variants in one each, by turns; the other
+    pairs are left to `make test-extras`.
+    """
+    return [
+        pytest.param(
+            cell,
+            way,
+            id=f"{cell.label}-{way}",
+            marks=() if cell.label == cell.kind or k % len(ways) == j else pytest.mark.extras,
+        )
+        for k, cell in enumerate(every)
+        for j, way in enumerate(ways)
     ]
 
 

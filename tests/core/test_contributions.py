@@ -18,7 +18,7 @@ from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Contributions, Gradients, Timeline
 from tests import plain
-from tests.variants import draw, every_cell
+from tests.variants import draw, every_cell, in_turn
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 7, 2, 2
 
@@ -48,8 +48,7 @@ def run(
     return found
 
 
-@pytest.mark.parametrize("shape", [(1, False), (2, True)], ids=["1", "2-both"])
-@pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
+@pytest.mark.parametrize(("cell", "shape"), in_turn(every_cell(H), [(1, False), (2, True)]))
 def test_contributions_sum_to_the_gradients_of_all_parameters(cell: Cell, shape: tuple[int, bool]):
     net, weights, x, v = setting(cell, *shape)
     loss, gradients = Probe(v, at="all"), Gradients(net)

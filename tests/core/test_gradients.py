@@ -21,7 +21,7 @@ from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Layer, Network, Weights
 from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from tests import reference
-from tests.variants import draw, with_projections
+from tests.variants import draw, in_turn, with_projections
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 6, 2, 2
 NET, COLUMN = 1, 1
@@ -143,8 +143,7 @@ def probe(rng: np.random.Generator, net: Network, at: At) -> Loss:
     return Probe(v / np.linalg.norm(v, axis=1, keepdims=True), at=at)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}{'-both' if s[1] else ''}")
-@pytest.mark.parametrize("cell", with_projections(H), ids=lambda cell: cell.label)
+@pytest.mark.parametrize(("cell", "shape"), in_turn(with_projections(H), SHAPES))
 def test_state_input_and_parameter_gradients(cell: Cell, shape: tuple[int, bool]):
     layers, both = shape
     rng = np.random.default_rng(layers)

@@ -240,7 +240,7 @@ def test_the_bias_inside_the_reset_bracket_starts_at_zero():
 
 def test_chrono_of_an_lstm():
     t_max = 400
-    cell = cells.get("lstm")(hidden=4000)
+    cell = cells.get("lstm")(hidden=400)
     b = made(cell, Init(forget_bias=Chrono(t_max)))
     forget, write = gate(cell, b, "b", "f"), gate(cell, b, "b", "i")
     np.testing.assert_array_equal(write, -forget)
@@ -248,7 +248,7 @@ def test_chrono_of_an_lstm():
     span = np.exp(forget)
     assert span.min() >= 1
     assert span.max() <= t_max - 1
-    assert abs(span.mean() - t_max / 2) < 5 * (t_max - 2) / np.sqrt(12 * 4000)
+    assert abs(span.mean() - t_max / 2) < 5 * (t_max - 2) / np.sqrt(12 * 400)
     # A unit with bias ln τ keeps τ / (1 + τ) of its cell at each step: it lasts 1 + τ steps.
     keep = 1 / (1 + np.exp(-forget))
     np.testing.assert_allclose(1 / (1 - keep), 1 + span, rtol=1e-12)

@@ -13,6 +13,7 @@ from gradflow.core.network.initialise import Chrono, Init
 from gradflow.core.theory import at_rest, population_rate, rnn_chi, rnn_driven
 from gradflow.core.theory.population import gains
 from tests.core.nets import first_of, kicked, measured, noise, weights_of
+from tests.variants import in_turn
 
 LN10 = math.log(10)
 
@@ -112,19 +113,20 @@ def test_rest_says_where_it_does_not_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    "cell",
-    [
-        LSTM(200),
-        LSTM(200, coupled=True),
-        LSTM(200, peephole="diagonal"),
-        LSTM(200, forget_gate=False),
-        GRU(200),
-        GRU(200, reset="after"),
-        GRU(200, reset="after", bias=False),
-    ],
-    ids=lambda cell: cell.label,
+    ("cell", "driven"),
+    in_turn(
+        [
+            LSTM(200),
+            LSTM(200, coupled=True),
+            LSTM(200, peephole="diagonal"),
+            LSTM(200, forget_gate=False),
+            GRU(200),
+            GRU(200, reset="after"),
+            GRU(200, reset="after", bias=False),
+        ],
+        [True, False],
+    ),
 )
-@pytest.mark.parametrize("driven", [True, False])
 def test_gated_mean_field_agrees_with_nets(cell: Cell, driven: bool) -> None:
     """Six draws of the net against four populations, each with its own standard error.
 

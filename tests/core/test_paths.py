@@ -16,7 +16,7 @@ from gradflow.core.network.losses import Loss, Probe, Sum
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from gradflow.core.record.paths import Parts, Paths
-from tests.variants import draw, usual_cells
+from tests.variants import draw, in_turn, usual_cells
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 7, 2, 2
 CARROUSELS = [cell for cell in usual_cells(H) if cell.kind != "rnn"]
@@ -86,8 +86,9 @@ def forward(cell: Cell, p: Any, x: Array) -> list[tuple[Array, Array, dict[str, 
     return steps
 
 
-@pytest.mark.parametrize("shape", [(1, False), (2, False), (2, True)], ids=["1", "2", "2-both"])
-@pytest.mark.parametrize("cell", CARROUSELS, ids=lambda cell: cell.label)
+@pytest.mark.parametrize(
+    ("cell", "shape"), in_turn(CARROUSELS, [(1, False), (2, False), (2, True)])
+)
 def test_the_parts_sum_to_the_whole(cell: Cell, shape: tuple[int, bool]):
     net, weights, x, v = setting(cell, *shape)
     paths, norms = run(net, weights, x, Probe(v, at="all"), [STEPS])

@@ -19,7 +19,7 @@ from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Gradients, Norms, Timeline
 from gradflow.errors import NumericalError
-from tests.variants import draw, with_projections
+from tests.variants import draw, in_turn, with_projections
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 6, 2, 2
 NORMS = ["h", "c", "s", "x"]
@@ -53,8 +53,7 @@ def compare(net: Network, weights: Weights, x: Array, loss: Loss, every: Any = 1
                 np.testing.assert_array_equal(own.coords[axis], labels)
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", with_projections(H), ids=lambda cell: cell.label)
+@pytest.mark.parametrize(("cell", "layers"), in_turn(with_projections(H), [1, 2]))
 def test_with_projections_agrees_with_bptt(cell: Cell, layers: int):
     rng = np.random.default_rng(layers)
     net = Network.of(cell, F, layers)

@@ -95,8 +95,7 @@ def jacobian(net: Network, weights: Weights, x: Array) -> Array:
     return np.concatenate(parts, axis=1)[0].imag / 1e-200
 
 
-@pytest.mark.parametrize("cell", variants.every_cell(3), ids=lambda cell: cell.label)
-@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(("cell", "layers"), variants.in_turn(variants.every_cell(3), [1, 3]))
 def test_short_chains_agree_with_the_svd(cell: Cell, layers: int) -> None:
     rng = np.random.default_rng(5)
     net = Network.of(cell, 2, layers)

@@ -98,7 +98,7 @@ def test_chrono_forgets_in_its_time() -> None:
 
 
 def test_chrono_decays_as_its_units_do_without_recurrent_weights() -> None:
-    H, T, t_max = 4000, 300, 100
+    H, T, t_max = 800, 300, 100
     cell, chrono = LSTM(H), Init(forget_bias=Chrono(t_max))
     b = draw_parameters(cell, 1, chrono, 0, 0, "forward")["b"]
     f = 1 / (1 + np.exp(-b[H : 2 * H, 0]))

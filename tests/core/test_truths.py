@@ -16,7 +16,7 @@ from gradflow.core.network.stack import Network, Weights
 from gradflow.testing.closed_forms import biased, closed_forms, silence
 from tests import plain
 from tests.flow import norms, unit, vectors
-from tests.variants import draw, usual_cells
+from tests.variants import draw, in_turn, usual_cells
 
 Array = np.ndarray[Any, Any]
 
@@ -186,8 +186,7 @@ def test_a_loss_times_two_to_the_k_shifts_every_exponent(cell: Cell):
         )
 
 
-@every
-@pytest.mark.parametrize("gain", [1e-4, 1.0, 30.0])
+@pytest.mark.parametrize(("cell", "gain"), in_turn(EVERY, [1e-4, 1.0, 30.0]))
 def test_scaled_is_unscaled_bit_for_bit(cell: Cell, gain: float):
     """Where the plain recursion stays in range, here from 1e-120 to 1e+90, the loss joining twice;
     and so in short blocks, and where they are run again.
@@ -223,8 +222,7 @@ def test_run_again_is_kept(kind: str):
         np.testing.assert_array_equal(again[name], kept[name])
 
 
-@every
-@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize(("cell", "both"), in_turn(EVERY, [False, True]))
 def test_units_have_no_order(cell: Cell, both: bool):
     net, weights, x = case(cell, both=both)
     H = cell.hidden
@@ -251,8 +249,7 @@ def test_units_have_no_order(cell: Cell, both: bool):
     same(norms(net, other, x, moved), norms(net, weights, x, loss))
 
 
-@every
-@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize(("cell", "both"), in_turn(EVERY, [False, True]))
 def test_batched_is_single(cell: Cell, both: bool):
     net, weights, x = case(cell, both=both)
     loss = unit(net, 2, 3, "all")

@@ -47,8 +47,14 @@ def spawn(*words: str, **options: Any) -> subprocess.Popen[str]:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(
         [sys.executable, "-c", "from gradflow.cli import main; main()", *words],
+        preexec_fn=heed_interrupts,
         **(pipes | options),
     )
+
+
+def heed_interrupts() -> None:
+    """A shell lets what it runs in the background ignore them, and its children with it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_help_names_every_command_and_exit_code() -> None:

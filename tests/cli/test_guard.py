@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gradflow.cli.guard import PLACES, WRONG
-from tests.cli.test_cli import call
+from tests.cli.test_cli import call, heed_interrupts
 
 LONG = """
 model: {cell: rnn, hidden: 64}
@@ -30,6 +30,7 @@ def start(where: Path, *words: str, **options: object) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
         **options,  # type: ignore[call-overload]
     )
 

@@ -13,11 +13,11 @@ import typer
 
 from gradflow._version import __version__
 from gradflow.cli.assess import advise, cost, verify
-from gradflow.cli.diff import diff
 from gradflow.cli.files import init, inspect, schema, validate
 from gradflow.cli.gate import baseline, check
 from gradflow.cli.guard import guarded
-from gradflow.cli.look import export, ls, plot, report, show
+from gradflow.cli.keep import diff, ls, mv, rm
+from gradflow.cli.look import export, plot, report, show
 from gradflow.cli.run import run
 
 __all__ = ["app", "main"]
@@ -52,8 +52,8 @@ def gradflow(
 
 
 for command in (
-    run, plot, ls, show, diff, report, export, baseline, check, advise, verify, cost, validate,
-    schema, init, inspect,
+    run, plot, show, diff, report, export, ls, mv, rm, baseline, check, advise, verify, cost,
+    validate, schema, init, inspect,
 ):  # fmt: skip
     app.command()(guarded(command))
 

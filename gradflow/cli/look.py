@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradflow.cli.screen import Json, Results, RunName, emit_json, grid, piped, say, show_sheet
+from gradflow.cli.screen import Json, Results, RunName, emit_json, piped, say, show_sheet
 
 if TYPE_CHECKING:
     from gradflow.experiment.store.runs import Run
 
-__all__ = ["export", "ls", "plot", "report", "show"]
+__all__ = ["export", "plot", "report", "show"]
 
 
 def plot(
@@ -53,6 +53,9 @@ def plot(
     ] = None,
     title: Annotated[str | None, typer.Option(help="Above the panels.")] = None,
     notes: Annotated[bool, typer.Option(help="Write the small print.")] = True,
+    view: Annotated[
+        bool, typer.Option("--open", help="Show the first file in the system's viewer.")
+    ] = False,
     results: Results = Path("results"),
 ) -> None:
     """Draw a run, or two over one another, and print the names of the files."""
@@ -75,29 +78,8 @@ def plot(
         written = figures.plot(_open(run, results), kind, x, **options)
     for path in written:
         typer.echo(path)
-
-
-def ls(results: Results = Path("results"), as_json: Json = False) -> None:
-    """List the runs."""
-    from gradflow.experiment.store.runs import list_runs
-
-    runs = list_runs(results)
-    if as_json:
-        emit_json([vars(one) for one in runs])
-        return
-    if not runs:
-        say(f"no runs in {results}; gradflow run CONFIG makes one")
-        return
-    grid(
-        ("run", "points", "seconds", "updated"),
-        [
-            (one.name, "damaged", "", "")
-            if one.damaged
-            else (one.name, str(one.points), f"{one.seconds:.1f}", one.updated)
-            for one in runs
-        ],
-        words=("run", "updated"),
-    )
+    if view and typer.launch(str(written[0])):
+        say(f"nothing here can show {written[0]}")
 
 
 def show(

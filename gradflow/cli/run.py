@@ -22,7 +22,10 @@ from gradflow.cli.screen import (
     say,
     say_changes,
     show_sheet,
+    size,
+    span,
 )
+from gradflow.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +67,8 @@ def run(
     from gradflow.experiment.workers.pool import workers
 
     changes = [*(overrides or ()), *([f"memory={memory}"] if memory else ())]
+    if config.is_dir():
+        changes, results = _stored(config, changes, results)
     experiment = read_experiment(config, changes, quiet=quiet)
     part = running.Shard.parse(shard)
     if dry_run:
@@ -84,6 +89,17 @@ def run(
     if finished.failures:
         say_failures(finished.failures)
         raise typer.Exit(max(failure.exit_code for failure in finished.failures))
+
+
+def _stored(folder: Path, changes: list[str], results: Path) -> tuple[list[str], Path]:
+    """Go on with a stored run where it lies, under the name that its folder has now."""
+    place = folder.resolve()
+    if results not in (Path("results"), folder.parent) and results.resolve() != place.parent:
+        raise UserError(
+            f"{folder} lies in {folder.parent}, --results says {results}\n"
+            f"  fix: gradflow run {folder / 'config.yaml'} --results {results} measures it there"
+        )
+    return [f'name="{place.name}"', *changes], folder.parent
 
 
 def say_failures(failures: Sequence[Failure]) -> None:
@@ -174,11 +190,11 @@ def _show_plan(preview: Preview, as_json: bool) -> None:
         [
             (
                 planned.bundle.points[0].config.model.cell_label,
-                _range(planned.bundle.lengths),
-                _range(planned.bundle.seeds),
+                span(planned.bundle.lengths),
+                span(planned.bundle.seeds),
                 str(len(planned.bundle.points)),
                 f"{planned.seconds:.1f}",
-                "too much" if planned.problem else f"{planned.bytes / 2**20:,.1f} MiB",
+                "too much" if planned.problem else size(planned.bytes),
             )
             for planned in todo
         ],
@@ -189,13 +205,7 @@ def _show_plan(preview: Preview, as_json: bool) -> None:
     say(
         f"{preview.name}: {preview.points} points, {preview.stored} there already;"
         f" {len(todo)} bundles to run, about {seconds:.0f} s on one core,"
-        f" at most {peak / 2**20:,.1f} MiB in each process"
+        f" at most {size(peak)} in each process"
     )
     for problem in dict.fromkeys(planned.problem for planned in todo if planned.problem):
         say(f"gradflow: {problem}")
-
-
-def _range(values: Sequence[int]) -> str:
-    if len(values) == 1:
-        return str(values[0])
-    return f"{values[0]}…{values[-1]} ({len(values)})"

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from gradflow.errors import UserError
+
 if TYPE_CHECKING:
     from gradflow.experiment.config import Experiment
     from gradflow.experiment.run import OnProgress, Progress
@@ -25,9 +27,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Config", "Jobs", "Json", "Overrides", "Quiet", "Results", "RunName", "bar", "emit",
     "emit_json", "grid", "line", "piped", "read_experiment", "say", "say_changes", "show_sheet",
+    "size", "span",
 ]  # fmt: skip
 
-Config: TypeAlias = Annotated[Path, typer.Argument(help="Experiment file.", show_default=False)]
+Config: TypeAlias = Annotated[
+    Path, typer.Argument(help="Experiment file, or a run's folder.", show_default=False)
+]
 Overrides: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
@@ -99,9 +104,13 @@ def show_sheet(sheet: Sheet) -> None:
 def read_experiment(
     config: Path, overrides: Sequence[str] | None, *, quiet: bool = False
 ) -> Experiment:
-    """Read an experiment file, and say what is right and should be known."""
+    """Read an experiment file, or a run's, and say what is right and should be known."""
     from gradflow.experiment.config import load_config
 
+    if config.is_dir():
+        if not (config / "config.yaml").is_file():
+            raise UserError(f"{config} is a folder, but no run's: it has no config.yaml")
+        config = config / "config.yaml"
     experiment = load_config(config, overrides or ())
     for note in () if quiet else experiment.notes:
         say(note)
@@ -117,6 +126,18 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]], words: Collection
         for i, name in enumerate(header)
     ]
     show_sheet(Sheet(columns))
+
+
+def span(values: Sequence[int]) -> str:
+    """Write some numbers by their ends: ``8…256 (6)``."""
+    if len(values) < 2:
+        return "".join(map(str, values))
+    return f"{values[0]}…{values[-1]} ({len(values)})"
+
+
+def size(count: int) -> str:
+    """Write a number of bytes."""
+    return f"{count / 2**20:,.1f} MiB"
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from gradflow.errors import UserError
 from gradflow.gate.cases import Case
 from gradflow.gate.compare import Finding, Judgement
 from gradflow.gate.formats import headline
-from gradflow.gate.sides import NAME, run_of_cases
+from gradflow.gate.sides import CASE_NAME, run_of_cases
 from gradflow.report.format import axis_names, cell_name, power
 from gradflow.report.read.pairs import Comparison, Side, compare_runs
 from gradflow.report.tables.differences import differences_sheets
@@ -70,11 +70,11 @@ def draw_failures(verdict: Judgement, out: Path) -> list[Path]:
 
     drawn: dict[tuple[str, str], str] = {}
     for finding in verdict.findings:
-        told = NAME.fullmatch(finding.case)
+        told = CASE_NAME.fullmatch(finding.case)
         if told and finding.case in verdict.expected and finding.case in verdict.measured:
             drawn.setdefault((told["cell"], told["length"] + told["axes"]), finding.case)
     names = list(drawn.values())
-    states = [match["state"] for name in names if (match := NAME.fullmatch(name))]
+    states = [match["state"] for name in names if (match := CASE_NAME.fullmatch(name))]
     names = [name for name, state in zip(names, states, strict=True) if state == states[0]]
     if not names:
         return []
@@ -161,7 +161,7 @@ def _findings(verdict: Judgement) -> Sheet:
 
 def _network(case: str) -> str:
     """Return the part of a case's name that says which network it is of: cell and swept axes."""
-    told = NAME.fullmatch(case)
+    told = CASE_NAME.fullmatch(case)
     return told["cell"] + told["axes"] if told else case
 
 

@@ -21,9 +21,9 @@ from gradflow.gate.cases import Case, cases_of
 from gradflow.report.read.pairs import Side
 from gradflow.report.read.rows import where
 
-__all__ = ["NAME", "condensed", "read_sides", "run_of_cases"]
+__all__ = ["CASE_NAME", "condensed", "read_sides", "run_of_cases"]
 
-NAME = re.compile(
+CASE_NAME = re.compile(
     r"(?P<cell>.+?) length=(?P<length>\d+) seed=(?P<seed>-?\d+)(?P<axes>.*?)"
     r" (?P<state>\w+)(?: layer=(?P<layer>\d+) (?P<direction>\w+))?"
 )
@@ -103,7 +103,7 @@ def run_of_cases(name: str, cases: Mapping[str, Case], path: Path = Path()) -> R
     points: dict[str, Point] = {}
     found: dict[str, dict[str, dict[tuple[int, str], Case]]] = {}
     for case_name, case in cases.items():
-        told = NAME.fullmatch(case_name)
+        told = CASE_NAME.fullmatch(case_name)
         if told is None:
             raise UserError(
                 f"{path}: {case_name!r} names no cell, length, seed and state\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from gradflow.cli import app, main
@@ -257,29 +258,44 @@ def test_runs_are_listed_and_shown(here: Path) -> None:
     call("run", "small.yaml", "-q")
     call("run", "small.yaml", "-q", "name=other")
     listed = call("ls")
-    assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == ["other", "small"]
-    assert json.loads(call("ls", "--json").stdout)[1]["points"] == 8
+    rows = [" ".join(line.split()) for line in listed.stdout.splitlines()[2:]]
+    assert [row.split(" MiB")[0] for row in rows] == [
+        f"{name} rnn, cec 3…5 (2) 8 of 8 0.0" for name in ("other", "small")
+    ]
+    told = json.loads(call("ls", "--json").stdout)[1]
+    assert (told["points"], told["total"], told["cells"]) == (8, 8, ["rnn", "cec"])
+    assert told["bytes"] == sum(p.stat().st_size for p in Path("results/small").rglob("*.*"))
     shown = call("show", "small", "--state", "h", "--all")
     assert "rnn" in shown.stdout
     assert "numpy" in shown.stderr
     content = json.loads(call("show", "results/small", "--json").stdout)
     assert (content["points"], content["missing"], len(content["environments"])) == (8, 0, 1)
     (here / "results" / "small" / "manifest.json").write_text("{")
-    assert "damaged" in call("ls").stdout
+    listed = call("ls")
+    assert "damaged" in listed.stdout
+    assert "fix: gradflow run results/small, or gradflow rm results/small" in listed.stderr
     damaged = call("show", "small")
     assert damaged.exit_code == 3
-    assert "gradflow run results/small/config.yaml repairs it" in damaged.stderr
-    assert call("run", "results/small/config.yaml", "-q").exit_code == 0
+    assert "gradflow run results/small repairs it" in damaged.stderr
+    assert call("run", "results/small", "-q").exit_code == 0
     assert call("show", "small").exit_code == 0
 
 
-def test_plot_names_the_files_it_wrote(here: Path) -> None:
+def test_plot_names_and_opens_the_files_it_wrote(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call("run", "small.yaml", "-q")
     done = call("plot", "--format", "svg", "--state", "h", "--x", "step")
     assert done.exit_code == 0
     (written,) = done.stdout.splitlines()
     assert (here / written).stat().st_size > 1000
     assert call("plot", "small", "--kind", "pie").exit_code == 2
+    shown: list[str] = []
+    monkeypatch.setattr(typer, "launch", lambda file: shown.append(file) or len(shown) - 1)
+    words = ("plot", "--format", "svg", "--state", "h", "--x", "step", "--open")
+    assert call(*words).stderr == ""
+    assert call(*words).stderr == f"nothing here can show {written}\n"
+    assert shown == [written, written]
 
 
 def test_export_to_stdout_and_to_a_file(here: Path) -> None:
@@ -426,6 +442,74 @@ def test_the_latest_run_is_shown_and_exported(here: Path, monkeypatch: pytest.Mo
     wrong = call("plot", "--kind", "curve")
     assert wrong.exit_code == 2
     assert "did you mean curves?" in wrong.stderr
+
+
+def test_a_run_goes_on_where_it_lies_whatever_its_folder_is_called(here: Path) -> None:
+    call("run", "small.yaml", "-q", "sweep.seed=1", "--results", "far")
+    (here / "far" / "small").rename(here / "far" / "moved")
+    done = call("run", "far/moved", "sweep.seed=2", "--json")
+    content = json.loads(done.stdout)
+    assert (content["name"], content["computed"], content["reused"]) == ("moved", 4, 4)
+    assert not (here / "results").exists()
+    wrong = call("run", "far/moved", "--results", "near")
+    assert wrong.exit_code == 2
+    assert "fix: gradflow run far/moved/config.yaml --results near" in wrong.stderr
+    assert "it has no config.yaml" in call("run", "far").stderr
+
+
+def test_runs_are_renamed_and_removed(here: Path) -> None:
+    call("run", "small.yaml", "-q")
+    call("baseline", "small.yaml", "-q")
+    moved = call("mv", "small", "2nd")
+    assert moved.stderr.splitlines() == [
+        "results/small is now results/2nd",
+        "its baseline keeps its name: results/baselines/small.json",
+    ]
+    again = json.loads(call("run", "results/2nd", "--json").stdout)
+    assert (again["name"], again["reused"]) == ("2nd", 8)
+    assert call("show", "2nd").stdout.startswith("2nd · ")
+    call("run", "small.yaml", "-q")
+    for words, said in (
+        (("mv", "small", "2nd"), "is there already"),
+        (("mv", "small", "Not this"), "expected: 1 to 64 of a-z"),
+        (("mv", "smal", "third"), "did you mean small?"),
+        (("rm", "2nd", "smal"), "did you mean small?"),
+    ):
+        done = call(*words)
+        assert done.exit_code == 2
+        assert said in done.stderr
+    (here / "results" / "2nd" / "points" / "mine.txt").touch()
+    assert call("rm", "2nd", "results/small").stderr.splitlines() == [
+        "removed results/2nd, but for points/mine.txt",
+        "removed results/small",
+    ]
+    assert sorted(str(p) for p in Path("results").rglob("*")) == [
+        "results/2nd", "results/2nd/points", "results/2nd/points/mine.txt", "results/baselines",
+        "results/baselines/small.json",
+    ]  # fmt: skip
+
+
+def test_bad_runs_do_not_hide_the_good_one(here: Path) -> None:
+    call("run", "small.yaml", "-q")
+    good = (here / "results" / "small" / "manifest.json").read_bytes()
+    for i, wrong in enumerate(
+        (b"", b"[]", b"\xff\x00", b'{"format": 2}', good[:-70], good.replace(b"rnn", b"rnm"), None)
+    ):
+        folder = here / "results" / f"bad{i}"
+        folder.mkdir()
+        (folder / "config.yaml").touch()
+        if wrong is not None:
+            (folder / "manifest.json").write_bytes(wrong)
+    (here / "results" / "bad7").symlink_to("nowhere")
+    (here / "results" / "bad8" / "manifest.json").mkdir(parents=True)
+    (here / "results" / "note.txt").touch()
+    listed = call("ls")
+    assert listed.exit_code == 0, listed.output
+    rows = [line.split()[:2] for line in listed.stdout.splitlines()[2:]]
+    assert rows == [*([f"bad{i}", "damaged"] for i in range(7)), ["small", "rnn,"]]
+    assert call("show").exit_code == 0
+    assert call("rm", *(f"bad{i}" for i in range(7))).exit_code == 0
+    assert len(call("ls").stdout.splitlines()) == 3
 
 
 def test_what_repairs_a_point_repairs_the_folder_that_was_named(here: Path) -> None:

@@ -236,6 +236,6 @@ def test_a_run_that_is_not_there(tmp_path: Path) -> None:
 def test_a_damaged_run_is_listed_as_such(tmp_path: Path) -> None:
     run(an_experiment("sweep.length=[3]"), out=tmp_path)
     (tmp_path / "small" / "manifest.json").write_text("{")
-    assert [one.damaged for one in list_runs(tmp_path)] == [True]
+    assert [bool(one.damaged) for one in list_runs(tmp_path)] == [True]
     with pytest.raises(DamagedError):
         open_run("small", tmp_path)

@@ -17,11 +17,9 @@ from gradflow.experiment.config.sections import ORDER, CheckConfig, Experiment
 from gradflow.experiment.config.text import yaml
 from gradflow.experiment.config.text.mistakes import Mistake, choices, got, inside, nearest
 from gradflow.experiment.config.text.nodes import Node, Place, as_node, spell
+from gradflow.experiment.store.runs import RUN_NAME, RUN_NAME_RULE
 
 __all__ = ["load_config", "parse", "resolve_tree"]
-
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-EXPECTED_NAME = "1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or a digit"
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Experiment:
@@ -139,12 +137,12 @@ def _unknown_section(key: str) -> Mistake:
 
 
 def _check_name(name: Any) -> str:
-    if isinstance(name, str) and NAME.fullmatch(name):
+    if isinstance(name, str) and RUN_NAME.fullmatch(name):
         return name
     fix = f"write for instance name: {_name_from(str(name))}"
     if name is not None and not isinstance(name, str):
         fix = f'put it in quotes: "{got(name)}"'
-    raise Mistake(f"{got(name)} cannot name an experiment", EXPECTED_NAME, fix, ("name",))
+    raise Mistake(f"{got(name)} cannot name an experiment", RUN_NAME_RULE, fix, ("name",))
 
 
 def _check_asserts(experiment: Experiment, tree: Node, composer: Composer) -> None:

@@ -30,7 +30,7 @@ from gradflow.experiment.store.manifest import (
     write_manifest,
 )
 from gradflow.experiment.store.runs import Point, Run, load_run
-from gradflow.experiment.store.whole import TEMPORARY, encode, locked, origin, write_atomic
+from gradflow.experiment.store.whole import LOCK, TEMPORARY, encode, locked, origin, write_atomic
 
 __all__ = ["Folder", "changes", "is_current"]
 
@@ -63,7 +63,7 @@ class Folder:
 
     @property
     def _lock(self) -> Path:
-        return self.path / ".lock"
+        return self.path / LOCK
 
     @cached_property
     def _environment(self) -> tuple[str, dict[str, Any]]:

@@ -107,8 +107,7 @@ def brief(value: Mapping[str, Any]) -> str:
 def damage(file: Path, problem: str) -> DamagedError:
     """Return the error for a file of a run that is not what was written."""
     root = file.parent.parent if file.parent.name == "points" else file.parent
-    elsewhere = "" if root.parent == Path("results") else f" --results {root.parent}"
-    fix = f"gradflow run {root / 'config.yaml'}{elsewhere} repairs it"
+    fix = f"gradflow run {root} repairs it"
     return DamagedError(f"{file} is damaged: {problem}\n  fix: {fix}")
 
 

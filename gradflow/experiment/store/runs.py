@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import itertools
+import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,10 +24,27 @@ from gradflow.experiment.store.manifest import (
 )
 from gradflow.experiment.store.whole import decode
 
-__all__ = ["RESULTS", "ListedRun", "Point", "Run", "latest", "list_runs", "load_run", "open_run"]
+__all__ = [
+    "RESULTS",
+    "RUN_NAME",
+    "RUN_NAME_RULE",
+    "ListedRun",
+    "Point",
+    "Run",
+    "find_run",
+    "latest",
+    "list_runs",
+    "load_run",
+    "open_run",
+]
 
 RESULTS = Path("results")
 """Where runs are kept unless told otherwise."""
+
+RUN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+"""What an experiment, and so its folder, may be called."""
+
+RUN_NAME_RULE = "1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or a digit"
 
 
 @dataclass(frozen=True)
@@ -110,14 +129,41 @@ class Run:
 
 @dataclass(frozen=True)
 class ListedRun:
-    """One line of a list of runs; `updated` is ISO time, `seconds` what its points took."""
+    """One line of a list of runs.
+
+    Parameters
+    ----------
+    name : str
+        The folder's.
+    path : Path
+        Where it is.
+    points, total : int
+        How many points of its sweep are stored, and how many it has.
+    cells, lengths : tuple
+        What the sweep is of, in its order.
+    seconds : float
+        What its points took.
+    updated : str
+        ISO time; empty where that is not known.
+    damaged : str
+        Why it cannot be read; empty where it can.
+    """
 
     name: str
     path: Path
-    points: int
-    seconds: float
-    updated: str
-    damaged: bool = False
+    points: int = 0
+    total: int = 0
+    cells: tuple[str, ...] = ()
+    lengths: tuple[int, ...] = ()
+    seconds: float = 0.0
+    updated: str = ""
+    damaged: str = ""
+
+    @property
+    def bytes(self) -> int:
+        """What all of its files take on the disk."""
+        files = (Path(root) / name for root, _, names in os.walk(self.path) for name in names)
+        return sum(file.lstat().st_size for file in files if file.is_symlink() or file.exists())
 
 
 def open_run(run: str | Path, out: Path = RESULTS) -> Run:
@@ -130,12 +176,7 @@ def open_run(run: str | Path, out: Path = RESULTS) -> Run:
     DamagedError
         If its manifest cannot be read.
     """
-    path = next((p for p in (Path(run), out / run) if _is_run(p)), None)
-    if path is None:
-        names = [summary.name for summary in list_runs(out)]
-        near = difflib.get_close_matches(str(run), names, n=1)
-        known = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none yet'}"
-        raise UserError(f"there is no run {str(run)!r} in {out}; {known}")
+    path = find_run(run, out)
     manifest = _read(path)
     points = _points(manifest)
     return Run(
@@ -148,6 +189,23 @@ def open_run(run: str | Path, out: Path = RESULTS) -> Run:
         updated=manifest.updated,
         environments=tuple(manifest.environments.values()),
     )
+
+
+def find_run(run: str | Path, out: Path = RESULTS) -> Path:
+    """Find the folder of a run, which may be damaged, by its path or by its name inside `out`.
+
+    Raises
+    ------
+    UserError
+        If there is no such run.
+    """
+    path = next((p for p in (Path(run), out / run) if _is_run(p)), None)
+    if path is None:
+        names = [summary.name for summary in list_runs(out)]
+        near = difflib.get_close_matches(str(run), names, n=1)
+        known = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none yet'}"
+        raise UserError(f"there is no run {str(run)!r} in {out}; {known}")
+    return path
 
 
 def latest(out: Path = RESULTS) -> Run:
@@ -215,7 +273,10 @@ def _points(manifest: Manifest) -> list[Point]:
 
 
 def _is_run(path: Path) -> bool:
-    return any((path / name).is_file() for name in (FILE, "config.yaml"))
+    try:
+        return any((path / name).is_file() for name in (FILE, "config.yaml"))
+    except OSError:  # a folder that may not be looked into is listed as one that cannot be read
+        return path.is_dir()
 
 
 def _read(path: Path) -> Manifest:
@@ -232,8 +293,17 @@ def _age(summary: ListedRun) -> tuple[str, int]:
 def _summary(path: Path) -> ListedRun:
     try:
         manifest = _read(path)
-    except DamagedError:
-        return ListedRun(path.name, path, 0, 0.0, "", damaged=True)
-    stored = manifest.stored.values()
-    seconds = sum(one.seconds or 0.0 for one in stored)
-    return ListedRun(path.name, path, len(stored), seconds, manifest.updated)
+    except (DamagedError, OSError) as error:
+        return ListedRun(path.name, path, damaged=str(error).partition("\n")[0])
+    asked = [manifest.points[key] for key in manifest.plan]
+    nets = (manifest.sections[manifest.settings[point.settings]["net"]] for point in asked)
+    return ListedRun(
+        name=path.name,
+        path=path,
+        points=sum(key in manifest.stored for key in manifest.plan),
+        total=len(asked),
+        cells=tuple(dict.fromkeys(str(net["cell"]) for net in nets)),
+        lengths=tuple(dict.fromkeys(point.length for point in asked)),
+        seconds=sum(one.seconds or 0.0 for one in manifest.stored.values()),
+        updated=manifest.updated,
+    )

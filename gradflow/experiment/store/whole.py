@@ -27,7 +27,19 @@ from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
 
-__all__ = ["TEMPORARY", "decode", "encode", "locked", "origin", "whole_file", "write_atomic"]
+__all__ = [
+    "LOCK",
+    "TEMPORARY",
+    "decode",
+    "encode",
+    "locked",
+    "origin",
+    "whole_file",
+    "write_atomic",
+]
+
+LOCK = ".lock"
+"""The file in a run's folder that its writers hold one after the other."""
 
 TEMPORARY = ".tmp"
 """The suffix of a file that is still being written, or whose writer was killed."""

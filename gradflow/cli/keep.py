@@ -1,0 +1,152 @@
+"""``gradflow ls``, ``rm``, ``mv`` and ``diff``: the runs that there are, and two side by side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gradflow.cli.screen import Json, Results, emit, emit_json, grid, say, show_sheet, size, span
+
+__all__ = ["diff", "ls", "mv", "rm"]
+
+CELLS = 4
+"""Cells of a run that a list names."""
+
+
+def ls(results: Results = Path("results"), as_json: Json = False) -> None:
+    """List the runs: what they are of, how much of each is stored, and what it takes."""
+    from gradflow.experiment.store.runs import list_runs
+
+    runs = list_runs(results)
+    if as_json:
+        emit_json([{**vars(one), "bytes": one.bytes} for one in runs])
+        return
+    if not runs:
+        say(f"no runs in {results}; gradflow run CONFIG makes one")
+        return
+    grid(
+        ("run", "cells", "lengths", "points", "size", "seconds", "updated"),
+        [
+            (
+                one.name,
+                "damaged" if one.damaged else _some(one.cells),
+                span(one.lengths),
+                "" if one.damaged else f"{one.points} of {one.total}",
+                size(one.bytes),
+                "" if one.damaged else f"{one.seconds:.1f}",
+                one.updated,
+            )
+            for one in runs
+        ],
+        words=("run", "cells", "lengths", "updated"),
+    )
+    for one in runs:
+        if one.damaged:
+            say(f"{one.damaged}\n  fix: gradflow run {one.path}, or gradflow rm {one.path}")
+
+
+def rm(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Names or folders.", show_default=False)
+    ],
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    results: Results = Path("results"),
+) -> None:
+    """Remove runs: what gradflow wrote; whatever else lies in their folders stays."""
+    from gradflow.experiment.store.runs import find_run
+    from gradflow.experiment.store.shelf import remove
+
+    found = [find_run(run, results) for run in runs]
+    if sys.stdin.isatty() and not yes:
+        typer.confirm(f"Remove {', '.join(map(str, found))}?", abort=True, err=True)
+    for path in found:
+        left = remove(path)
+        kept = f", but for {', '.join(left)}" if left else ""
+        say(f"removed {path}{kept}")
+
+
+def mv(
+    run: Annotated[str, typer.Argument(help="Its name or folder.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="What it is called from now on.", show_default=False)],
+    results: Results = Path("results"),
+) -> None:
+    """Rename a run."""
+    from gradflow.experiment.store.runs import find_run
+    from gradflow.experiment.store.shelf import rename
+
+    path = find_run(run, results)
+    say(f"{path} is now {rename(path, name)}")
+    if (baseline := path.parent / "baselines" / f"{path.name}.json").exists():
+        say(f"its baseline keeps its name: {baseline}")
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name the first few."""
+    more = f", … ({len(names)})" if len(names) > CELLS else ""
+    return ", ".join(names[:CELLS]) + more
+
+
+def diff(
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="The older or expected one: RUN, RUN@KEY=VALUE.")
+    ],
+    b: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[B]",
+            help="The other: RUN, RUN@KEY=VALUE, or @KEY=VALUE of the same run. "
+            "Default: A itself, which is then compared with its baseline.",
+            show_default=False,
+        ),
+    ] = None,
+    state: Annotated[str | None, typer.Option(help="Which norm: h, c, s, x.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every length, not the greatest alone.")] = (
+        False
+    ),
+    form: Annotated[
+        str, typer.Option("--format", metavar="text|md|json", help="md is for a pull request.")
+    ] = "text",
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Draw the curves of both: .png, .svg, .pdf, or a folder."
+        ),
+    ] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Show what differs between two runs: the configuration, then the verdicts side by side.
+
+    A and B are runs by name or folder, or baselines (results/baselines/NAME.json). A part of a run
+    is chosen as by --where, so that one run can be held against itself:
+
+      gradflow diff before after
+
+      gradflow diff quickstart@cell=lstm @cell=gru
+
+      gradflow diff regression          the run against its baseline
+    """
+    from gradflow.gate.sides import read_sides
+    from gradflow.report.format import one_of
+    from gradflow.report.read.pairs import compare_runs
+    from gradflow.report.tables.differences import differences_data, differences_sheets
+    from gradflow.report.tables.layout import markdown
+
+    one_of("format", form, ("text", "md", "json"))
+    first, second = read_sides(a, b, results)
+    found = compare_runs(first, second, state, every=every)
+    if form == "json":
+        emit_json(differences_data(found))
+    elif form == "md":
+        emit("\n".join(map(markdown, differences_sheets(found))))
+    else:
+        for sheet in differences_sheets(found):
+            show_sheet(sheet)
+    if plot is not None:
+        from gradflow.report.figures import overlay
+
+        for path in overlay(first, second, state=found.state, out=plot):
+            say(str(path))

@@ -1,0 +1,66 @@
+"""The runs of a folder put in order: removed, or called otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from pathlib import Path
+
+from gradflow.errors import UserError
+from gradflow.experiment.store.manifest import FILE, read_manifest, write_manifest
+from gradflow.experiment.store.runs import RUN_NAME, RUN_NAME_RULE
+from gradflow.experiment.store.whole import LOCK, TEMPORARY, locked, write_atomic
+
+__all__ = ["remove", "rename"]
+
+OURS = ("points/*.npz", f"points/.*{TEMPORARY}", "plots/*.png", "plots/*.svg", "plots/*.pdf",
+        f".*{TEMPORARY}", "config.yaml", FILE)  # fmt: skip
+"""What gradflow writes into a run's folder, the index last."""
+
+FOLDERS = ("points", "plots", "unfinished")
+
+NAMED = re.compile(r"^name:.*$", re.MULTILINE)
+"""The line of an experiment file that names it."""
+
+
+def remove(path: Path) -> list[str]:
+    """Remove what gradflow wrote into a run's folder, and the folder if nothing else is there.
+
+    Returns the names of what stays.
+    """
+    with locked(path / LOCK):
+        shutil.rmtree(path / "unfinished", ignore_errors=True)
+        for pattern in OURS:
+            for file in path.glob(pattern):
+                file.unlink(missing_ok=True)
+    (path / LOCK).unlink(missing_ok=True)
+    for folder in (*(path / name for name in FOLDERS), path):
+        with contextlib.suppress(OSError):  # it holds something of the user's, or is not there
+            folder.rmdir()
+    return sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
+
+
+def rename(path: Path, name: str) -> Path:
+    """Call a run otherwise: its folder, its experiment file and its index. Return its new folder.
+
+    Raises
+    ------
+    UserError
+        If no run can have that name, or something has it already.
+    DamagedError
+        If the run cannot be read.
+    """
+    if not RUN_NAME.fullmatch(name) or name == "baselines":
+        raise UserError(f"{name!r} cannot name a run\n  expected: {RUN_NAME_RULE}")
+    target = path.resolve().with_name(name)
+    if target.exists():
+        raise UserError(f"{target} is there already\n  fix: another name, or gradflow rm {target}")
+    with locked(path / LOCK):
+        manifest = read_manifest(path)
+        config = (path / "config.yaml").read_text("utf-8")
+        path.rename(target)
+        manifest.name = name
+        write_atomic(target / "config.yaml", NAMED.sub(f'name: "{name}"', config, count=1).encode())
+        write_atomic(target / FILE, write_manifest(manifest.model_dump()))
+    return path.with_name(name)

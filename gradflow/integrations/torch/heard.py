@@ -9,8 +9,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.typing import Array, DType
-from gradflow.integrations.modules import SEQUENCES, Module, TorchTensor, padded, states_of
-from gradflow.integrations.replay import Call
+from gradflow.integrations.torch.modules import SEQUENCES, Module, TorchTensor, padded, states_of
+from gradflow.integrations.torch.replay import Call
 
 __all__ = ["Gradient", "Heard", "Span"]
 

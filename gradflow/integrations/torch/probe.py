@@ -1,15 +1,4 @@
-"""The live probe: how error flows back through a PyTorch model, for the loss that it really has.
-
->>> from gradflow.integrations.torch import watch                          # doctest: +SKIP
->>> with watch(model) as probe:                                            # doctest: +SKIP
-...     loss = criterion(model(x), y)
-...     loss.backward()
->>> print(probe.table())                                                   # doctest: +SKIP
-
-Every nn.RNN, nn.LSTM, nn.GRU and their Cell modules are found, wherever they run. Hooks take what
-went in, and ∂L/∂ of what came out; the recurrence itself is run again in NumPy, and its adjoints go
-back through the engine: total derivatives at every step, out of no number's range.
-"""
+"""The probe: what `watch` returns, and what it shows."""
 
 from __future__ import annotations
 
@@ -29,10 +18,10 @@ from gradflow.core.quantity import Quantity, Result
 from gradflow.core.typing import Array, DType
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Point, Run
-from gradflow.integrations.heard import Heard
-from gradflow.integrations.listener import ModuleListener, Room
-from gradflow.integrations.modules import CELLS, SEQUENCES, Module
-from gradflow.integrations.replay import NAMES, Call, measured
+from gradflow.integrations.torch.heard import Heard
+from gradflow.integrations.torch.listener import ModuleListener, Room
+from gradflow.integrations.torch.modules import CELLS, SEQUENCES, Module
+from gradflow.integrations.torch.replay import NAMES, Call, measured
 from gradflow.report.read.records import judged, states
 from gradflow.report.tables.closing import closing_sheet
 from gradflow.report.tables.layout import print_sheet

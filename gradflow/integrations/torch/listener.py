@@ -14,8 +14,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gradflow.core.network.stack import Weights
 from gradflow.core.typing import DType
-from gradflow.integrations.heard import Gradient, Heard, Span
-from gradflow.integrations.modules import (
+from gradflow.integrations.torch.heard import Gradient, Heard, Span
+from gradflow.integrations.torch.modules import (
     SEQUENCES,
     Module,
     TorchTensor,

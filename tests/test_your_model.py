@@ -18,7 +18,7 @@ BLOCKS = dict(
         re.DOTALL | re.MULTILINE,
     )
 )
-NEEDS = {"pytorch": "torch", "keras": "keras", "onnx": "onnx"}
+NEEDS = {"pytorch": "torch", "keras": "keras", "onnx": "onnx", "live": "torch"}
 
 
 def test_every_block_has_its_test() -> None:
@@ -29,6 +29,6 @@ def test_every_block_has_its_test() -> None:
 def test_a_route(route: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     pytest.importorskip(NEEDS[route])
-    told = python("-W", "default", "-c", BLOCKS[route], where=tmp_path)
+    told = python("-W", "default", "-c", BLOCKS[route], where=tmp_path, OMP_NUM_THREADS="1")
     assert "per step" in told
     assert "vanishes" in told

@@ -26,8 +26,9 @@ def plot(
     kind: Annotated[
         str,
         typer.Option(
-            help="What to draw: curves, length, slope, heatmap; and where it was recorded flow, "
-            "paths, contributions, gates, spectrum, theory, truncation."
+            help="What to draw: curves, length, slope, heatmap; where it was recorded flow, paths, "
+            "contributions, gates, spectrum, theory, truncation; where nets learned training, "
+            "learning, symptoms, success."
         ),
     ] = "curves",
     x: Annotated[str, typer.Option(metavar="lag|step", help="The curves' axis.")] = "lag",
@@ -35,7 +36,9 @@ def plot(
     formats: Annotated[
         str | None,
         typer.Option(
-            "--format", metavar="png,svg,pdf", help="Kinds of file; default: png,svg, or --out's."
+            "--format",
+            metavar="png,svg,pdf,gif",
+            help="Kinds of file; default: png,svg, or --out's. Training can be a gif.",
         ),
     ] = None,
     out: Annotated[

@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from gradflow.errors import UserError
 from gradflow.experiment.config import parse
 from gradflow.experiment.run import run
+from gradflow.experiment.store.runs import Run
+from gradflow.report.figures import KINDS, plot
+from gradflow.report.figures.canvas import Setup
+from gradflow.report.figures.output import private_style
 from gradflow.report.read.lessons import lessons
 from tests.experiment.test_training import learning
+from tests.report.test_plots import axes_of, overlaps, texts
 
 
 def said(tmp_path: Path, **changes: object) -> str:
@@ -39,3 +48,69 @@ def test_nets_that_oscillate(tmp_path: Path) -> None:
 def test_nothing_is_said_of_nets_that_do_not_learn(tmp_path: Path) -> None:
     data = {"name": "still", "model": {"cell": "lstm", "hidden": 2}, "inputs": {"kind": "noise"}}
     assert lessons(run(parse(data | {"length": 3}), out=tmp_path).run) == []
+
+
+KINDS_OF_LEARNING = {"training": "h", "learning": "loss", "symptoms": None, "success": None}
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Nets of two cells and lengths; those of the first length stop soon, by a loose criterion."""
+    sweep = {"model.cell": ["rnn", "lstm"], "length": [4, 6], "seed": 2}
+    train = {"until": {"within": 0.8, "window": 20}, "watch": {"every": 15}, "batch": 4}
+    experiment = learning("figures", train=train, sweep=sweep)
+    return run(experiment, out=tmp_path_factory.mktemp("taught")).run
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_LEARNING)
+def test_figures_are_the_same_bytes_and_their_texts_apart(
+    taught: Run, tmp_path: Path, kind: str
+) -> None:
+    forms = ("svg", "gif") if kind == "training" else ("svg",)
+    state = KINDS_OF_LEARNING[kind]
+    made = [plot(taught, kind, state=state, formats=forms, out=tmp_path / one) for one in "ab"]
+    assert [path.suffix[1:] for path in made[0]] == list(forms)
+    for a, b in zip(*made, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+    with private_style():
+        for name, found in KINDS[kind].gather(taught, state).items():
+            assert overlaps(KINDS[kind].draw(found, name, Setup())) == ([], [])
+
+
+def test_a_net_that_has_stopped_keeps_its_last_number(taught: Run) -> None:
+    site = KINDS["learning"].gather(taught, "loss")["loss"][0]
+    for point, row, learnt in zip(taught.points[:2], site.of["loss"], site.learnt, strict=True):
+        result = taught.result(point)
+        own = np.asarray(result["loss"].coords["update"])
+        assert learnt * 4 == result["training"].values[1]
+        assert learnt == own[-1]
+        before = site.update <= own[-1]
+        np.testing.assert_array_equal(row[before], result["loss"].values[: before.sum()])
+        assert (row[~before] == result["loss"].values[-1]).all()
+    assert (np.diff(site.update)[:-1] == 15).all()
+
+
+def test_the_map_is_the_median_over_seeds(taught: Run) -> None:
+    site = KINDS["training"].gather(taught, "h")["h"][-1]
+    curves = [taught.result(point)["h.learning"].values[-1, 0, 0] for point in taught.points[-2:]]
+    np.testing.assert_allclose(site.norms[-1][::-1], np.median(curves, axis=0), rtol=1e-12)
+    with private_style():
+        drawn = KINDS["training"].draw([site], "h", Setup())
+        film = KINDS["training"].film([site], "h", Setup())
+    assert [ax.get_ylabel() for ax in axes_of(drawn)] == ["loss $L$", "lag"]
+    film.turn(film.frames - 1)
+    moving = axes_of(film.figure)[0].lines[1]
+    np.testing.assert_array_equal(moving.get_ydata(), site.norms[-1])
+    assert f"update {site.course.update[-1]}" in texts(film.figure)
+
+
+def test_kinds_that_stand_still_and_runs_that_did_not_learn(taught: Run, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="what moves, and can be a gif, is training"):
+        plot(taught, "learning", formats=("gif",))
+    still = {"name": "still", "model": {"cell": "rnn", "hidden": 2}, "inputs": {"kind": "noise"}}
+    done = run(parse(still | {"length": 3}), out=tmp_path).run
+    for kind in KINDS_OF_LEARNING:
+        with pytest.raises(UserError, match="section  train:"):
+            plot(done, kind)
+    with pytest.raises(UserError, match="kind success needs more than one length"):
+        plot(taught.part(taught.points[:2]), "success")

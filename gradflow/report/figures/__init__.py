@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from gradflow._version import __version__
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.output import FORMATS, ORDINARY, PAPERS, target
+from gradflow.report.figures.output import FORMATS, GIF, ORDINARY, PAPERS, target
 from gradflow.report.format import one_of
 from gradflow.report.read.records import Group, default_state, groups
 from gradflow.report.read.rows import where as chosen
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from gradflow.report.figures.canvas import Setup
+    from gradflow.report.figures.output import Film
     from gradflow.report.figures.sites import Site
     from gradflow.report.read.pairs import Side
 
@@ -48,12 +49,16 @@ class Kind:
         module without shows norms, by state.
     along : bool
         Whether it is drawn over time, by lag or by step.
+    one_of_several : bool
+        Whether its module draws other kinds as well: its functions are ``draw_NAME`` and
+        ``gather_NAME``.
     """
 
     name: str
     summary: str
     module: str
     along: bool = False
+    one_of_several: bool = False
 
     def gather(self, run: Run, name: str | None = None) -> dict[str, Any]:
         """Read what is drawn, by the names of the figures (default: all there are).
@@ -77,12 +82,27 @@ class Kind:
 
     def own_reader(self) -> Callable[[Run], dict[str, Any]] | None:
         """Return the module's ``gather``; None where the kind shows norms, as others do."""
-        return getattr(importlib.import_module(self.module), "gather", None)
+        read: Callable[[Run], dict[str, Any]] | None = self._function("gather", None)
+        return read
 
     def draw(self, found: Sequence[Site], name: str, setup: Setup) -> Figure:
         """Draw one figure."""
-        function = cast("Callable[..., Figure]", importlib.import_module(self.module).draw)
-        return function(found, name, setup)
+        figure: Figure = self._function("draw")(found, name, setup)
+        return figure
+
+    def film(self, found: Sequence[Site], name: str, setup: Setup) -> Film:
+        """Prepare a figure that moves, of a kind that `moves`."""
+        film: Film = self._function("film")(found, name, setup)
+        return film
+
+    @property
+    def moves(self) -> bool:
+        """Whether it can be drawn as a gif."""
+        return self._function("film", None) is not None
+
+    def _function(self, verb: str, *default: Any) -> Any:
+        name = f"{verb}_{self.name}" if self.one_of_several else verb
+        return getattr(importlib.import_module(self.module), name, *default)
 
 
 KINDS: dict[str, Kind] = {}
@@ -110,8 +130,19 @@ for _name, _summary, _along in (
     ("theory", "the measured curve with predicted rates laid over it", True),
     ("truncation", "what truncated BPTT leaves out, by k2 and by lag", True),
     ("spectrum", "singular values of the derivative, and Lyapunov exponents", True),
+    (
+        "training",
+        "the norm by update, the loss above it; as gif the curve while the net learns",
+        True,
+    ),
+    ("learning", "loss and errors by update", False),
 ):
     register(Kind(_name, _summary, f"{__name__}.kinds.{_name}", _along))
+for _name, _summary in (
+    ("symptoms", "what holds nets back: stall, oscillation, conflict, a gradient that dies"),
+    ("success", "sequences until the criterion is met against the length"),
+):
+    register(Kind(_name, _summary, f"{__name__}.kinds.learning", one_of_several=True))
 
 
 def plot(
@@ -140,7 +171,7 @@ def plot(
         What is drawn against, where it is time.
     state : str, optional
         One state, or one figure of a kind that has several; default all there are.
-    formats : sequence of {"png", "svg", "pdf"}, optional
+    formats : sequence of {"png", "svg", "pdf", "gif"}, optional
         Files to write of each figure; by default png and svg, or what `out` ends in.
     out : path, optional
         A folder (default ``plots`` in the run's), or with a suffix of `FORMATS` the one file.
@@ -179,7 +210,10 @@ def plot(
             f"{run.name}: sequences that end at lengths of their own have no steps in common\n"
             "  fix: draw over lags, which are counted from each one's own end: --x lag"
         )
-    place = target(run.path / "plots" if out is None else out, formats)
+    place = target(run.path / "plots" if out is None else out, formats, (*FORMATS, GIF))
+    if GIF in place.formats and not KINDS[kind].moves:
+        moving = ", ".join(one.name for one in KINDS.values() if one.moves)
+        raise UserError(f"kind {kind} stands still; what moves, and can be a gif, is {moving}")
     cells = tuple(dict.fromkeys(group.cell for group in groups(run)))
     found = KINDS[kind].gather(chosen(run, where), state)
     if place.single and len(found) > 1:
@@ -192,11 +226,13 @@ def plot(
     written = []
     with private_style(made_for.size):
         for name, sites in found.items():
-            figure = KINDS[kind].draw(sites, name, setup)
             step = "step" if x == "step" else ""
-            stem = "-".join(filter(None, (kind, *name.split("."), step, beside and f"vs-{beside}")))
+            words = (kind, *name.split("."), step, beside and f"vs-{beside}")
+            stem = "-".join(dict.fromkeys(filter(None, words)))
             source = f"gradflow {__version__}, run {run.name}{_conditions(where)}"
-            written += place.write(figure, stem, f"{run.name}: {stem}", source)
+            still = KINDS[kind].draw(sites, name, setup) if {*place.formats} - {GIF} else None
+            film = KINDS[kind].film(sites, name, setup) if GIF in place.formats else None
+            written += place.write(still, stem, f"{run.name}: {stem}", source, film)
     return written
 
 

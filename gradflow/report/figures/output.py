@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 from gradflow.errors import UserError
@@ -16,9 +17,21 @@ from gradflow.report.format import one_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "ORDINARY", "PAPERS", "Paper", "Target", "private_style", "render", "target"]
+__all__ = [
+    "FORMATS", "GIF", "ORDINARY", "PAPERS", "Film", "Paper", "Target", "private_style", "render",
+    "target",
+]  # fmt: skip
+
+GIF = "gif"
+"""What moves; all else stands still."""
 
 FORMATS = ("png", "svg", "pdf")
+
+RATE = 8
+"""Frames of a film in a second."""
+
+REST = 8
+"""Frames for which a film stays at its end."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,29 @@ PAPERS = {
 
 
 @dataclass(frozen=True)
+class Film:
+    """A figure that changes: `turn` makes it show frame number k of `frames`, from 0."""
+
+    figure: Figure
+    frames: int
+    turn: Callable[[int], None]
+
+    def render(self) -> bytes:
+        """Turn it into the bytes of a gif: the same ones every time."""
+        from matplotlib.animation import PillowWriter
+
+        with TemporaryDirectory() as folder:
+            path, writer = Path(folder) / "film.gif", PillowWriter(fps=RATE)
+            self.figure.draw_without_rendering()
+            self.figure.set_layout_engine("none")  # once is enough: nothing moves but the curves
+            with writer.saving(self.figure, str(path), dpi=150):
+                for k in range(self.frames + REST):
+                    self.turn(min(k, self.frames - 1))
+                    writer.grab_frame()
+            return path.read_bytes()
+
+
+@dataclass(frozen=True)
 class Target:
     """A folder for figures, or the one file that is to hold the only figure."""
 
@@ -59,8 +95,17 @@ class Target:
     single: Path | None
     formats: tuple[str, ...]
 
-    def write(self, figure: Figure, stem: str, title: str = "", source: str = "") -> list[Path]:
+    def write(
+        self,
+        figure: Figure | None,
+        stem: str,
+        title: str = "",
+        source: str = "",
+        film: Film | None = None,
+    ) -> list[Path]:
         """Write a figure in all formats, with what it shows and what it was made from.
+
+        Where it moves, `film` is what becomes a gif.
 
         Raises
         ------
@@ -73,15 +118,20 @@ class Target:
             try:
                 if not self.single:
                     self.folder.mkdir(exist_ok=True)
-                write_atomic(path, render(figure, form, title, source))
+                if form == GIF and film is not None:
+                    write_atomic(path, film.render())
+                elif figure is not None:
+                    write_atomic(path, render(figure, form, title, source))
             except OSError as error:
                 raise UserError(f"{path} cannot be written: {error.strerror}") from error
             written.append(path)
         return written
 
 
-def target(out: str | Path, formats: Sequence[str] | None = None) -> Target:
-    """Read `out` as a folder or, where it ends in one of `FORMATS`, as the one file to write.
+def target(
+    out: str | Path, formats: Sequence[str] | None = None, known: Sequence[str] = FORMATS
+) -> Target:
+    """Read `out` as a folder or, where it ends in a `known` format, as the one file to write.
 
     Raises
     ------
@@ -90,13 +140,13 @@ def target(out: str | Path, formats: Sequence[str] | None = None) -> Target:
     """
     out, asked = Path(out), list(dict.fromkeys(formats or ()))
     for form in asked:
-        one_of("format", form, FORMATS)
+        one_of("format", form, known)
     if not out.suffix or out.is_dir():
         return Target(out, None, tuple(asked or FORMATS[:2]))
     form = out.suffix[1:]
-    if form not in FORMATS:
+    if form not in known:
         raise UserError(
-            f"{out}: figures are written as {', '.join(FORMATS)}\n"
+            f"{out}: figures are written as {', '.join(known)}\n"
             f"  fix: --out {out.with_suffix('.png')}; a folder of that name has to be there"
         )
     if asked not in ([], [form]):

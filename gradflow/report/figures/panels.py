@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from gradflow.report.figures.sites import Site, combinations, varying, words
 from gradflow.report.format import axis_names
 
-__all__ = ["Grid", "Panel", "common_ranges", "evenly", "facets"]
+__all__ = ["Grid", "Panel", "Strip", "common_ranges", "evenly", "facets", "stacked"]
 
 PANELS = 6
 """Panels in a figure, where lengths can be left out."""
@@ -38,6 +38,13 @@ class Panel(Generic[S]):
     row: int
     column: int
     sites: tuple[S, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Strip(Panel[S]):
+    """One of several panels of the same spots, and what it shows of them."""
+
+    shows: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +122,24 @@ def facets(sites: Sequence[S], inside: Collection[str], across: int | None = Non
     return Grid(
         tuple(panels), _written(right, columns), _written(down, rows), heading=heading, note=note
     )
+
+
+def stacked(sites: Sequence[S], shows: Sequence[str]) -> Grid[S]:
+    """Give each of a few settings a column, and in it a `Strip` for each of what is shown."""
+    whole = facets(sites, ())
+    chosen = evenly(whole.panels, ACROSS)
+    parts = [
+        Strip(row, column, panel.sites, what)
+        for row, what in enumerate(shows)
+        for column, panel in enumerate(chosen)
+    ]
+    rows = [(whole.rows[panel.row] if whole.rows else "") for panel in chosen]
+    columns = [(whole.titles[p.column] if whole.rows else whole.title(p)) for p in chosen]
+    titles = [", ".join(filter(None, both)) for both in zip(rows, columns, strict=True)]
+    note = f"{len(chosen)} of {len(whole.panels)} settings"
+    notes = filter(None, [whole.note, note if len(chosen) < len(whole.panels) else ""])
+    above = tuple(titles[part.column] if part.row == 0 else "" for part in parts)
+    return Grid(tuple(parts), above, (), whole.heading, "; ".join(notes))
 
 
 def common_ranges(

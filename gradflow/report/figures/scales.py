@@ -42,6 +42,7 @@ __all__ = [
     "floor",
     "length_axis",
     "limits",
+    "update_axis",
     "whole_axis",
     "whole_ticks",
     "zeros",
@@ -169,6 +170,19 @@ def length_axis(ax: Axes, lengths: Sequence[int]) -> None:
     ax.xaxis.set_minor_locator(FixedLocator(list(lengths)))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+
+
+def update_axis(ax: Axes, updates: Array) -> None:
+    """Let x count updates, up to the last, on the scale on which their windows closed."""
+    windows = np.diff(updates, prepend=0)
+    if windows[:-1].size and windows[:-1].max() > 3 * windows[0]:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        whole_ticks(ax.xaxis)
+    if updates.size > 1:
+        ax.set_xlim(updates[0], updates[-1])
+    ax.set_xlabel("updates")
 
 
 def limits(ax: Axes) -> list[str]:

@@ -16,8 +16,8 @@ from gradflow.report.format import axis_names
 from gradflow.report.read.pairs import RUN
 
 __all__ = [
-    "COLOURS", "DASHES", "GATES", "GREY", "Hue", "by_cell", "by_gate", "gate_keys", "hue",
-    "literal", "look", "looks", "norm_label", "ramp", "swept_hues",
+    "COLOURS", "DASHES", "GATES", "GREY", "Hue", "by_cell", "by_gate", "by_parameter", "gate_keys",
+    "hue", "literal", "look", "looks", "norm_label", "parameter_keys", "ramp", "swept_hues",
 ]  # fmt: skip
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -44,6 +44,10 @@ GATES = {
     "r": "reset r",
 }  # fmt: skip
 
+PARAMETERS = {
+    "U": "input U", "W": "recurrent W", "V": "output V", "b": "biases b", "P": "peepholes P",
+}  # fmt: skip
+
 
 def look(i: int) -> dict[str, Any]:
     """Return colour and dashes number `i`."""
@@ -61,6 +65,17 @@ def gate_keys(gates: Collection[str]) -> list[tuple[Line2D, str]]:
     known = [*GATES, *gates]
     ordered = sorted(set(gates), key=known.index)
     return [(Line2D([], [], **by_gate(gate)), GATES.get(gate, gate)) for gate in ordered]
+
+
+def by_parameter(kind: str) -> dict[str, Any]:
+    """Return colour and dashes of a kind of parameters."""
+    return look(list(PARAMETERS).index(kind))
+
+
+def parameter_keys(kinds: Collection[str]) -> list[tuple[Line2D, str]]:
+    """Name the kinds of parameters in a legend."""
+    ordered = [kind for kind in PARAMETERS if kind in kinds]
+    return [(Line2D([], [], **by_parameter(kind)), PARAMETERS[kind]) for kind in ordered]
 
 
 def literal(text: str) -> str:

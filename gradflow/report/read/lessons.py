@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradflow.core.quantity import Result
+from gradflow.core.typing import Array
 from gradflow.experiment.store.runs import Point, Run
 
-__all__ = ["Lesson", "lessons"]
+__all__ = ["Lesson", "far_end", "lessons", "side_by_side"]
 
 STALLED = 0.05
 """A net that has gained less of what the trivial answer loses does no better than it."""
@@ -56,6 +58,29 @@ def lessons(run: Run) -> list[Lesson]:
     return found
 
 
+def side_by_side(updates: Sequence[Array], values: Sequence[Array]) -> tuple[Array, Array]:
+    """Put what was seen of nets, each until it stopped, on the same updates.
+
+    Parameters
+    ----------
+    updates : sequence of array
+        When each net's windows closed.
+    values : sequence of array
+        What they have shown, the last axis along the updates.
+
+    Returns
+    -------
+    updates : array (n,)
+        At which windows closed, but for those that a net closed alone as it stopped.
+    values : array (nets, …, n)
+        A net that has stopped keeps its last number.
+    """
+    closed = np.concatenate([own[:-1] for own in updates])
+    grid = np.unique(np.append(closed, max(own[-1] for own in updates)))
+    ats = [np.minimum(np.searchsorted(own, grid), own.size - 1) for own in updates]
+    return grid, np.stack([one[..., at] for one, at in zip(values, ats, strict=True)])
+
+
 def _sentence(results: list[Result]) -> str:
     counts = [float(result["training"].values[1]) for result in results]
     reached = [count for count in counts if not np.isnan(count)]
@@ -76,7 +101,7 @@ def _held_back(results: list[Result], nets: int) -> str:
     """What the last windows of nets say that have not met a criterion."""
     gain = statistics.median(float(result["gain"].values[-1]) for result in results)
     read = statistics.median(float(result["training"].values[0]) for result in results)
-    far = [_far(result) for result in results]
+    far = [far_end(result)[-1] for result in results if "s.learning" in result]
     said = f"{len(results)} of {nets} read {read:,.0f} sequences and gained {100 * gain:.0f} % of "
     said += "what the trivial answer loses"
     if gain < STALLED and far and np.isfinite(far).any():
@@ -90,10 +115,11 @@ def _held_back(results: list[Result], nets: int) -> str:
     return said.replace("-", "−")
 
 
-def _far(result: Result) -> float:
-    """log10 of the gradient's norm at the far end of the sequence, over that at the loss."""
-    curve = result["s.learning"].values[-1, 0, 0] if "s.learning" in result else np.zeros(1)
-    return float(curve[0] - curve[-1])
+def far_end(result: Result) -> Array:
+    """log10 of the norm at the far end of the sequence over that at the loss, by update."""
+    curves = result["s.learning"].values[:, 0, 0]
+    found: Array = curves[:, 0] - curves[:, -1]
+    return found
 
 
 def _swaying(results: list[Result]) -> tuple[str, float, float]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
 from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.canvas import Setup, figure
-from gradflow.report.figures.panels import Grid, Panel, evenly, facets
+from gradflow.report.figures.panels import Panel, Strip, stacked
 from gradflow.report.figures.scales import X, decade_axis, draw_trace, limits, whole_axis
 from gradflow.report.figures.sites import statistics
 from gradflow.report.figures.style import GATES, by_gate, gate_keys, norm_label
@@ -26,16 +26,6 @@ MEAN, SPREAD, SATURATED = "gate_mean", "gate_spread", "gate_saturated"
 
 NORMS = ("s", "c", "h")
 """The gradient that is shown: the first of these that was recorded."""
-
-ACROSS = 4
-"""Settings side by side."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Part(Panel[Traces]):
-    """One of the three panels of a setting."""
-
-    shows: str
 
 
 def gather(run: Run) -> dict[str, list[Traces]]:
@@ -53,25 +43,11 @@ def gather(run: Run) -> dict[str, list[Traces]]:
 def draw(found: Sequence[Traces], name: str, setup: Setup) -> Figure:
     """Draw means, saturated shares and the gradient below each other, a column for a setting."""
     norm = next((state for state in NORMS if all((state, "") in one.of for one in found)), "")
-    whole = facets(found, ())
-    chosen = evenly(whole.panels, ACROSS)
-    rows = [MEAN, SATURATED, *([norm] if norm else [])]
-    panels = [
-        _Part(i, j, panel.sites, shows)
-        for i, shows in enumerate(rows)
-        for j, panel in enumerate(chosen)
-    ]
-    left_out = f"{len(chosen)} of {len(whole.panels)} settings"
-    note = "; ".join(
-        filter(None, [whole.note, left_out if len(chosen) < len(whole.panels) else ""])
-    )
-    titles = tuple(_title(whole, panel) for panel in chosen)
-    blank = tuple(titles[p.column] if p.row == 0 else "" for p in panels)
-    grid = Grid(tuple(panels), blank, (), whole.heading, note)
-    ends = extent([panel.sites[0] for panel in chosen], [(norm, "")])
+    grid = stacked(found, [MEAN, SATURATED, *([norm] if norm else [])])
+    ends = extent([panel.sites[0] for panel in grid.panels], [(norm, "")])
 
     def panel(ax: Axes, one: Panel[Traces]) -> list[str]:
-        assert isinstance(one, _Part)
+        assert isinstance(one, Strip)
         whole_axis(ax)
         ax.set_xlim(-0.02 * one.sites[0].length, 1.02 * one.sites[0].length)
         ax.set_xlabel(X[setup.x])
@@ -82,12 +58,6 @@ def draw(found: Sequence[Traces], name: str, setup: Setup) -> Figure:
     gates = dict.fromkeys(gate for one in found for gate in one.gates(MEAN))
     notes = [statistics(found), "saturated: below 0.1 or above 0.9"]
     return figure(setup, grid, panel, notes=notes, height=1.25, keys=gate_keys(gates))
-
-
-def _title(whole: Grid[Traces], panel: Panel[Traces]) -> str:
-    if not whole.rows:
-        return whole.title(panel)
-    return ", ".join([whole.rows[panel.row], whole.titles[panel.column]])
 
 
 def _openings(ax: Axes, shown: Traces, quantity: str, x: str) -> list[str]:

@@ -1,10 +1,11 @@
-"""A cell, a task and a recording, each a package of one file, go all the way through."""
+"""A cell, a task, a loss and a recording, each a package of one file, go all the way through."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -74,6 +75,32 @@ class Echo(Task):
         return Batch(x, targets, "values")
 ''',
     ),
+    "losses": (
+        "huber",
+        "Huber",
+        '''
+"""l_t = sum over features of the Huber loss of o - target."""
+from dataclasses import dataclass
+from typing import ClassVar
+import numpy as np
+from gradflow.core.network.losses import Loss
+from gradflow.core.registry import option
+
+@dataclass(frozen=True, kw_only=True)
+class Huber(Loss):
+    width: float = option(1.0, "error from which on the loss is linear", least=1e-9)
+    kind: ClassVar[str] = "huber"
+    compares: ClassVar[str] = "values"
+
+    def value(self, o, target):
+        e = np.abs(np.where(np.isnan(target), 0, o - target))
+        near = np.minimum(e, self.width)
+        return (near * (e - near / 2)).sum(axis=-2)
+
+    def slope(self, o, target):
+        return np.clip(np.where(np.isnan(target), 0, o - target), -self.width, self.width)
+''',
+    ),
     "recordings": (
         "largest",
         "Largest",
@@ -110,7 +137,8 @@ class Looks:
         passed = (found.values > self.above).mean(axis=-1)
         axes = {name: found.coords[name] for name in ("layer", "direction")}
         share = Quantity("share_above", found.dims[:-1], passed, axes, "1")
-        return {"largest": found, "share_above": share}
+        ends = Quantity("ends", ("end",), np.zeros(2), {"end": np.array(["far", "near"])}, "1")
+        return {"largest": found, "share_above": share, "ends": ends}
 
 @dataclass(frozen=True)
 class Largest(Recording):
@@ -130,16 +158,19 @@ CONFIG = """
 name: own
 model: {hidden: 4}
 inputs: {kind: echo, width: 2, sequences: 3}
-loss: {kind: mse}
-sweep: {model.cell: [{kind: fading, keep: 0.9}, lstm], length: [10, 20], seed: 2}
-record: {states: [h], largest: {above: -0.7}}
+loss: {kind: huber}
+sweep:
+  model.cell: [{kind: fading, keep: 0.9}, lstm]
+  loss.width: [1.0e-6, 2.0e-6]
+  length: [10, 20]
+record: {states: [h], largest: {above: -6.2}}
 """
 TERMINAL = "import sys; from gradflow.cli import main; sys.exit(main())"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three packages, laid out as if they were installed."""
+    """Four packages, laid out as if they were installed."""
     where = tmp_path_factory.mktemp("site")
     for group, (name, owner, source) in PACKAGES.items():
         (where / f"own_{group}.py").write_text(source, "utf-8")
@@ -177,8 +208,12 @@ def call(site: Path, home: Path, *words: str) -> str:
     return done.stdout
 
 
-def test_the_recording_is_exported(site: Path, home: Path) -> None:
-    rows = list(csv.DictReader(io.StringIO(call(site, home, "export", "own", "--out", "-"))))
+@pytest.fixture(scope="module")
+def rows(site: Path, home: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(call(site, home, "export", "own", "--out", "-"))))
+
+
+def test_the_recording_is_exported(rows: list[dict[str, str]]) -> None:
     largest = [row for row in rows if row["state"] == "largest"]
     assert len(largest) == 2 * 2 * 3 * (10 + 20)
     norm = {key(row): float(row["log10_norm"]) for row in rows if row["state"] == "h"}
@@ -187,10 +222,11 @@ def test_the_recording_is_exported(site: Path, home: Path) -> None:
     shares = [float(row["value"]) for row in rows if row["state"] == "share_above"]
     assert len(shares) == 8 * 3
     assert 0 <= min(shares) < max(shares) <= 1
+    assert [row["end"] for row in rows if row["state"] == "ends"] == ["far", "near"] * 8
 
 
 def key(row: dict[str, str]) -> tuple[str, ...]:
-    return tuple(row[name] for name in ("cell", "length", "seed", "sequence", "step"))
+    return tuple(row[name] for name in ("cell", "loss.width", "length", "sequence", "step"))
 
 
 def test_the_recording_is_plotted_and_tabulated(site: Path, home: Path) -> None:
@@ -202,6 +238,7 @@ def test_the_recording_is_plotted_and_tabulated(site: Path, home: Path) -> None:
 def test_the_schema_and_the_plan_know_them(site: Path, home: Path) -> None:
     schema = json.loads(call(site, home, "schema"))["$defs"]
     assert schema["EchoInputs"]["properties"]["width"]["maximum"] == 64
+    assert schema["HuberLoss"]["properties"]["width"]["default"] == 1.0
     assert "largest element" in schema["RecordConfig"]["properties"]["largest"]["description"]
     assert "bytes" in call(site, home, "run", "own.yaml", "--fresh", "--dry-run", "--json")
 
@@ -213,6 +250,7 @@ def test_the_schema_and_the_plan_know_them(site: Path, home: Path) -> None:
         ("record.largest.abov=1", "unknown key 'abov'"),
         ("record.largst=true", "did you mean largest?"),
         ("inputs.kind=ecko", "did you mean echo?"),
+        ("loss.kind=hubber", "did you mean huber?"),
     ],
 )
 def test_mistakes_are_told_as_of_any_other(
@@ -221,3 +259,26 @@ def test_mistakes_are_told_as_of_any_other(
     with pytest.raises(AssertionError, match="expected:") as caught:
         call(site, home, "validate", "own.yaml", override)
     assert message in str(caught.value)
+
+
+def test_the_loss_is_the_one_that_is_measured(rows: list[dict[str, str]]) -> None:
+    """Errors far beyond the width have the slope ±width: twice the width, twice the norm."""
+    norm = {key(row): float(row["log10_norm"]) for row in rows if row["state"] == "h"}
+    cells, widths = ({place[k] for place in norm} for k in (0, 1))
+    assert widths == {"1e-06", "2e-06"}
+    for cell, width, *place in norm:
+        if width == "1e-06":
+            twice = norm[cell, "2e-06", *place] - norm[cell, width, *place]
+            assert twice == pytest.approx(math.log10(2), rel=1e-9)
+    assert len(cells) == 2
+
+
+def test_an_edit_of_each_is_told_and_measured_again(site: Path, home: Path) -> None:
+    for group in ("losses", "recordings", "tasks"):
+        file = site / f"own_{group}.py"
+        file.write_text(file.read_text("utf-8") + "\nEDITED = True\n", "utf-8")
+    done = json.loads(call(site, home, "run", "own.yaml", "--json"))
+    assert done["computed"] == 8
+    assert set(done["changed"]) == {
+        f"the code of {what}" for what in ("inputs echo", "loss huber", "recording largest")
+    }

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, get_type_hints
 
-__all__ = ["Option", "Registry", "option", "options"]
+__all__ = ["Option", "Registry", "given", "option", "options"]
 
 T = TypeVar("T")
 
@@ -114,6 +114,11 @@ def option(
     return field(default=default, metadata=meta)
 
 
+def given(default: Any = MISSING) -> Any:
+    """Declare a field of a dataclass that is no option: the house hands it in."""
+    return field(default=default, metadata={"given": True})
+
+
 def options(owner: type) -> Mapping[str, Option]:
     """Every option of a dataclass by its name, in the order of declaration."""
     return _read(owner)
@@ -123,6 +128,8 @@ def options(owner: type) -> Mapping[str, Option]:
 def _read(owner: type) -> Mapping[str, Option]:
     types = get_type_hints(owner)
     found = {
-        f.name: Option(types[f.name], f.default, **f.metadata) for f in fields(owner) if f.init
+        f.name: Option(types[f.name], f.default, **f.metadata)
+        for f in fields(owner)
+        if f.init and "given" not in f.metadata
     }
     return MappingProxyType(found)

@@ -19,8 +19,8 @@ from gradflow.core.network.initialise import Chrono, Init
 from gradflow.core.registry import options
 from gradflow.errors import ConfigError, UserError
 from gradflow.experiment.config import CellConfig, Experiment, dump, load_config, parse, schema
+from gradflow.experiment.config.by_kind import input_kinds, input_model
 from gradflow.experiment.config.dump import STARTER
-from gradflow.experiment.config.inputs import input_kinds, input_model
 from gradflow.experiment.config.text.yaml import MAX_BYTES
 from gradflow.experiment.data.sources import TASKS
 from gradflow.experiment.measure.measurement import measure

@@ -15,7 +15,7 @@ import pytest
 
 from gradflow.core.registry import options
 from gradflow.errors import UserError
-from gradflow.experiment.config.inputs import input_model
+from gradflow.experiment.config.by_kind import input_model
 from gradflow.experiment.data import reader, reading, sources
 from gradflow.experiment.data.sources import TASKS
 

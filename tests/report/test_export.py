@@ -10,7 +10,7 @@ import pytest
 
 from gradflow.errors import UserError
 from gradflow.report.export import write as module
-from gradflow.report.export.tidy import MORE, NAMES, columns, tidy_rows
+from gradflow.report.export.tidy import LAST, NAMES, PLACES, columns, tidy_rows
 from gradflow.report.export.write import export
 from tests.report.fakes import Run, line, series, walk
 
@@ -103,8 +103,11 @@ def test_what_is_not_a_norm_along_time_has_columns_of_its_own(tmp_path, capsys):
     run = Run(tmp_path).add("lstm", 1, 0, result)
     assert export(run) == 2 + 4 + 2 + 2 + 2 + 1 + 1
     rows = read(capsys.readouterr().out)
-    assert list(rows[0]) == [*NAMES, *MORE]
-    told = [tuple(row[n] for n in ("state", "step", "lag", "log10_norm", *MORE)) for row in rows]
+    assert list(rows[0]) == [*NAMES, *PLACES, *LAST]
+    told = [
+        tuple(row[n] for n in ("state", "step", "lag", "log10_norm", *PLACES, *LAST))
+        for row in rows
+    ]
     assert told[0] == ("h", "0", "1", "-1.0", "", "", "", "", "", "", "")
     assert told[2] == ("gate_mean", "0", "1", "", "f", "", "", "", "", "", "0.25")
     assert told[4] == ("gate_mean", "0", "1", "", "i", "", "", "", "", "", "0.25")

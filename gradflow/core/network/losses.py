@@ -1,7 +1,8 @@
 """Losses: one scalar per sequence, its value and the cotangents it sends into the net's outputs.
 
 A loss of one's own is a subclass of `Loss`, registered with ``LOSSES.add`` or by the package that
-defines it through an entry point in the group ``gradflow.losses``.
+defines it through an entry point in the group ``gradflow.losses``. Its fields are the options under
+``loss``, but for those that are declared as `given`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from gradflow.core.network.readout import Readout
 from gradflow.core.random import stream
-from gradflow.core.registry import Registry
+from gradflow.core.registry import Registry, given
 from gradflow.core.typing import Array, DType
 
 __all__ = [
@@ -56,10 +57,10 @@ class Loss(ABC):
         If a part other than h is looked at elsewhere than at the ends, or targets are missing.
     """
 
-    at: At = "last"
-    of: str = "h"
-    readout: Readout | None = None
-    targets: Array | None = None
+    at: At = given("last")
+    of: str = given("h")
+    readout: Readout | None = given(None)
+    targets: Array | None = given(None)
 
     kind: ClassVar[str]
     """Its name in an experiment file."""
@@ -186,7 +187,7 @@ class Probe(Loss):
         v, ``(nets, m, columns)``.
     """
 
-    direction: Array
+    direction: Array = given()
 
     kind: ClassVar[str] = "probe"
     linear: ClassVar[bool] = True

@@ -13,15 +13,16 @@ from pydantic import BaseModel
 
 from gradflow.experiment.config import cell
 from gradflow.experiment.config.architecture import LayerConfig
+from gradflow.experiment.config.by_kind import input_kinds, input_model, loss_kinds, loss_model
 from gradflow.experiment.config.cell import CellConfig
 from gradflow.experiment.config.checks import (
     check_field,
     check_section,
     keys,
     kind_of_inputs,
+    kind_of_loss,
     unknown,
 )
-from gradflow.experiment.config.inputs import input_kinds, input_model
 from gradflow.experiment.config.sections import Experiment, record_model
 from gradflow.experiment.config.text.mistakes import Mistake, got, inside, nearest
 from gradflow.experiment.config.text.nodes import Node, Place
@@ -63,6 +64,7 @@ def sections() -> dict[str, list[type[BaseModel]]]:
             found[name] = [field.annotation]
     made: dict[str, list[type[BaseModel]]] = {
         "inputs": [input_model(kind) for kind in input_kinds()],
+        "loss": [loss_model(kind) for kind in loss_kinds()],
         "record": [record_model()],
         "train": [TrainConfig],
     }
@@ -110,6 +112,8 @@ def checker(key: str) -> Validator:
         return lambda value: check_section(first, value)
     if path == ("inputs", "kind"):
         return lambda value: kind_of_inputs(value) and value
+    if path == ("loss", "kind"):
+        return lambda value: kind_of_loss(value) and value
     owners = [model for model in inside[first] if rest[0] in keys(model)]
     return lambda value: _first_of(owners, rest[0], value)
 

@@ -8,7 +8,14 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from gradflow.experiment.config.inputs import Inputs, input_kinds, input_model
+from gradflow.experiment.config.by_kind import (
+    Inputs,
+    LossConfig,
+    input_kinds,
+    input_model,
+    loss_kinds,
+    loss_model,
+)
 from gradflow.experiment.config.sections import Experiment, record_model
 from gradflow.experiment.config.text.mistakes import (
     Mistake,
@@ -26,7 +33,15 @@ from gradflow.experiment.config.text.mistakes import (
 from gradflow.experiment.config.text.nodes import Path
 from gradflow.experiment.config.train import TrainConfig
 
-__all__ = ["check_field", "check_model", "check_section", "keys", "kind_of_inputs", "unknown"]
+__all__ = [
+    "check_field",
+    "check_model",
+    "check_section",
+    "keys",
+    "kind_of_inputs",
+    "kind_of_loss",
+    "unknown",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -48,6 +63,8 @@ def check_section(name: str, value: Any) -> Any:
     """
     if name == "inputs":
         return check_model(_kind_of_inputs(value), value)
+    if name == "loss":
+        return check_model(_kind_of_loss(value), value)
     if name == "record":
         return check_model(record_model(), value)
     if name == "train" and value is not None:
@@ -107,11 +124,26 @@ def _kind_of_inputs(value: Any) -> type[BaseModel]:
 
 def kind_of_inputs(kind: Any) -> type[Inputs]:
     """Return the model of a kind of inputs."""
-    if not isinstance(kind, str) or kind not in input_kinds():
-        near = nearest(kind, input_kinds()) if isinstance(kind, str) else ""
-        fix = f"did you mean {near}?" if near else "write for instance kind: noise"
-        raise Mistake(f"{quote(kind)} is no kind of inputs", choices(input_kinds()), fix)
-    return input_model(kind)
+    return input_model(_known(kind, input_kinds(), "inputs", "noise"))
+
+
+def _kind_of_loss(value: Any) -> type[BaseModel]:
+    plain = LossConfig.model_fields["kind"].default
+    with inside("kind"):
+        return kind_of_loss(value.get("kind", plain) if isinstance(value, dict) else plain)
+
+
+def kind_of_loss(kind: Any) -> type[LossConfig]:
+    """Return the model of a kind of loss."""
+    return loss_model(_known(kind, loss_kinds(), "loss", "probe"))
+
+
+def _known(kind: Any, kinds: tuple[str, ...], what: str, example: str) -> str:
+    if isinstance(kind, str) and kind in kinds:
+        return kind
+    near = nearest(kind, kinds) if isinstance(kind, str) else ""
+    fix = f"did you mean {near}?" if near else f"write for instance kind: {example}"
+    raise Mistake(f"{quote(kind)} is no kind of {what}", choices(kinds), fix)
 
 
 def _first(error: ValidationError, spot: Spot) -> Mistake:
@@ -148,11 +180,20 @@ def _inside(spot: Spot, step: str | int) -> Spot | None:
     return Spot(str(step), part, [], None)
 
 
+def _owners(name: str, section: type[BaseModel]) -> list[str]:
+    """The kinds of such a section that have an option of that name."""
+    if issubclass(section, Inputs):
+        return [kind for kind in input_kinds() if name in input_model(kind).model_fields]
+    if issubclass(section, LossConfig):
+        return [kind for kind in loss_kinds() if name in loss_model(kind).model_fields]
+    return []
+
+
 def _extra(name: str, spot: Spot) -> Mistake:
     """Explain a key that the section does not have."""
     known = list(keys(spot.annotation))
-    owners = [kind for kind in input_kinds() if name in input_model(kind).model_fields]
-    if issubclass(spot.annotation, Inputs) and owners and not nearest(name, known):
+    owners = _owners(name, spot.annotation)
+    if owners and not nearest(name, known):
         return Mistake(
             f"'{name}' is an option of {choices(owners, 'and')} only",
             f"one of {', '.join(known)}",

@@ -12,8 +12,8 @@ from gradflow.errors import ConfigError
 from gradflow.experiment.config import fit
 from gradflow.experiment.config.architecture import ModelConfig, lowest_cell
 from gradflow.experiment.config.axes import Axis
+from gradflow.experiment.config.by_kind import FileInputs
 from gradflow.experiment.config.checks import check_field, check_section
-from gradflow.experiment.config.inputs import FileInputs
 from gradflow.experiment.config.sections import PointConfig
 from gradflow.experiment.config.text.mistakes import Mistake
 from gradflow.experiment.config.text.nodes import Node, Path, Place, spell
@@ -190,7 +190,7 @@ def _section(name: str, tree: Node) -> Any:
         if name == "length":
             return None
         if not field.is_required():
-            return check_section(name, {}) if name == "record" else field.default
+            return check_section(name, {}) if name in ("record", "loss") else field.default
         example = {"model": "{cell: lstm}", "inputs": "{kind: noise}"}[name]
         raise Mistake(f"the section {name} is missing", fix=f"add {name}: {example}")
     return check_section(name, _with_cell(node.plain) if name == "model" else node.plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -9,7 +10,7 @@ from pydantic import BaseModel
 
 from gradflow.experiment.config import cell
 from gradflow.experiment.config.axes import writable
-from gradflow.experiment.config.inputs import input_kinds, input_model
+from gradflow.experiment.config.by_kind import input_kinds, input_model, loss_kinds, loss_model
 from gradflow.experiment.config.sections import ORDER, Experiment, record_model
 from gradflow.experiment.config.text.yaml import resolve
 
@@ -133,19 +134,24 @@ def schema() -> dict[str, Any]:
     # A required value may also come from the sweep.
     whole["$defs"]["ModelConfig"].pop("required")
     _define(whole, "RecordConfig", record_model())
-    each = {kind: input_model(kind) for kind in input_kinds()}
-    for model in each.values():
-        _define(whole, model.__name__, model)
-    refs = {kind: f"#/$defs/{model.__name__}" for kind, model in each.items()}
-    whole["$defs"]["Inputs"] = {
-        "discriminator": {"propertyName": "kind", "mapping": refs},
-        "oneOf": [{"$ref": ref} for ref in refs.values()],
-    }
+    _by_kind(whole, "Inputs", {kind: input_model(kind) for kind in input_kinds()})
+    _by_kind(whole, "LossConfig", {kind: loss_model(kind) for kind in loss_kinds()})
     whole["$defs"]["CellConfig"] = {
         "description": "A kind of cell, or its kind with options.",
         "anyOf": [{"enum": list(cell.kinds())}, *(_cell(kind) for kind in cell.kinds())],
     }
     return whole
+
+
+def _by_kind(whole: dict[str, Any], name: str, each: Mapping[str, type[BaseModel]]) -> None:
+    """Define a section as one of several models, by its kind."""
+    for model in each.values():
+        _define(whole, model.__name__, model)
+    refs = {kind: f"#/$defs/{model.__name__}" for kind, model in each.items()}
+    whole["$defs"][name] = {
+        "discriminator": {"propertyName": "kind", "mapping": refs},
+        "oneOf": [{"$ref": ref} for ref in refs.values()],
+    }
 
 
 def _define(whole: dict[str, Any], name: str, model: type[BaseModel]) -> None:

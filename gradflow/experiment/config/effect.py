@@ -11,11 +11,11 @@ from functools import cache
 from typing import Any, TypeAlias, get_args
 
 from gradflow.experiment.config.architecture import ModelConfig
+from gradflow.experiment.config.by_kind import Inputs, LossConfig
 from gradflow.experiment.config.cell import CellConfig
 from gradflow.experiment.config.compose import Choice, Composer
 from gradflow.experiment.config.fields import ChronoConfig
-from gradflow.experiment.config.inputs import Inputs
-from gradflow.experiment.config.sections import InitConfig, LossConfig
+from gradflow.experiment.config.sections import InitConfig
 from gradflow.experiment.config.text.mistakes import choices
 
 __all__ = ["check_effects", "matters"]
@@ -124,9 +124,7 @@ def _without(
     if key == ("inputs", "seed"):
         return inputs.kind, "" if inputs.task.seeded else "it is the same for every seed"
     if key == ("seed",):
-        draws = loss.kind == "probe"
-        draws |= loss.kind in ("mse", "cross_entropy") and loss.head is None
-        return model.cell_label, "" if draws else imported or ""
+        return model.cell_label, "" if loss.draws else imported or ""
     drawn = any(matters(cell, init, key[1:]) for cell in model.cells)
     if imported or init.like is not None or drawn:
         return model.cell_label, imported or ""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from gradflow.errors import UserError
 from gradflow.experiment.config.architecture import ModelConfig
+from gradflow.experiment.config.by_kind import FileInputs, Inputs, LossConfig
 from gradflow.experiment.config.cell import check_option
-from gradflow.experiment.config.inputs import FileInputs, Inputs
-from gradflow.experiment.config.sections import InitConfig, LossConfig
+from gradflow.experiment.config.sections import InitConfig
 from gradflow.experiment.config.text.mistakes import Mistake, choices, got
 from gradflow.experiment.config.train import TrainConfig
 
@@ -231,9 +231,8 @@ def check_files(loss: LossConfig, inputs: Inputs, length: int, model: ModelConfi
 
 def check_loss(loss: LossConfig, inputs: Inputs, length: int) -> None:
     """Raise a `Mistake` where inputs have not what the loss needs."""
-    wanted = {"mse": "values", "cross_entropy": "classes"}.get(loss.kind)
+    wanted = "" if loss.targets is not None else loss.compares
     given = inputs.task.target_kind
-    wanted = None if loss.targets is not None else wanted
     if wanted and given != wanted:
         other = {"values": "mse", "classes": "cross_entropy"}.get(given, "probe")
         raise Mistake(
@@ -335,7 +334,7 @@ def check_train(
             ("train", "lengths") if train.lengths else ("model", "bidirectional"),
         )
     plain = not (train.head.bias or train.head.shortcut) and train.head.activation == "identity"
-    if loss.kind in ("mse", "cross_entropy") and not plain:
+    if loss.compares and not plain:
         raise Mistake(
             f"the loss {loss.kind} is measured through V alone, and the head has more",
             "head: {bias: false}, or a loss that is measured apart from what is learnt",

@@ -19,6 +19,7 @@ from pydantic import (
 
 from gradflow.core.registry import options
 from gradflow.experiment.config.architecture import ModelConfig
+from gradflow.experiment.config.by_kind import Inputs, LossConfig
 from gradflow.experiment.config.cell import gates, known_states
 from gradflow.experiment.config.derive import Derived, Origin, derived
 from gradflow.experiment.config.fields import (
@@ -26,12 +27,10 @@ from gradflow.experiment.config.fields import (
     ChronoConfig,
     EveryStep,
     ForgetBias,
-    LossAt,
     MemorySize,
     Section,
     Slope,
 )
-from gradflow.experiment.config.inputs import Inputs
 from gradflow.experiment.config.text.mistakes import Mistake, choices, nearest, quote
 from gradflow.experiment.config.train import TrainConfig
 
@@ -45,7 +44,6 @@ __all__ = [
     "CheckConfig",
     "Experiment",
     "InitConfig",
-    "LossConfig",
     "PointConfig",
     "RecordConfig",
     "record_model",
@@ -116,53 +114,6 @@ class InitConfig(Section):
         values = {name: getattr(self, name) for name in type(self).model_fields}
         values["forget_bias"] = CoreChrono(bias.chrono) if isinstance(bias, ChronoConfig) else bias
         return Init(**values)
-
-
-class LossConfig(Section):
-    """The scalar whose derivatives are measured."""
-
-    kind: Literal["probe", "sum", "mse", "cross_entropy", "given"] = "probe"
-    at: LossAt = Field(
-        "last",
-        description="last, all, or a list of steps counted from 1; ends: each direction's own",
-    )
-    of: str = Field("h", min_length=1, description="the part of the state that is looked at")
-    head: str | None = Field(
-        None, min_length=1, description="the readout, by its name in the file of model.weights"
-    )
-    targets: str | None = Field(
-        None, min_length=1, description="a .npy or .npz of classes or values; null: the inputs' own"
-    )
-    path: str | None = Field(
-        None, min_length=1, description="cotangents of a given loss, in a .npy or .npz"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _given_everywhere(cls, value: Any) -> Any:
-        """Cotangents are given at every step, unless only some are asked for."""
-        given = isinstance(value, dict) and value.get("kind") == "given"
-        return {"at": "all", **value} if given else value
-
-    @model_validator(mode="after")
-    def _files(self) -> LossConfig:
-        """Each kind has the files that it reads."""
-        if self.kind == "given" and self.path is None:
-            raise Mistake(
-                "a given loss reads its cotangents from a file", "path", "add path: dy.npy"
-            )
-        lost = "path" if self.kind != "given" and self.path is not None else ""
-        if self.kind not in ("mse", "cross_entropy") and self.targets is not None:
-            lost = "targets"
-        if lost:
-            raise Mistake(
-                f"{lost} has no effect on the loss {self.kind}",
-                "path with given, targets with mse or cross_entropy",
-                f"remove {lost}",
-                (lost,),
-                on_key=True,
-            )
-        return self
 
 
 class RecordConfig(Derived):
@@ -277,7 +228,7 @@ class Settings(Section):
     model: ModelConfig
     inputs: SerializeAsAny[Inputs]
     init: InitConfig = InitConfig()
-    loss: LossConfig = LossConfig()
+    loss: SerializeAsAny[LossConfig] = LossConfig()
     record: SerializeAsAny[RecordConfig] = RecordConfig()
     length: int | None = Field(None, ge=1, le=10**9, description="steps; null: all of a file")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of weights and probe")

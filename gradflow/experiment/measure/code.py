@@ -36,6 +36,7 @@ def code(config: PointConfig) -> dict[str, str]:
     own: dict[str, Any] = {
         **{f"cell {layer.cell.kind}": type(layer.cell) for layer in layers},
         f"inputs {config.inputs.kind}": type(config.inputs.task),
+        f"loss {config.loss.kind}": config.loss.core,
         **{f"recording {one.name}": type(one) for one in config.record.asked},
     }
     digests = {name: _source(maker) for name, maker in own.items()}

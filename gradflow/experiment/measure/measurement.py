@@ -11,7 +11,7 @@ import numpy as np
 
 from gradflow.core.engine.schedule import Footprint, Schedule, Work
 from gradflow.core.engine.tape import Keep
-from gradflow.core.network.losses import LOSSES, Sum
+from gradflow.core.network.losses import Sum
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
 from gradflow.core.record import Norms
@@ -102,8 +102,7 @@ def scratch(bundle: Bundle) -> Path | None:
 
 def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:
     config = bundle.points[0].config
-    reads = config.loss.head is not None
-    reads |= LOSSES.get(config.loss.kind).compares in ("values", "classes")
+    reads = config.loss.head is not None or bool(config.loss.compares)
     return Scope(
         net,
         Sum(at=config.loss.at, of=config.loss.of),  # any loss: it is asked where it looks alone
@@ -208,7 +207,7 @@ def _with(
 
 def _kept(config: PointConfig, asked: Sequence[Recording]) -> Keep:
     """What is left of every step."""
-    linear = LOSSES.get(config.loss.kind).linear
+    linear = config.loss.core.linear
     kept = Keep.LOCAL if linear else Keep.LOCAL | Keep.STATES
     for one in asked:
         kept |= one.needs

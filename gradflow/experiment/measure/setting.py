@@ -16,7 +16,7 @@ import numpy as np
 from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.inputs import Batch
 from gradflow.core.network.initialise import draw_parameters
-from gradflow.core.network.losses import LOSSES, Loss
+from gradflow.core.network.losses import Loss
 from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.random import stream
@@ -106,10 +106,10 @@ def _loss(
     net: Network, config: PointConfig, batch: Batch, seeds: Sequence[int], dtype: DType
 ) -> Loss:
     """The loss with its targets, its readout, and what it draws for itself."""
-    kind, width = LOSSES.get(config.loss.kind), net.width(config.loss.of)
+    kind, width = config.loss.core, net.width(config.loss.of)
     steps, columns = len(batch.x), batch.x.shape[-1]
     found = read_answers(config.loss, config.model.weights, net, steps, columns, batch.lengths)
-    outputs = found.outputs or (batch.outputs if kind.compares in ("values", "classes") else width)
+    outputs = found.outputs or (batch.outputs if config.loss.compares else width)
     own: dict[str, Any] = dict(kind.drawn(outputs, columns, seeds, dtype))
     if kind.compares != "nothing":
         own["targets"] = batch.targets if found.targets is None else found.targets
@@ -119,18 +119,17 @@ def _loss(
         same = np.ones((len(seeds), 1, 1), dtype)
         b = None if b is None else same * b.astype(dtype)[:, None]
         own["readout"] = Readout(same * V.astype(dtype), b)
-    elif kind.compares in ("values", "classes"):
+    elif config.loss.compares:
         own["readout"] = Readout.draw(outputs, width, seeds, dtype)
-    return kind(at=config.loss.at, of=config.loss.of, **own)
+    return config.loss.build(**own)
 
 
 def _fitting(config: PointConfig, batch: Batch, outputs: int) -> None:
     """Refuse a head that gives other than the inputs' own targets are."""
-    own = LOSSES.get(config.loss.kind).compares in ("values", "classes")
     lacking = (
         batch.outputs > outputs if batch.target_kind == "classes" else batch.outputs != outputs
     )
-    if own and config.loss.targets is None and lacking:
+    if config.loss.compares and config.loss.targets is None and lacking:
         raise UserError(
             f"loss.head: {config.loss.head} gives {outputs} outputs, the targets of the inputs "
             f"have {batch.outputs}\n  fix: name targets of the head in loss.targets"

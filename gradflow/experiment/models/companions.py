@@ -152,7 +152,7 @@ def read_answers(
         return Answers(outputs or width, head, a)
     if loss.targets is None:
         return Answers(outputs, head)
-    path, classes = Path(loss.targets), loss.kind == "cross_entropy"
+    path, classes = Path(loss.targets), loss.compares == "classes"
     targets = _classes(path, steps, ends) if classes else _values(path, steps, ends)
     found = int(targets.max()) + 1 if classes else targets.shape[2]
     if head is not None and (found > outputs if classes else found != outputs):

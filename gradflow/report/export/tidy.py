@@ -1,14 +1,14 @@
 """The rows of a run: one number each, with everything that tells it from the others.
 
-A run that holds more than norms (paths, contributions, gates, flow maps, spectra, …) has seven more
-columns: `MORE`. ``state`` is then the quantity's name, and what is not a logarithm stands under
-``value``.
+A run that holds more than norms (paths, contributions, gates, flow maps, spectra, …) has more
+columns: `PLACES`, the axes of recordings of one's own by their names, and `LAST`. ``state`` is then
+the quantity's name, and what is not a logarithm stands under ``value``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,17 @@ from gradflow.core.typing import Array
 from gradflow.experiment.store.runs import Run
 from gradflow.report.read.records import COLUMNS, original_step
 
-__all__ = ["MORE", "NAMES", "TidyRows", "columns", "scalar", "swept", "tidy_rows"]
+__all__ = [
+    "LAST",
+    "NAMES",
+    "PLACES",
+    "TidyRows",
+    "columns",
+    "own_axes",
+    "scalar",
+    "swept",
+    "tidy_rows",
+]
 
 NAMES = (
     "cell",
@@ -35,8 +45,11 @@ NAMES = (
 )
 """Columns after those of the other swept axes."""
 
-MORE = ("gate", "loss_step", "vector", "k2", "update", "label", "value")
-"""Columns after those, where a run holds more than norms along time."""
+PLACES = ("gate", "loss_step", "vector", "k2", "update")
+"""Columns after those, where a run holds more than norms along time; own axes follow."""
+
+LAST = ("label", "value")
+"""The last columns then."""
 
 LABELS = ("prediction", "count", "kind", "figure")
 """Axes whose names go into the column ``label``."""
@@ -58,7 +71,7 @@ class TidyRows:
     log10 : bool
         Whether these are logarithms of norms.
     more : tuple
-        Gate, loss step, vector, k2, update and label, None where there is none.
+        What a run with more than norms has further columns for, but for the value.
     """
 
     constant: tuple[Any, ...]
@@ -66,7 +79,7 @@ class TidyRows:
     lag: Array | None
     numbers: Array
     log10: bool = True
-    more: tuple[Any, ...] = (None,) * len(MORE[:-1])
+    more: tuple[Any, ...] = ()
 
     @property
     def size(self) -> int:
@@ -74,7 +87,7 @@ class TidyRows:
         return int(self.numbers.size)
 
     def lists(self) -> list[list[Any]]:
-        """Step, lag and log10_norm of every row, and `MORE`."""
+        """Step, lag and log10_norm of every row, what more there is, and the value."""
         nothing = [None] * self.size
         step, lag = (nothing if a is None else a.tolist() for a in (self.step, self.lag))
         numbers = self.numbers.tolist()
@@ -84,13 +97,14 @@ class TidyRows:
 
 
 def columns(run: Run) -> tuple[str, ...]:
-    """Name the columns: every swept axis that has none of its own, `NAMES`, `MORE` if needed."""
-    return (*swept(run), *NAMES, *(MORE if _holds_more(run) else ()))
+    """Name the columns: swept axes that have none of their own, `NAMES`, and more if needed."""
+    more = (*PLACES, *own_axes(run), *LAST) if _holds_more(run) else ()
+    return (*swept(run), *NAMES, *more)
 
 
-def tidy_rows(run: Run) -> Iterator[TidyRows]:
-    """Go through all numbers of a run, one result in memory at a time."""
-    axes = swept(run)
+def tidy_rows(run: Run, own: Iterable[str] = ()) -> Iterator[TidyRows]:
+    """Go through all numbers of a run, one result in memory at a time; `own` are `own_axes`."""
+    axes, places = swept(run), (*PLACES, *own)
     for point in run.points:
         result = run.result(point)
         front = (
@@ -100,10 +114,12 @@ def tidy_rows(run: Run) -> Iterator[TidyRows]:
             point.seed,
         )
         for quantity in result.values():
-            yield from _rows(front, quantity, point.length)
+            yield from _rows(front, quantity, point.length, places)
 
 
-def _rows(front: tuple[Any, ...], quantity: Quantity, length: int) -> Iterator[TidyRows]:
+def _rows(
+    front: tuple[Any, ...], quantity: Quantity, length: int, places: Sequence[str]
+) -> Iterator[TidyRows]:
     """Go through a quantity in the order of its axes, time innermost."""
     dims, coords = quantity.dims, quantity.coords
     others = [axis for axis, name in enumerate(dims) if name != "step"]
@@ -126,7 +142,7 @@ def _rows(front: tuple[Any, ...], quantity: Quantity, length: int) -> Iterator[T
             lag=lag,
             numbers=np.atleast_1d(values[place])[kept],
             log10=quantity.unit == "log10",
-            more=(*(at.get(name) for name in MORE[:5]), label),
+            more=(*(at.get(name) for name in places), label),
         )
 
 
@@ -149,14 +165,28 @@ def _time(
     return step, lag, kept
 
 
-def _holds_more(run: Run) -> bool:
-    """Whether there is more than norms along time; the first point of each cell tells."""
+def _quantities(run: Run) -> Iterator[Quantity]:
+    """What there is: the first point of each cell tells."""
     firsts = {point.cell: point for point in reversed(run.points)}
-    return any(
-        quantity.dims != SERIES or quantity.unit != "log10"
-        for point in firsts.values()
-        for quantity in run.result(point).values()
-    )
+    for point in firsts.values():
+        yield from run.result(point).values()
+
+
+def _holds_more(run: Run) -> bool:
+    """Whether there is more than norms along time."""
+    return any(one.dims != SERIES or one.unit != "log10" for one in _quantities(run))
+
+
+def own_axes(run: Run) -> dict[str, type]:
+    """Axes of quantities that have no column otherwise, with the type of their labels."""
+    known = {*SERIES, *PLACES, *LABELS}
+    kinds = {"i": int, "u": int, "f": float}
+    return {
+        axis: kinds.get(np.asarray(one.coords.get(axis, 0)).dtype.kind, str)
+        for one in _quantities(run)
+        for axis in one.dims
+        if axis not in known
+    }
 
 
 def swept(run: Run) -> list[str]:

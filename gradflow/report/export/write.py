@@ -7,7 +7,7 @@ import gzip
 import io
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -18,7 +18,7 @@ from gradflow.errors import UserError
 from gradflow.experiment.config.text.nodes import visible
 from gradflow.experiment.store.runs import Run
 from gradflow.experiment.store.whole import whole_file
-from gradflow.report.export.tidy import TidyRows, columns, scalar, swept, tidy_rows
+from gradflow.report.export.tidy import TidyRows, columns, own_axes, scalar, swept, tidy_rows
 from gradflow.report.format import one_of
 
 __all__ = ["TO", "export"]
@@ -105,7 +105,7 @@ def _csv(run: Run, file: IO[str]) -> int:
     names = columns(run)
     writer.writerow(names)
     count = 0
-    for block in tidy_rows(run):
+    for block in tidy_rows(run, own_axes(run)):
         front = tuple(_text(value) for value in block.constant)
         rows = zip(*block.lists()[: len(names) - len(front)], strict=True)
         writer.writerows((*front, *row) for row in rows)
@@ -125,16 +125,18 @@ def _parquet(run: Run, path: Path) -> int:
     names = columns(run)
     axes = [_kind(run, axis) for axis in swept(run)]
     text = pa.dictionary(pa.int32(), pa.string())
-    kinds = [{str: text, bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[k] for k in axes]
+    of = {str: text, bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+    own = own_axes(run)
+    kinds = [of[kind] for kind in axes]
     kinds += [text, *[pa.int64()] * 4, text, text]
     front = len(kinds)
     kinds += [pa.int64(), pa.int64(), pa.float64()]
-    kinds += [text, *[pa.int64()] * 4, text, pa.float64()]
+    kinds += [text, *[pa.int64()] * 4, *(of[kind] for kind in own.values()), text, pa.float64()]
     kinds = kinds[: len(names)]
     schema = pa.schema(list(zip(names, kinds, strict=True)))
     count = 0
     with parquet.ParquetWriter(path, schema) as writer:
-        for together in _batches(run):
+        for together in _batches(tidy_rows(run, own)):
             sizes = [block.size for block in together]
             arrays = []
             for i, kind in enumerate(kinds[:front]):
@@ -153,10 +155,10 @@ def _parquet(run: Run, path: Path) -> int:
     return count
 
 
-def _batches(run: Run) -> Iterator[list[TidyRows]]:
+def _batches(blocks: Iterable[TidyRows]) -> Iterator[list[TidyRows]]:
     together: list[TidyRows] = []
     size = 0
-    for block in tidy_rows(run):
+    for block in blocks:
         together.append(block)
         size += block.size
         if size >= GROUP:

@@ -1,4 +1,4 @@
-"""The section ``inputs``: a model for each kind, made from what the task declares."""
+"""The sections ``inputs`` and ``loss``: a model for each kind, made from its class's options."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
 from gradflow.experiment.config.derive import Derived, Origin, derived
-from gradflow.experiment.config.fields import Columns, SequenceCount
+from gradflow.experiment.config.fields import Columns, LossAt, SequenceCount
+from gradflow.experiment.config.text.mistakes import Mistake
 
 if TYPE_CHECKING:
     from gradflow.core.inputs import Batch, Task
+    from gradflow.core.network.losses import Loss
     from gradflow.core.typing import Array
 
-__all__ = ["FileInputs", "Inputs", "input_kinds", "input_model"]
+__all__ = [
+    "FileInputs", "Inputs", "LossConfig", "input_kinds", "input_model", "loss_kinds", "loss_model",
+]  # fmt: skip
 
 
 class Inputs(Derived):
@@ -131,3 +135,96 @@ def input_model(kind: str) -> type[Inputs]:
         many = Field(16, ge=1, le=owner.most, description="number of sequences")
         extra["sequences"] = (int, many)
     return derived(Inputs, f"{owner.__name__}Inputs", Origin(input_model, kind), owner, extra)
+
+
+class LossConfig(Derived):
+    """The scalar whose derivatives are measured."""
+
+    kind: str = "probe"
+    at: LossAt = Field(
+        "last",
+        description="last, all, or a list of steps counted from 1; ends: each direction's own",
+    )
+    of: str = Field("h", min_length=1, description="the part of the state that is looked at")
+    head: str | None = Field(
+        None, min_length=1, description="the readout, by its name in the file of model.weights"
+    )
+    targets: str | None = Field(
+        None, min_length=1, description="a .npy or .npz of classes or values; null: the inputs' own"
+    )
+    path: str | None = Field(
+        None, min_length=1, description="cotangents of a given loss, in a .npy or .npz"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given_everywhere(cls, value: Any) -> Any:
+        """Cotangents are given at every step, unless only some are asked for."""
+        given = isinstance(value, dict) and value.get("kind") == "given"
+        return {"at": "all", **value} if given else value
+
+    @model_validator(mode="after")
+    def _files(self) -> LossConfig:
+        """Each kind has the files that it reads."""
+        if self.kind == "given" and self.path is None:
+            raise Mistake(
+                "a given loss reads its cotangents from a file", "path", "add path: dy.npy"
+            )
+        lost = "path" if self.kind != "given" and self.path is not None else ""
+        if self.targets is not None and not self.compares:
+            lost = "targets"
+        if lost:
+            raise Mistake(
+                f"{lost} has no effect on the loss {self.kind}",
+                "path with given, targets with a loss that compares",
+                f"remove {lost}",
+                (lost,),
+                on_key=True,
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _together(self) -> Any:
+        """Nothing yet: a loss is built when its targets are there."""
+        return self
+
+    @property
+    def core(self) -> type[Loss]:
+        """The loss's class."""
+        from gradflow.core.network.losses import LOSSES
+
+        return LOSSES.get(self.kind)
+
+    @property
+    def compares(self) -> str:
+        """The targets that it compares outputs with, values or classes; empty if with none."""
+        return self.core.compares if self.core.compares in ("values", "classes") else ""
+
+    @property
+    def draws(self) -> bool:
+        """Whether it draws numbers of its own, or a readout."""
+        from gradflow.core.network.losses import Loss
+
+        own = self.core.drawn.__func__ is not Loss.drawn.__func__  # type: ignore[attr-defined]  # classmethods
+        return own or (bool(self.compares) and self.head is None)
+
+    def build(self, **given: Any) -> Loss:
+        """Make the loss with what the house hands in."""
+        return self.core(at=self.at, of=self.of, **self.options, **given)
+
+
+def loss_kinds() -> tuple[str, ...]:
+    """Every kind of loss."""
+    from gradflow.core.network.losses import LOSSES
+
+    return LOSSES.names()
+
+
+@cache
+def loss_model(kind: str) -> type[LossConfig]:
+    """The section for a kind of loss."""
+    from gradflow.core.network.losses import LOSSES
+
+    owner, always = LOSSES.get(kind), kind == LossConfig.model_fields["kind"].default
+    extra = {"kind": (Literal.__getitem__(kind), kind if always else ...)}
+    return derived(LossConfig, f"{owner.__name__}Loss", Origin(loss_model, kind), owner, extra)

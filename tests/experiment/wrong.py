@@ -119,7 +119,7 @@ VALUES = [
           model="{cell: rnn, hidden: §{a: 1}}"),
     wrong("null for a scalar", "model.hidden", "nothing where", "1 to 65,536", "hidden: 32",
           model="{cell: rnn, hidden: §null}"),
-    wrong("layers 0", "model.layers", "0 where layers belong", "from 1 to 64", "write 2",
+    wrong("layers 0", "model.layers", "0 is too small", "from 1 to 64", "layers: 1",
           model="{cell: rnn, layers: §0}"),
     wrong("hidden too large", "model.hidden", "too large", "1 to 65,536", "hidden: 32",
           model="{cell: rnn, hidden: §65537}"),

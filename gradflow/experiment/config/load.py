@@ -17,7 +17,6 @@ from gradflow.experiment.config.sections import ORDER, CheckConfig, Experiment
 from gradflow.experiment.config.text import yaml
 from gradflow.experiment.config.text.mistakes import Mistake, choices, got, inside, nearest
 from gradflow.experiment.config.text.nodes import Node, Place, as_node, spell
-from gradflow.experiment.store.runs import RUN_NAME, RUN_NAME_RULE
 
 __all__ = ["load_config", "parse", "resolve_tree"]
 
@@ -137,6 +136,8 @@ def _unknown_section(key: str) -> Mistake:
 
 
 def _check_name(name: Any) -> str:
+    from gradflow.experiment.store.runs import RUN_NAME, RUN_NAME_RULE
+
     if isinstance(name, str) and RUN_NAME.fullmatch(name):
         return name
     fix = f"write for instance name: {_name_from(str(name))}"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradflow.errors import UserError
-from gradflow.experiment.models.weights import read_weights
+from gradflow.experiment.models.weights import read_near, read_weights
 from tests.experiment.frames import agrees, given
 
 pytestmark = pytest.mark.extras
@@ -73,6 +73,11 @@ def test_outputs_are_those_of_the_model(tmp_path, keras, name, suffix):
     x = np.random.default_rng(2).standard_normal((3, 7, 5)).astype("f4")
     wanted = np.asarray(upto.predict(x, verbose=0))
     agrees(path, x, wanted)
+    head = model.layers[-1]
+    called = "dense" if suffix == ".keras" else head.name  # it counts its layers by class
+    V, b = read_near(path, called, "a head")
+    np.testing.assert_array_equal(V, np.asarray(head.kernel.value.detach().cpu()).T)
+    np.testing.assert_array_equal(b, np.asarray(head.bias.value.detach().cpu()))
 
 
 # --- files of other versions, written here as they wrote them -------------------------------------

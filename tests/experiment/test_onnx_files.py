@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import gradflow
 from gradflow.errors import UserError
 from gradflow.experiment.models.opening import open_checkpoint
-from gradflow.experiment.models.weights import read_weights
+from gradflow.experiment.models.weights import read_near, read_weights
 from tests.experiment.frames import agrees, given
 
 pytestmark = pytest.mark.extras
@@ -90,6 +91,48 @@ def test_outputs_are_those_of_the_runtime(tmp_path, name):
             assert "reads the input from its end" in contents.nets[0].notes[0]
         x, wanted = x[:, ::-1], wanted[:, ::-1]
     agrees(path, x, wanted)
+
+
+@pytest.mark.parametrize(("op", "directions"), [("LSTM", 2), ("GRU", 1)])
+def test_initial_states_that_the_model_holds(tmp_path, op, directions):
+    rng = np.random.default_rng(3)
+    parts = ("initial_h", "initial_c")[: 2 if op == "LSTM" else 1]
+    way = {"direction": "bidirectional"} if directions == 2 else {}
+    (made,), tensors = node(op, directions=directions, **way)
+    made.input.extend(["", *parts])
+    start = {name: rng.standard_normal((directions, 2, H)).astype("f4") for name in parts}
+    tensors += [onnx.numpy_helper.from_array(a, name) for name, a in start.items()]
+    path = save(tmp_path / "m.onnx", [made], tensors)
+    x = rng.standard_normal((2, 7, F)).astype("f4")
+    agrees(path, x, run(path, x))
+    section = {"kind": "noise", "features": F, "sequences": 2}
+    asked = {"model": {"weights": str(path)}, "loss": {"at": "ends"}, "length": 4}
+    flow = gradflow.run(gradflow.configure(**asked, inputs=section))
+    assert np.isfinite(flow.get("s").values).all()
+    three = {**section, "sequences": 3}
+    with pytest.raises(UserError, match="initial states of 2 sequences, the inputs have 3"):
+        gradflow.configure(**asked, inputs=three)
+
+
+@pytest.mark.parametrize("op", ["Gemm", "MatMul"])
+def test_a_head_that_the_model_has(tmp_path, op):
+    nodes, tensors = node("RNN")
+    V = np.arange(2.0 * H, dtype="f4").reshape(2, H)
+    b = np.array([5, 6], "f4")
+    tensors += [
+        onnx.numpy_helper.from_array(V if op == "Gemm" else V.T.copy(), "fc.weight"),
+        onnx.numpy_helper.from_array(b, "fc.bias"),
+    ]
+    if op == "Gemm":
+        more = [helper.make_node("Gemm", ["Y", "fc.weight", "fc.bias"], ["o"], transB=1)]
+    else:
+        more = [
+            helper.make_node("MatMul", ["Y", "fc.weight"], ["p"]),
+            helper.make_node("Add", ["p", "fc.bias"], ["o"]),
+        ]
+    path = save(tmp_path / "m.onnx", [*nodes, *more], tensors)
+    for found, wanted in zip(read_near(path, "fc", "a head"), (V, b), strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_layers_that_read_one_another_are_one_stack(tmp_path):

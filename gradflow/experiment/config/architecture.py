@@ -125,6 +125,7 @@ class ModelConfig(Section):
     _stack: tuple[Any, ...] = PrivateAttr(())
     _notes: tuple[str, ...] = PrivateAttr(())
     _asked: dict[str, Any] | None = PrivateAttr(None)
+    _begins: int = PrivateAttr(0)
 
     def __hash__(self) -> int:
         values = [getattr(self, name) for name in type(self).model_fields if name != "names"]
@@ -148,6 +149,11 @@ class ModelConfig(Section):
         return self._notes
 
     @property
+    def begins(self) -> int:
+        """How many sequences the weights' file has an initial state for; see `Imported`."""
+        return self._begins
+
+    @property
     def asked(self) -> dict[str, Any]:
         """The cell's options before imported weights completed them."""
         return self.cell.options if self._asked is None else self._asked
@@ -165,7 +171,7 @@ class ModelConfig(Section):
         cell = CellConfig.model_validate({"kind": net.kind, **net.options})
         whole = self.model_copy(update={"cell": cell, **sizes})
         whole._reads, whole._stack, whole._notes = net.inputs, net.stack, net.notes
-        whole._asked = asked
+        whole._asked, whole._begins = asked, net.begins
         return whole
 
     @property

@@ -218,6 +218,13 @@ def check_files(loss: LossConfig, inputs: Inputs, length: int, model: ModelConfi
         if path := getattr(loss, name):
             check_path(path, (".npy", ".npz"), ("loss", name))
     named = next((n for n in ("path", "targets", "head") if getattr(loss, n) is not None), "kind")
+    if model.state is None and model.begins not in (0, 1, columns):
+        raise Mistake(
+            f"the file has initial states of {model.begins} sequences, the inputs have {columns}",
+            f"{model.begins} sequences",
+            f"write sequences: {model.begins} under inputs, or model.state",
+            ("model", "weights"),
+        )
     at: tuple[str, ...] = ("model", "state")
     try:
         if model.state is not None:

@@ -22,7 +22,7 @@ from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.random import stream
 from gradflow.core.typing import Array, DType
 from gradflow.errors import UserError
-from gradflow.experiment.config import PointConfig
+from gradflow.experiment.config import ModelConfig, PointConfig
 from gradflow.experiment.config.sections import RecordConfig
 from gradflow.experiment.config.text.mistakes import choices
 from gradflow.experiment.data import sources
@@ -77,9 +77,7 @@ def build_network(config: PointConfig, features: int) -> Network:
 def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DType) -> Weights:
     model = config.model
     if model.weights is not None:
-        imported = weights.read_weights(
-            model.weights, kind=model.cell.kind, options=model.asked, names=model.names
-        )
+        imported = _imported(model)
         return tuple(
             tuple(
                 {name: np.repeat(a, len(seeds), axis=0).astype(dtype) for name, a in p.items()}
@@ -99,6 +97,14 @@ def _weights(net: Network, config: PointConfig, seeds: Sequence[int], dtype: DTy
     return tuple(
         tuple(side_by_side(index, direction) for direction in layer.directions)
         for index, layer in enumerate(net.layers)
+    )
+
+
+def _imported(model: ModelConfig) -> weights.Imported:
+    """The net of the weights' file, which is read once."""
+    assert model.weights is not None
+    return weights.read_weights(
+        model.weights, kind=model.cell.kind, options=model.asked, names=model.names
     )
 
 
@@ -138,8 +144,10 @@ def _fitting(config: PointConfig, batch: Batch, outputs: int) -> None:
 
 def _initial(net: Network, config: PointConfig, sequences: int) -> States | None:
     """s_0 as it is given."""
-    state = config.model.state
-    return None if state is None else read_states(Path(state), net, sequences)
+    model = config.model
+    if model.state is not None:
+        return read_states(Path(model.state), net, sequences)
+    return None if model.weights is None else _imported(model).initial
 
 
 EXPLAINED = ("gates", "paths", "theory")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.core import cells
-from gradflow.core.cells import Cell
+from gradflow.core.cells import Cell, State
 from gradflow.core.typing import Array, Params
 
 __all__ = ["KERAS", "ONNX", "PYTORCH", "FoundLayer", "FoundNet", "Near", "joined", "parameters"]
@@ -40,6 +40,8 @@ class FoundLayer:
         Options of which the file says nothing.
     read : callable
         Reads the parameters of each direction for a cell, as long as the file is open.
+    initial : tuple of State, or None
+        s_0 of each direction, ``(1, size, batch)``, where the file has one.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class FoundLayer:
     options: Mapping[str, Any]
     free: tuple[str, ...]
     read: Callable[[Cell], tuple[Params, ...]] = field(repr=False)
+    initial: tuple[State, ...] | None = field(default=None, repr=False)
 
     @property
     def outputs(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.core import cells
-from gradflow.core.cells import Cell
+from gradflow.core.cells import Cell, State
 from gradflow.core.typing import Array, Params
 from gradflow.errors import UserError
 from gradflow.experiment.data.reading import finite, mistake
@@ -112,8 +112,30 @@ def _layer(node: Any, graph: Graph, path: Path) -> tuple[FoundLayer, tuple[str, 
     if "P" in arrays:
         options["peephole"] = "diagonal"
     read = partial(_read, arrays, directions)
-    return FoundLayer(kind, H, inputs, directions, options, (), read), _notes(
-        given, said, graph, path
+    start = _initial(given, kind, graph, path, (directions, H))
+    layer = FoundLayer(kind, H, inputs, directions, options, (), read, start)
+    return layer, _notes(given, said, graph, path)
+
+
+def _initial(
+    given: Mapping[str, str], kind: str, graph: Graph, path: Path, size: tuple[int, int]
+) -> tuple[State, ...] | None:
+    """s_0 of each direction, where it is constant and not zero."""
+    found: dict[str, Array] = {}
+    for role in ("initial_h", "initial_c"):
+        array = graph.array(given[role], path) if given.get(role) else None
+        if array is None or not array.any():
+            continue
+        if array.ndim != 3 or array.shape[::2] != size:
+            expected = f"({size[0]}, batch, {size[1]})"
+            raise mistake(path, f"{role} is shaped {array.shape}", expected=expected)
+        found[role] = finite(array.astype(np.float64), path, flat(given[role]))
+    if not found:
+        return None
+    roles = ("initial_h", "initial_c") if kind == "lstm" else ("initial_h",)
+    zero = np.zeros((size[0], 1, size[1]))
+    return tuple(
+        tuple(found.get(role, zero)[way].T[None] for role in roles) for way in range(size[0])
     )
 
 
@@ -126,14 +148,14 @@ def _notes(
     for role in ("initial_h", "initial_c"):
         if name := given.get(role):
             array = graph.array(name, path)
-            if array is not None and array.any():
-                raise mistake(path, f"{role} is not zero, which cannot be imported yet")
             if array is None and (maker := graph.made.get(name)) is None:
                 notes.append(f"{role} is an input of the model; here it is zero")
             elif array is None and maker is not None and maker.op_type not in ZEROS:
                 notes.append(f"{role} is worked out as the model runs; here it is zero")
-    if given.get("sequence_lens"):
-        notes.append("lengths of the sequences come from the model's input; here from the data")
+    if name := given.get("sequence_lens"):
+        lengths = graph.array(name, path)
+        own = "come from the model's input" if lengths is None else f"are {lengths.tolist()}"
+        notes.append(f"lengths of the sequences {own}; here they come with the data")
     return tuple(notes)
 
 

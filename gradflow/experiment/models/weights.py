@@ -8,8 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from gradflow.core.cells import Cell
-from gradflow.core.network.stack import Layer
+from gradflow.core.network.stack import Layer, States
 from gradflow.core.typing import Array, Params
 from gradflow.errors import UserError
 from gradflow.experiment.data.reading import mistake, once
@@ -38,6 +40,8 @@ class Imported:
         By layer and direction; arrays ``(1, rows, cols)`` in float64.
     notes : tuple of str
         What was taken for granted.
+    initial : States or None
+        s_0 where the file has one, ``(1, size, batch)``.
     """
 
     inputs: int
@@ -45,6 +49,13 @@ class Imported:
     options: Mapping[str, Any]
     weights: tuple[tuple[Params, ...], ...]
     notes: tuple[str, ...] = ()
+    initial: States | None = None
+
+    @property
+    def begins(self) -> int:
+        """How many sequences the file has an initial state for: 1 for all alike, 0 for none."""
+        each = [part.shape[-1] for layer in self.initial or () for s in layer for part in s]
+        return max(each, default=0)
 
     @property
     def cell(self) -> Cell:
@@ -150,7 +161,18 @@ def _read(
             whole,
             tuple(layer.read(cell) for layer, cell in found),
             tuple(f"{path.name}: {flat(note, 200)}" for note in net.notes),
+            _initial(found),
         )
+
+
+def _initial(layers: Sequence[tuple[FoundLayer, Cell]]) -> States | None:
+    """s_0 of all layers: zero for those that have none, if any has one."""
+    if not any(layer.initial for layer, _ in layers):
+        return None
+    return tuple(
+        layer.initial or (tuple(np.zeros((1, size, 1)) for size in cell.sizes),) * layer.directions
+        for layer, cell in layers
+    )
 
 
 def read_near(source: str | Path, name: str, what: str) -> tuple[Array, Array | None]:

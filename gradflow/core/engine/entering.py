@@ -159,7 +159,11 @@ class Entering:
 
     def _counting(self, steps: Array, at: Array) -> Array:
         """Which steps have a loss, ``(steps,)``; of each sequence apart, ``(steps, columns)``."""
-        return np.asarray(steps[:, None] == at if self.spread else np.isin(steps, at))
+        if self.spread:
+            return np.asarray(steps[:, None] == at)
+        counts = np.zeros(len(steps), bool)
+        counts[at[(at >= steps[0]) & (at <= steps[-1])] - steps[0]] = True
+        return counts
 
     def _each_to_its_end(self, steps: Array, counts: Array) -> Array:
         """Which steps count for which sequence, ``(steps, 1, columns)``."""

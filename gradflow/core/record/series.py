@@ -186,7 +186,9 @@ class Series:
             steps = self.steps[j]
             lo, hi = np.searchsorted(steps, [first, first + len(values)])
             if lo < hi:
-                chosen = steps[lo:hi] - first
+                chosen: Array | slice = steps[lo:hi] - first
+                if steps[hi - 1] - steps[lo] == hi - lo - 1:  # every step: nothing to gather
+                    chosen = slice(steps[lo] - first, steps[hi - 1] - first + 1)
                 own = values[chosen, j] if several else values[chosen]
                 rows = np.moveaxis(self.values[j], 0, -3)[self.layers.index(layer), *rest]
                 found = own.transpose(1, 2, 0)

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradflow.core.quantity import Quantity
-from gradflow.errors import NumericalError, UserError
+from gradflow.errors import GradflowError, NumericalError, UserError
 from gradflow.experiment.store.runs import RESULTS, Point, Run, open_run
+from gradflow.report.read.keys import news
 from gradflow.report.read.rates import Summary
 from gradflow.report.read.rows import Row, rows
 
@@ -95,6 +97,8 @@ def run(experiment: Experiment, *, out: str | Path | None = None, jobs: int = 1)
     if out is not None:
         finished = run_stored(experiment, out=Path(out), executor=executor, fail_fast=True)
         _raise_first(finished.failures)
+        for text in news(finished):
+            warnings.warn(text, stacklevel=2)
         return Flow(finished.run)
     planned = plan(experiment)
     results: dict[str, Result] = {}
@@ -230,5 +234,6 @@ def _is(point: Point, key: str, value: Any) -> bool:
 def _raise_first(failures: tuple[Any, ...]) -> None:
     for failure in failures:
         axes = ", ".join(f"{key}={value}" for key, value in failure.point.axes.items())
-        error = UserError if failure.exit_code == UserError.exit_code else NumericalError
+        wrong = failure.exit_code == UserError.exit_code
+        error = NumericalError if failure.numerical else UserError if wrong else GradflowError
         raise error(f"{axes}: {failure.reason}" if axes else failure.reason)

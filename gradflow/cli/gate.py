@@ -20,7 +20,6 @@ from gradflow.cli.screen import (
     emit,
     read_experiment,
     say,
-    say_changes,
 )
 from gradflow.errors import NoBaselineError, UserError
 
@@ -97,7 +96,8 @@ def check(
     _show_evidence(verdict, accept, plot, summary)
     if verdict.exit_code == 4 and patterns:
         say(f"no case has {' or '.join(map(repr, patterns))} in its name")
-    say_changes(verdict.changed)
+    for text in verdict.news:
+        say(text)
     for failure in verdict.errors:
         if tracing():
             say(failure.traceback.rstrip())

@@ -20,7 +20,6 @@ from gradflow.cli.screen import (
     grid,
     read_experiment,
     say,
-    say_changes,
     show_sheet,
     size,
     span,
@@ -115,6 +114,7 @@ def say_failures(failures: Sequence[Failure]) -> None:
 
 
 def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
+    from gradflow.report.read.keys import news
     from gradflow.report.read.rows import rows
     from gradflow.report.tables.closing import closing_sheet, rows_data
 
@@ -122,6 +122,8 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
         return
     stored = finished.run
     found = rows(stored) if stored.points else []
+    for text in news(finished):
+        say(text)
     if as_json:
         failures = [
             {"axes": dict(failure.point.axes), "hash": failure.point.hash, "reason": failure.reason}
@@ -153,7 +155,6 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
             show_sheet(sentences(explain(stored)))
         if taught := lessons(stored):
             show_sheet(lesson_lines(taught))
-    say_changes(finished.changed)
     missing = f", {len(stored.missing)} missing" if stored.missing else ""
     say(
         f"{stored.path}: {finished.computed} points measured in {finished.seconds:.1f} s,"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Config", "Jobs", "Json", "Overrides", "Quiet", "Results", "RunName", "bar", "emit",
-    "emit_json", "grid", "line", "piped", "read_experiment", "say", "say_changes", "show_sheet",
+    "emit_json", "grid", "line", "piped", "read_experiment", "say", "show_sheet",
     "size", "span",
 ]  # fmt: skip
 
@@ -71,12 +71,6 @@ def say(text: str) -> None:
     shown = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
     with contextlib.suppress(OSError, ValueError):  # closed or full: the exit code still speaks
         typer.echo(shown, err=True)
-
-
-def say_changes(changed: Sequence[str]) -> None:
-    """Say what is not as it was when points were measured."""
-    if changed:
-        say(f"measured again, because it has changed: {', '.join(changed)}")
 
 
 def emit(text: str) -> None:

@@ -10,6 +10,8 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, get_type_hints
 
+from gradflow.errors import UserError
+
 __all__ = ["Option", "Registry", "given", "option", "options"]
 
 T = TypeVar("T")
@@ -66,11 +68,17 @@ class Registry(Generic[T]):
 
         Raises
         ------
-        KeyError
-            If nothing of that name is registered or installed.
+        UserError
+            If nothing of that name is registered or installed in this process.
         """
         if name not in self.known and name in self._installed:
             self.add(self._installed[name].load())
+        if name not in self.known:
+            raise UserError(
+                f"the {self.key} {name!r} is not known in this process\n"
+                f"  fix: register it in a module that every process imports, by an entry point of "
+                f"{self.group}, or take one job"
+            )
         return self.known[name]
 
 

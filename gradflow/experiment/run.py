@@ -19,6 +19,7 @@ from gradflow.experiment.measure.measurement import footprint, scratch
 from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
 from gradflow.experiment.store.folder import Folder, is_current
 from gradflow.experiment.store.manifest import DamagedError, environment, read_manifest
+from gradflow.experiment.store.names import earlier, set_aside
 from gradflow.experiment.store.runs import RESULTS, Run
 from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
 
@@ -79,7 +80,8 @@ class Finished:
     """What a call of `run` did; `run` is what is stored now, whoever computed it.
 
     `changed` names the code and the files that are not what they were when points were measured,
-    so that these were measured again.
+    so that these were measured again. `before` is the run that the folder held, if it was of
+    another experiment; what was drawn of it is in `aside`.
     """
 
     run: Run
@@ -88,6 +90,8 @@ class Finished:
     failures: tuple[Failure, ...]
     seconds: float
     changed: tuple[str, ...] = ()
+    before: Run | None = None
+    aside: Path | None = None
 
 
 class _FailFast(Exception):
@@ -140,8 +144,13 @@ def run(
     planned = plan(experiment)
     points = [one.point for one in planned]
     axes = {key: labels(key, values) for key, values in experiment.sweep.items()}
-    folder = Folder(out / experiment.name, environment)
-    changed = folder.configure(dump(experiment), axes, points)
+    path = out / experiment.name
+    own = experiment.source == str((path / "config.yaml").resolve())
+    source = "" if own else experiment.source
+    before = earlier(path, points, source)
+    folder = Folder(path, environment)
+    changed = folder.configure(dump(experiment), axes, points, source)
+    aside = set_aside(path, before) if before else None
     stored = set() if fresh else folder.sound(points)
     done = stored if only is None else stored | {p.hash for p in points if p.hash not in only}
     todo = tuple(
@@ -176,6 +185,8 @@ def run(
         failures=tuple(failures),
         seconds=time.perf_counter() - start,
         changed=tuple(changed),
+        before=before,
+        aside=aside,
     )
 
 

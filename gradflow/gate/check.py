@@ -30,6 +30,7 @@ from gradflow.gate.cases import (
     prefix,
 )  # fmt: skip
 from gradflow.gate.compare import Finding, Judgement, compare, idle, judge, ranked
+from gradflow.report.read.keys import news as news_of
 
 __all__ = ["NOISE", "accept", "check", "judge_run", "make_baseline", "probe"]
 
@@ -90,7 +91,7 @@ def check(
         assertions=experiment.check.asserts,
         patterns=patterns,
         failures=finished.failures,
-        changed=finished.changed,
+        news=news_of(finished),
     )
 
 
@@ -102,7 +103,7 @@ def judge_run(
     assertions: Sequence[AssertConfig] = (),
     patterns: Collection[str] = (),
     failures: tuple[Failure, ...] = (),
-    changed: tuple[str, ...] = (),
+    news: tuple[str, ...] = (),
 ) -> Judgement:
     """Compare results, stored or in memory, with the expected cases, and with what is asserted.
 
@@ -114,8 +115,8 @@ def judge_run(
         The cases of a baseline; None where assertions alone are judged.
     tolerance : float
         In decades.
-    assertions, patterns, failures, changed
-        See `check` and `Finished`.
+    assertions, patterns, failures, news
+        See `check` and `Judgement`.
     """
     seen = _look(stored, assertions, patterns)
     chosen = {name: case for name, case in (expected or {}).items() if meets(name, patterns)}
@@ -134,7 +135,7 @@ def judge_run(
         asserted=seen.asserted,
         findings=tuple(ranked(findings)),
         errors=failures,
-        changed=changed,
+        news=news,
         expected=chosen,
         measured=seen.cases,
     )

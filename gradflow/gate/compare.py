@@ -73,8 +73,8 @@ class Judgement:
         Empty if all is well.
     errors : tuple of Failure
         Points that could not be measured.
-    changed : tuple of str
-        Code and files that are not what they were when points were measured: see `Finished`.
+    news : tuple of str
+        What is not as it was when the experiment was run last, in sentences.
     expected, measured : mapping
         The cases of the baseline that were judged, and those that there are now, by name.
     """
@@ -85,7 +85,7 @@ class Judgement:
     asserted: int
     findings: tuple[Finding, ...]
     errors: tuple[Failure, ...] = ()
-    changed: tuple[str, ...] = ()
+    news: tuple[str, ...] = ()
     expected: Mapping[str, Case] = field(default_factory=dict, repr=False)
     measured: Mapping[str, Case] = field(default_factory=dict, repr=False)
 

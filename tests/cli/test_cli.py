@@ -471,7 +471,7 @@ def test_runs_are_renamed_and_removed(here: Path) -> None:
     call("run", "small.yaml", "-q")
     for words, said in (
         (("mv", "small", "2nd"), "is there already"),
-        (("mv", "small", "Not this"), "expected: 1 to 64 of a-z"),
+        (("mv", "small", "Not this"), "expected: 1 to 64 small letters"),
         (("mv", "smal", "third"), "did you mean small?"),
         (("rm", "2nd", "smal"), "did you mean small?"),
     ):

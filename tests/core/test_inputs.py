@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gradflow.core.inputs import TASKS, series_stream, symbol_stream
 from gradflow.core.inputs.reber import SYMBOLS as REBER
 from gradflow.core.inputs.symbols import SYMBOLS as TEMPORAL
+from gradflow.errors import UserError
 from tests.work import calls
 
 LENGTHS = st.integers(25, 60)
@@ -110,7 +111,7 @@ def test_a_long_draw_makes_few_calls(kind):
 
 
 def test_unknown_kind():
-    with pytest.raises(KeyError):
+    with pytest.raises(UserError):
         TASKS.get("nose")
 
 

@@ -4,11 +4,14 @@ import functools
 import multiprocessing
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import threadpoolctl
 
+from gradflow.core.cells import CELLS
 from gradflow.errors import UserError
 from gradflow.experiment.measure import duration as cost
 from gradflow.experiment.measure.measurement import measure
@@ -81,7 +84,7 @@ def test_the_bundle_of_a_killed_worker_is_tried_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "reason"), [("kill", "killed by SIGKILL"), ("exit", r"ended with code 5 .*__main__")]
+    ("how", "reason"), [("kill", "killed by SIGKILL"), ("exit", "ended with code 5")]
 )
 def test_a_bundle_that_kills_its_workers_fails(tmp_path: Path, how: str, reason: str) -> None:
     deadly = functools.partial(measures.dies, marker=tmp_path / "never", how=how)
@@ -90,6 +93,25 @@ def test_a_bundle_that_kills_its_workers_fails(tmp_path: Path, how: str, reason:
     assert set(found) == {f"lstm {length} {seed}" for length in (3, 5) for seed in range(3)}
     assert all(re.search(reason, text) for text in found.values())
     assert len(digest(outcomes)) == 6
+
+
+def test_workers_that_cannot_start_are_the_scripts_fault(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "import gradflow\n"
+        "sections = {'model': {'cell': 'rnn'}, 'inputs': {'kind': 'noise'}, 'length': 3}\n"
+        "gradflow.run(gradflow.configure(**sections, sweep={'seed': 2}), jobs=2)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.rpartition("gradflow.errors.")[2]
+    assert last.startswith("UserError: the processes that were to work could not start")
+    assert 'fix: put what runs below `if __name__ == "__main__":`' in last
+
+
+def test_a_cell_that_a_worker_does_not_know_is_named() -> None:
+    with pytest.raises(UserError, match=r"the kind 'mine' is not known .*\n  fix: register it"):
+        CELLS.get("mine")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])

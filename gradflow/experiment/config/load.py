@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from gradflow.experiment.config.sections import ORDER, CheckConfig, Experiment
 from gradflow.experiment.config.text import yaml
 from gradflow.experiment.config.text.mistakes import Mistake, choices, got, inside, nearest
 from gradflow.experiment.config.text.nodes import Node, Place, as_node, spell
+from gradflow.experiment.store.names import RUN_NAME, is_run_name, run_name
 
 __all__ = ["load_config", "parse", "resolve_tree"]
 
@@ -40,7 +40,9 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     """
     path = Path(path)
     _refuse_checkpoint(path)
-    return _resolved(yaml.read_tree(path), path.parent, overrides, _name_from(path.stem))
+    experiment = _resolved(yaml.read_tree(path), path.parent, overrides, run_name(path.stem))
+    experiment._beside.source = str(path.resolve())
+    return experiment
 
 
 def _refuse_checkpoint(path: Path) -> None:
@@ -75,11 +77,6 @@ def _resolved(tree: Node, folder: Path, overrides: Sequence[str], name: str) -> 
     experiment = resolve_tree(tree, name)
     experiment.written.update(written)
     return experiment
-
-
-def _name_from(stem: str) -> str:
-    """Make a name of a file's."""
-    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).lstrip("._-")[:64] or "experiment"
 
 
 def resolve_tree(tree: Node, name: str) -> Experiment:
@@ -136,14 +133,12 @@ def _unknown_section(key: str) -> Mistake:
 
 
 def _check_name(name: Any) -> str:
-    from gradflow.experiment.store.runs import RUN_NAME, RUN_NAME_RULE
-
-    if isinstance(name, str) and RUN_NAME.fullmatch(name):
+    if isinstance(name, str) and is_run_name(name):
         return name
-    fix = f"write for instance name: {_name_from(str(name))}"
+    fix = f"write for instance name: {run_name(str(name))}"
     if name is not None and not isinstance(name, str):
         fix = f'put it in quotes: "{got(name)}"'
-    raise Mistake(f"{got(name)} cannot name an experiment", RUN_NAME_RULE, fix, ("name",))
+    raise Mistake(f"{got(name)} cannot name an experiment", RUN_NAME, fix, ("name",))
 
 
 def _check_asserts(experiment: Experiment, tree: Node, composer: Composer) -> None:

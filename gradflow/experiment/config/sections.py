@@ -251,6 +251,7 @@ class PointConfig(Settings):
 class Beside:
     """What an experiment carries that makes it no other one: see `Experiment`."""
 
+    source: str = ""
     written: dict[str, str] = dataclass_field(default_factory=dict)
     made: dict[str, Any] = dataclass_field(default_factory=dict)
 
@@ -259,7 +260,7 @@ class Beside:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Leave behind what can be made again."""
-        return Beside, (self.written,)
+        return Beside, (self.source, self.written)
 
 
 class Experiment(Settings):
@@ -278,6 +279,11 @@ class Experiment(Settings):
         return self._notes
 
     @property
+    def source(self) -> str:
+        """The file it was read from, whole; empty where there is none."""
+        return self._beside.source
+
+    @property
     def written(self) -> dict[str, str]:
         """Paths as the user wrote them, by what they led to."""
         return self._beside.written
@@ -290,5 +296,5 @@ class Experiment(Settings):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, which makes its own points."""
         copy = super().model_copy(update=update, deep=deep)
-        copy._beside = Beside(self.written)
+        copy._beside = Beside(self.source, self.written)
         return copy

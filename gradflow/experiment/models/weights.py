@@ -261,7 +261,7 @@ def _only(found: Sequence[FoundNet], name: str, contents: Contents, path: Path) 
         path,
         problem,
         expected="one",
-        fix=f"write weights: {path.name}#{names[0]}; `gradflow inspect {path.name}` shows them",
+        fix=f"add #{names[0]} to the path under weights; `gradflow inspect {path}` shows them",
     )
 
 

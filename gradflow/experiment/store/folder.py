@@ -71,9 +71,15 @@ class Folder:
         return brief(told), told
 
     def configure(
-        self, text: str, axes: Mapping[str, Sequence[Any]], points: Sequence[Point]
+        self,
+        text: str,
+        axes: Mapping[str, Sequence[Any]],
+        points: Sequence[Point],
+        source: str = "",
     ) -> list[str]:
         """Let the folder stand for an experiment: ``config.yaml`` and the points of its sweep.
+
+        `source` is the experiment's file; empty where there is none, or none but ``config.yaml``.
 
         Returns what has changed since it was run last, beside the experiment itself.
         """
@@ -82,6 +88,8 @@ class Folder:
             told = changes(self._manifest, points)
             write_atomic(self.path / "config.yaml", text.encode())
             self._manifest.axes = {key: list(values) for key, values in axes.items()}
+            if source:
+                self._manifest.source = source
             self._manifest.plan = [point.hash for point in points]
             for point in points:
                 self._know(point)

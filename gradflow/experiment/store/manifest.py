@@ -81,13 +81,15 @@ class Manifest(_Closed):
 
     `axes` and `plan` are the experiment's as it was run last: the labels along each axis, and the
     points' hashes in the order of their product, the last axis fastest. `points` and `stored` also
-    hold what earlier forms of the experiment asked for. `settings` names sections by their digest.
+    hold what earlier forms of the experiment asked for. `settings` names sections by their digest;
+    `source` is the experiment's file.
     """
 
     format: Literal[2] = FORMAT
     name: str
     created: str
     updated: str
+    source: str = ""
     axes: dict[str, list[Any]] = {}
     plan: list[Hash] = []
     points: dict[Hash, Known] = {}

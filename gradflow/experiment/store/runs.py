@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,8 +25,6 @@ from gradflow.experiment.store.whole import decode
 
 __all__ = [
     "RESULTS",
-    "RUN_NAME",
-    "RUN_NAME_RULE",
     "ListedRun",
     "Point",
     "Run",
@@ -40,11 +37,6 @@ __all__ = [
 
 RESULTS = Path("results")
 """Where runs are kept unless told otherwise."""
-
-RUN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-"""What an experiment, and so its folder, may be called."""
-
-RUN_NAME_RULE = "1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or a digit"
 
 
 @dataclass(frozen=True)
@@ -103,6 +95,8 @@ class Run:
         ISO time.
     environments : tuple of mapping
         What the results were computed in.
+    source : str
+        The experiment's file, where there was one.
     """
 
     name: str
@@ -113,6 +107,7 @@ class Run:
     created: str = ""
     updated: str = ""
     environments: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    source: str = ""
 
     def result(self, point: Point) -> Result:
         """Load what was measured at `point`, the checksum of its file verified at every call."""
@@ -188,6 +183,7 @@ def open_run(run: str | Path, out: Path = RESULTS) -> Run:
         created=manifest.created,
         updated=manifest.updated,
         environments=tuple(manifest.environments.values()),
+        source=manifest.source,
     )
 
 

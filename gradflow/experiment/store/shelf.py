@@ -9,16 +9,17 @@ from pathlib import Path
 
 from gradflow.errors import UserError
 from gradflow.experiment.store.manifest import FILE, read_manifest, write_manifest
-from gradflow.experiment.store.runs import RUN_NAME, RUN_NAME_RULE
+from gradflow.experiment.store.names import ASIDE, RUN_NAME, is_run_name
 from gradflow.experiment.store.whole import LOCK, TEMPORARY, locked, write_atomic
 
 __all__ = ["remove", "rename"]
 
 OURS = ("points/*.npz", f"points/.*{TEMPORARY}", "plots/*.png", "plots/*.svg", "plots/*.pdf",
+        f"{ASIDE}/*/plots/*.*", f"{ASIDE}/*/report.html", "report.html",
         f".*{TEMPORARY}", "config.yaml", FILE)  # fmt: skip
 """What gradflow writes into a run's folder, the index last."""
 
-FOLDERS = ("points", "plots", "unfinished")
+FOLDERS = (f"{ASIDE}/*/plots", f"{ASIDE}/*", ASIDE, "points", "plots", "unfinished")
 
 NAMED = re.compile(r"^name:.*$", re.MULTILINE)
 """The line of an experiment file that names it."""
@@ -35,7 +36,7 @@ def remove(path: Path) -> list[str]:
             for file in path.glob(pattern):
                 file.unlink(missing_ok=True)
     (path / LOCK).unlink(missing_ok=True)
-    for folder in (*(path / name for name in FOLDERS), path):
+    for folder in (*(one for name in FOLDERS for one in path.glob(name)), path):
         with contextlib.suppress(OSError):  # it holds something of the user's, or is not there
             folder.rmdir()
     return sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
@@ -51,8 +52,8 @@ def rename(path: Path, name: str) -> Path:
     DamagedError
         If the run cannot be read.
     """
-    if not RUN_NAME.fullmatch(name) or name == "baselines":
-        raise UserError(f"{name!r} cannot name a run\n  expected: {RUN_NAME_RULE}")
+    if not is_run_name(name) or name == "baselines":
+        raise UserError(f"{name!r} cannot name a run\n  expected: {RUN_NAME}")
     target = path.resolve().with_name(name)
     if target.exists():
         raise UserError(f"{target} is there already\n  fix: another name, or gradflow rm {target}")

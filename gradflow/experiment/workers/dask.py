@@ -47,7 +47,8 @@ class DaskExecutor(Generic[T]):
         except (OSError, ValueError) as error:
             raise UserError(
                 f"no Dask scheduler answers at {self.address!r}: {error}\n"
-                "  expected: an address such as tcp://host:8786"
+                "  expected: an address such as tcp://host:8786\n"
+                "  fix: start one there with `dask scheduler`, or correct the address"
             ) from error
         with client:
             futures = {

@@ -33,6 +33,13 @@ __all__ = ["Pool", "Workers", "workers"]
 ATTEMPTS = 2
 """How often a bundle is given to a worker that dies over it."""
 
+UNSTARTED = 1
+"""The exit code of a worker that could not even start."""
+
+STARTLESS = """the processes that were to work could not start: each reads this script anew
+  expected: a script in a file, which does nothing when it is read
+  fix: put what runs below `if __name__ == "__main__":`, or take one job"""
+
 PATIENCE = 10.0
 """Seconds that a worker has to end by itself."""
 
@@ -71,6 +78,8 @@ class Pool(Generic[T]):
                     if outcome is not None:
                         idle.append(worker)
                         done.append(outcome)
+                    elif worker.process.exitcode == UNSTARTED:
+                        raise UserError(STARTLESS)
                     elif turn < ATTEMPTS:
                         queue.appendleft((bundle, turn + 1))
                     else:
@@ -116,10 +125,7 @@ class _Worker:
         code = self.process.exitcode or 0
         if code < 0:
             return f"its worker was killed by {signal.Signals(-code).name} (out of memory?)"
-        return (
-            f"its worker ended with code {code}"
-            " (a script that runs with several jobs needs `if __name__ == '__main__':`)"
-        )
+        return f"its worker ended with code {code}"
 
     def stop(self) -> None:
         """Wait for the process: without a pipe it ends as soon as it is not measuring."""

@@ -139,6 +139,10 @@ def target(
         If a format is unknown, or the file's name says another.
     """
     out, asked = Path(out), list(dict.fromkeys(formats or ()))
+    if out.is_file() and not out.suffix:
+        raise UserError(
+            f"{out} is a file, not a folder\n  fix: name a folder, or a file like {out}.png"
+        )
     for form in asked:
         one_of("format", form, known)
     if not out.suffix or out.is_dir():

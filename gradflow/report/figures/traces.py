@@ -152,11 +152,11 @@ class NotRecordedError(UserError):
     """A run does not hold what a kind of figure shows."""
 
 
-def none_recorded(run: Run, record: str, what: str) -> NotRecordedError:
-    """Say that a run lacks what a kind of figure shows, and which key of the file records it."""
+def none_recorded(run: Run, record: str, what: str, value: str = "true") -> NotRecordedError:
+    """Say that a run lacks what a kind of figure shows, and what in the file records it."""
     return NotRecordedError(
         f"{run.name}: {what} were not recorded\n"
-        f"  fix: set  record.{record}: true  on a cell that has them, and run again"
+        f"  fix: set  record.{record}: {value}  on a cell that has them, and run again"
     )
 
 

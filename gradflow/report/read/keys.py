@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradflow.experiment.store.runs import Point, Run
 from gradflow.report.format import setting
 
-__all__ = ["KeyChange", "key_changes", "surroundings"]
+if TYPE_CHECKING:
+    from gradflow.experiment.run import Finished
+
+__all__ = ["KeyChange", "key_changes", "news", "surroundings"]
 
 SECTIONS = ("model", "inputs", "init", "train", "loss", "method", "length", "dtype", "seed")
 """The file's keys in the order in which a change of them is told; others follow."""
+
+TOLD = 6
+"""How many keys are told of an experiment that took another's place."""
 
 DERIVED = ("sha256", "resolved")
 """What a run keeps beside a path: it follows from the file, not from a key."""
@@ -44,6 +50,29 @@ def surroundings(a: Run, b: Run) -> Iterator[KeyChange]:
             rows = run.environments if part == "environments" else [p.code for p in run.points]
             sides.append(_by_key({name + k: setting(v) for k, v in r.items()} for r in rows))
         yield from _changes(*sides)
+
+
+def news(finished: Finished) -> tuple[str, ...]:
+    """Say what is not as it was when a folder was run last: its code, its files, its experiment."""
+    said = []
+    if finished.changed:
+        said.append(f"measured again, because it has changed: {', '.join(finished.changed)}")
+    if finished.before is not None:
+        told = key_changes(_asked(finished.before), _asked(finished.run))
+        keys = [
+            f"{one.key} {one.a} → {one.b}" for one in told if one.key.split(".")[-1] not in DERIVED
+        ]
+        some = "; ".join(keys[:TOLD]) + (f"; and {len(keys) - TOLD} more" if keys[TOLD:] else "")
+        if some:
+            said.append(f"{finished.run.path} held another experiment: {some}")
+        if finished.aside is not None:
+            said.append(f"what was drawn of it is in {finished.aside} now")
+        said.append("its points are kept: run it again to have it back, or name=NEW to have both")
+    return tuple(said)
+
+
+def _asked(run: Run) -> tuple[Point, ...]:
+    return (*run.points, *run.missing)
 
 
 def _by_key(rows: Iterable[dict[str, str]]) -> dict[str, list[str]]:

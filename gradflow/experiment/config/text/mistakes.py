@@ -197,6 +197,8 @@ EXAMPLES = {
     "assert": "[{state: s, flat: 1e-9}]",
     "bias": "{f: 1.0}",
 }
+FORMS = {"truncation": "{k1: 4, k2: [4, 16]}"}
+"""Examples of mappings that need more than one key."""
 PLAIN = {int: 1, float: 1.0, bool: True}
 EXPECTED = {"path": "the path of a .npy, .npz, .csv or .txt file"}
 
@@ -237,6 +239,8 @@ def missing(name: str, expected: str) -> Mistake:
 
 def example(spot: Spot) -> str:
     """Give something right to write."""
+    if spot.name in FORMS:
+        return f"write for instance {spot.name}: {FORMS[spot.name]}"
     if isinstance(spot.annotation, type) and issubclass(spot.annotation, BaseModel):
         name, field = next(iter(spot.annotation.model_fields.items()))
         given = EXAMPLES.get(name) if field.is_required() else field.default

@@ -69,7 +69,7 @@ def gather(run: Run) -> dict[str, list[Errors] | list[Cut]]:
                 one = Cut(*site, place, len(results), sequences, exact, of)
                 cuts.setdefault(state, []).append(one)
     if not errors:
-        raise none_recorded(run, "truncation", "truncated gradients")
+        raise none_recorded(run, "truncation", "truncated gradients", "{k1: 4, k2: [4, 16]}")
     return {"error": errors, **cuts}
 
 

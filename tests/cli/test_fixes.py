@@ -1,0 +1,100 @@
+"""What a message tells one to do is right: doing it leads on. Names that meet replace nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gradflow.cli import app
+
+SMALL = """\
+model: {cell: lstm, hidden: 2}
+inputs: {kind: noise}
+length: 6
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GRADFLOW_RESULTS", raising=False)
+    (tmp_path / "mine.yaml").write_text(SMALL)
+    return tmp_path
+
+
+def call(*words: str, code: int = 0) -> Result:
+    done = CliRunner().invoke(app, list(words), prog_name="gradflow")
+    assert done.exit_code == code, done.output
+    return done
+
+
+def test_another_form_of_an_experiment_is_told_and_its_figures_are_set_aside(here: Path) -> None:
+    call("run", "mine.yaml", "-q")
+    (curves,) = call("plot", "mine", "--state", "h", "--format", "svg").stdout.split()
+    assert call("run", "mine.yaml", "sweep.seed=2").stderr.count("another experiment") == 0
+    assert Path(curves).exists()
+    told = call("run", "mine.yaml", "model.hidden=3", "model.cell=gru").stderr
+    assert "results/mine held another experiment: model.cell lstm → gru" in told
+    assert "model.hidden 2 → 3" in told
+    assert not Path(curves).exists()
+    place = re.search(r"what was drawn of it is in (\S+) now", told)
+    assert place is not None
+    assert (here / place[1] / "plots" / Path(curves).name).exists()
+    again = call("run", "mine.yaml").stderr
+    assert "0 points measured" in again  # as the message says: its points are kept
+
+
+def test_two_files_do_not_share_a_run(here: Path) -> None:
+    call("run", "mine.yaml", "-q")
+    other = here / "other" / "mine.yaml"
+    other.parent.mkdir()
+    other.write_text(SMALL.replace("lstm", "gru"))
+    refused = call("run", "other/mine.yaml", code=2).stderr
+    assert f"results/mine holds the run of another file, {here / 'mine.yaml'}" in refused
+    assert "name=mine-2 here" in refused
+    call("run", "other/mine.yaml", "name=mine-2", "-q")
+    call("run", "results/mine/config.yaml", "-q")  # its own
+    (here / "mine.yaml").unlink()  # moved: the file there is now takes its place
+    assert "lstm → gru" in call("run", "other/mine.yaml").stderr
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("実験", "実験"),
+        ("Gedächtnis Nr. 2", "gedächtnis-nr.-2"),
+        ("क्षेत्र", "क्षेत्र"),
+        ("?!", "experiment"),
+    ],
+)
+def test_a_name_has_letters_of_any_script(here: Path, stem: str, name: str) -> None:
+    (here / f"{stem}.yaml").write_text(SMALL)
+    assert f"results/{name}: 1 points measured" in call("run", f"{stem}.yaml").stderr
+    wrong = call("validate", "mine.yaml", f"name={stem}", code=0 if stem == name else 2)
+    if stem != name:
+        told = re.search(r"write for instance name: (.*)", wrong.stderr)
+        assert told is not None
+        call("validate", "mine.yaml", f"name={told[1]}")
+
+
+def test_a_figure_that_needs_a_recording_says_how_to_write_it() -> None:
+    call("run", "mine.yaml", "-q")
+    told = re.search(
+        r"set {2}record\.(truncation: .*?) {2}on",
+        call("plot", "mine", "--kind", "truncation", code=2).stderr,
+    )
+    assert told is not None
+    bare = call("run", "mine.yaml", "record.truncation=true", code=2).stderr
+    assert f"write for instance {told[1]}" in bare
+    call("run", "mine.yaml", f"record={{{told[1]}}}", "-q")
+    call("plot", "mine", "--kind", "truncation", "--state", "h", "--format", "svg")
+
+
+def test_a_file_is_no_folder(here: Path) -> None:
+    call("run", "mine.yaml", "-q")
+    (here / "figure").write_text("")
+    told = call("plot", "mine", "--out", "figure", code=2).stderr
+    assert "figure is a file, not a folder\n  fix: name a folder, or a file like figure.png" in told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from gradflow.experiment.measure.plan import Bundle, PlannedPoint, plan
 
 ROOT = Path(__file__).parent.parent
 CHAPTER = ROOT / "docs" / "why-lstm.md"
+TEAMS = ROOT / "docs" / "teams.md"
 QUANTITIES = ROOT / "docs" / "quantities.md"
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
@@ -89,16 +91,32 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_every_command_prints_what_the_chapter_says(checkout: Path) -> None:
-    blocks = BLOCK.findall(CHAPTER.read_text(encoding="utf-8"))
-    assert len(blocks) > 10
+def unprinted(document: Path) -> list[str]:
+    """Run a page's commands in their order; return what they do not print, block by block."""
     problems = []
-    for source, told in blocks:
+    for source, told in BLOCK.findall(document.read_text(encoding="utf-8")):
+        if "pip install" in source:
+            continue
         found = run(source)
         lost = missing(told, found)
         if lost:
             problems.append("\n".join([source, *(f"  not printed: {x}" for x in lost), found]))
+    return problems
+
+
+def test_every_command_prints_what_the_chapter_says(checkout: Path) -> None:
+    assert len(BLOCK.findall(CHAPTER.read_text(encoding="utf-8"))) > 10
+    problems = unprinted(CHAPTER)
     assert not problems, "\n\n".join(problems)
+
+
+def test_every_command_prints_what_the_page_for_teams_says(checkout: Path) -> None:
+    shutil.copytree(ROOT / "results" / "baselines", checkout / "results" / "baselines")
+    problems = unprinted(TEAMS)
+    assert not problems, "\n\n".join(problems)
+    assert {path.name for path in (checkout / "results").iterdir()} == {
+        "baselines", "quickstart", "regression"
+    }  # fmt: skip
 
 
 def test_the_comparison_notices() -> None:

@@ -109,6 +109,35 @@ def test_from_the_first_baseline_to_a_red_test(project: Project) -> None:
     assert "Traceback" not in red
 
 
+def test_what_the_page_for_teams_shows(tmp_path: Path) -> None:
+    """Its test, written, moved and red: the message that the page prints."""
+    page = (ROOT / "docs" / "teams.md").read_text("utf-8")
+    (source,) = re.findall(r"^```python test_flow\.py\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (told,) = re.findall(r"^```text\n(experiment: FAILED.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    space: dict[str, Any] = {}
+    exec(source, space)
+    sizes = {}
+    for name, test in space.items():
+        if name.startswith("test_"):
+            command = f"pytest test_flow.py::{name} --gradflow-update"
+            own = tmp_path / "test_flow" / f"{name}.json"
+            own.parent.mkdir(exist_ok=True)
+            test(GradientFlow(own, lambda: tmp_path, command, True, tmp_path))
+            test(GradientFlow(own, lambda: tmp_path, command, False, tmp_path))
+            sizes[name] = len(list(own.parent.glob(f"{name}*")))
+    assert sizes == {"test_our_initialisation": 1, "test_two_at_once": 2}
+    moved = source.replace('"forget_bias": 1.0', '"forget_bias": 0.0')
+    assert moved != source
+    exec(moved, space)
+    name = "test_our_initialisation"
+    command = f"pytest test_flow.py::{name} --gradflow-update"
+    own = tmp_path / "test_flow" / f"{name}.json"
+    with pytest.raises(pytest.fail.Exception) as red:
+        space[name](GradientFlow(own, lambda: tmp_path, command, False, tmp_path))
+    pattern = ".*".join(re.escape(part) for part in told.replace("\n…\n", "…").split("…"))
+    assert re.fullmatch(pattern, str(red.value), re.DOTALL), str(red.value)
+
+
 def test_the_plugin_costs_pytest_nothing() -> None:
     """A project that does not use it pays for no NumPy, and coverage still sees the rest."""
     code = (

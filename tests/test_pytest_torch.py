@@ -40,3 +40,16 @@ def test_a_model_is_checked_by_its_loss(tmp_path: Path) -> None:
         pytest.fail.Exception, match=r"exploding  .*layer=0 forward\n +at lag 1[12]"
     ):
         check(model, loss=loss)
+
+
+def test_the_model_of_the_page_for_teams(tmp_path: Path) -> None:
+    from gradflow.integrations.fixture import GradientFlow
+
+    page = (Path(__file__).parents[1] / "docs" / "teams.md").read_text("utf-8")
+    source = page.partition("```python test_encoder.py\n")[2].partition("```")[0]
+    space: dict[str, Any] = {}
+    exec(source, space)
+    for update in (True, False):
+        space["test_encoder"](
+            GradientFlow(tmp_path / "own.json", lambda: tmp_path, "accept", update, tmp_path)
+        )

@@ -20,6 +20,7 @@ CELLS = 4
 def ls(results: Results = Path("results"), as_json: Json = False) -> None:
     """List the runs: what they are of, how much of each is stored, and what it takes."""
     from gradflow.experiment.store.runs import list_runs
+    from gradflow.report.format import cell_name
 
     runs = list_runs(results)
     if as_json:
@@ -33,7 +34,7 @@ def ls(results: Results = Path("results"), as_json: Json = False) -> None:
         [
             (
                 one.name,
-                "damaged" if one.damaged else _some(one.cells),
+                "damaged" if one.damaged else _some([*map(cell_name, one.cells)]),
                 span(one.lengths),
                 "" if one.damaged else f"{one.points} of {one.total}",
                 size(one.bytes),

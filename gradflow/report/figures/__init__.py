@@ -252,7 +252,8 @@ def overlay(
     from gradflow.report.read.pairs import overlaid
 
     name = re.sub(r"[^\w.=+-]+", "_", b.label)
-    return plot(overlaid(a, b, x), kind, x, out=out, beside=name, **asked)
+    lain = overlaid(a, b, x, every=kind != "curves")
+    return plot(lain, kind, x, out=out, beside=name, **asked)
 
 
 def _apart(run: Run, group: Group) -> bool:

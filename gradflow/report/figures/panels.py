@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from gradflow.report.figures.sites import Site, combinations, varying, words
 from gradflow.report.format import axis_names
+from gradflow.report.read.pairs import RUN
 
 __all__ = ["Grid", "Panel", "Strip", "common_ranges", "evenly", "facets", "stacked"]
 
@@ -180,9 +181,12 @@ def _lines(
 
 
 def _thinned(sites: Sequence[S], outside: Sequence[str]) -> tuple[list[S], list[str]]:
-    """Leave out lengths, then layers, then values of axes, then cells, as far as need be."""
+    """Leave out lengths, then layers, then values of axes, then cells, as far as need be.
+
+    Of two runs over one another both stay.
+    """
     kept, notes = list(sites), []
-    others = [dim for dim in outside if dim not in ("cell", "length", "layer", "direction")]
+    others = [dim for dim in outside if dim not in ("cell", "length", "layer", "direction", RUN)]
     others.sort(key=lambda dim: -len(combinations(sites, [dim])))
     for dim in ("length", "layer", *others, "cell", "direction"):
         if dim not in outside:

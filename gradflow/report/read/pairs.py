@@ -141,10 +141,10 @@ def compare_runs(a: Side, b: Side, state: str | None = None, *, every: bool = Fa
     )
 
 
-def overlaid(a: Side, b: Side, x: str = "lag") -> Run:
+def overlaid(a: Side, b: Side, x: str = "lag", *, every: bool = False) -> Run:
     """Return both runs as one, whose further axis `RUN` says which of the two a point is of.
 
-    Only points that both have are in it, each at the greatest length of those in common.
+    Only points that both have are in it, at the greatest length in common or at `every` one.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def overlaid(a: Side, b: Side, x: str = "lag") -> Run:
         If there are none, or curves of different lengths are to lie over one another by step.
     """
     points: list[Point] = []
-    for labels, one, other in _matched(a.run, b.run):
+    for labels, one, other in _matched(a.run, b.run, every=every):
         if one is None or other is None:
             continue
         if one.length != other.length and x == "step":

@@ -60,6 +60,19 @@ def test_what_was_seen_is_stored(tmp_path: Path) -> None:
     assert not (tmp_path / "learning" / "unfinished").exists()
 
 
+def test_conflict_and_gates_are_watched_where_they_are_recorded(tmp_path: Path) -> None:
+    record = {"states": ["h"], "contributions": True, "gates": True}
+    task = {"loss": {"kind": "mse"}, "record": record}
+    done = run(learning(train={"head": {}, "updates": 20}, sweep={}, **task), out=tmp_path)
+    result = done.run.result(done.run.points[0])
+    for name, pooled in (("conflict_U", -1), ("gate_saturated", (-2, -1)), ("conflict_V", -1)):
+        seen, after = result[f"{name}.learning"], result[name]
+        assert seen.dims[0] == "update"
+        assert not {"sequence", "step"} & {*seen.dims, *seen.coords}
+        np.testing.assert_allclose(seen.values[-1], after.values.mean(axis=pooled), rtol=1e-12)
+    assert "contribution_U.learning" not in result
+
+
 def test_a_run_that_is_stopped_goes_on_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,11 +25,19 @@ from gradflow.core.record import Norms
 from gradflow.core.typing import Array
 from gradflow.errors import NumericalError
 from gradflow.experiment.config import PointConfig
+from gradflow.experiment.config.train import TrainConfig
 from gradflow.experiment.data import sources
-from gradflow.experiment.recordings import Scope, Setting
+from gradflow.experiment.measure.setting import recorded
+from gradflow.experiment.recordings import Recording, Scope, Setting
 from gradflow.experiment.store.whole import write_atomic
 
 __all__ = ["Trained", "train"]
+
+WATCHED = ("contributions", "gates")
+"""Recordings that are looked at while nets learn, not only when they have."""
+
+ALONG = ("conflict_U", "conflict_W", "conflict_V", "gate_saturated")
+"""What is seen beside the norms at the end of each window, where it is recorded at all."""
 
 PAUSE = 10.0
 """Seconds between two copies of a training's state on disk, at least."""
@@ -90,7 +98,8 @@ def train(
     feed = Feed(_draw(config, task, length, batch), length, seeds, rules.batch, _pool(config, task))
     trainer = Trainer(setting.net, objective, theta, feed, rules.rules(task))
     trivial = _trivial(objective, task, batch, length)
-    seen = _Seen(layout, setting, scope, rules.watch.sequences, rules.batch, trivial)
+    asked = [one for one in recorded(config.record, setting.net) if one.name in WATCHED]
+    seen = _Seen(layout, setting, scope, asked, rules, trivial)
     for window in _kept(trainer, scratch):
         seen.add(window)
     failures = {
@@ -240,39 +249,48 @@ class _Seen:
         layout: Layout,
         setting: Setting,
         scope: Scope,
-        sequences: int,
-        batch: int,
+        asked: Sequence[Recording],
+        rules: TrainConfig,
         trivial: float,
     ) -> None:
-        self.layout, self.batch, self.trivial = layout, batch, trivial
-        columns = min(sequences, setting.x.shape[-1])
+        self.layout, self.asked, self.trivial = layout, asked, trivial
+        self.batch = rules.batch
+        columns = min(rules.watch.sequences, setting.x.shape[-1])
         own = scope.own_lengths
         self.scope = replace(
             scope, columns=columns, own_lengths=None if own is None else own[:columns]
         )
         self.setting = setting.few(columns)
         self.windows: list[Window] = []
-        self.norms: list[list[Result]] = []
+        self.looks: list[list[Result]] = []
         self.radii: list[Array] = []
 
     def add(self, window: Window) -> None:
         """Look at the nets as they are at the end of a window."""
         self.windows.append(window)
-        nets, length = len(window.theta), self.scope.lengths[0]
+        nets = range(len(window.theta))
         try:
-            at, norms = self.look(window.theta)
+            at, results = self.look(window.theta)
         except NumericalError:  # some are about to diverge
-            lost = [net for net in range(nets) if not self.holds(window.theta, net)]
-            at, norms = self.look(_without(window.theta, lost))
-        self.norms.append([norms.quantities(net, length) for net in range(nets)])
+            lost = [net for net in nets if not self.holds(window.theta, net)]
+            at, results = self.look(_without(window.theta, lost))
+        self.looks.append(results)
         self.radii.append(_radii(at.weights[0][0].get("W"), at.net))
 
-    def look(self, theta: Array) -> tuple[Setting, Norms]:
-        """Measure the norms of nets with these parameters."""
-        norms = Norms(self.scope, self.scope.states)
-        at = taught(self.setting, self.layout, theta)
-        at.backpropagate(self.scope.lengths, [norms], Schedule(64))
-        return at, norms
+    def look(self, theta: Array) -> tuple[Setting, list[Result]]:
+        """Measure nets with these parameters: the norms, and what else is watched."""
+        at, schedule = taught(self.setting, self.layout, theta), Schedule(64)
+        beside = [one.observer(self.scope) for one in self.asked]
+        observers = [Norms(self.scope, self.scope.states), *filter(None, beside)]
+        at.backpropagate(self.scope.lengths, observers, schedule)
+        alone = [one.analyse(self.scope, at, schedule) for one in self.asked]
+        results: list[Result] = [{} for _ in theta]
+        for net, result in enumerate(results):
+            for observer in observers:
+                result |= observer.quantities(net, self.scope.lengths[0])
+            for found in filter(None, alone):
+                result |= found[net]
+        return at, results
 
     def holds(self, theta: Array, net: int) -> bool:
         """Whether a net can be measured."""
@@ -311,8 +329,10 @@ class _Seen:
         if self.radii and self.radii[0].size:
             radii = np.array([self.radii[k][net] for k in kept]).T
             put("radius", radii, gate=np.array(_square(self.setting.net)))
-        for name in self.norms[0][net] if kept else ():
-            found |= _along(f"{name}.learning", [self.norms[k][net][name] for k in kept], updates)
+        for name in self.looks[0][net] if kept else ():
+            if name in self.scope.states or name in ALONG:
+                each = [self.looks[k][net][name] for k in kept]
+                found |= _along(f"{name}.learning", each, updates)
         read = float(end * self.batch)
         values = np.array([read, read if why == "learnt" else np.nan, self.trivial])
         labels = np.array(["read", "learnt", "trivial"])
@@ -321,13 +341,16 @@ class _Seen:
 
 
 def _along(name: str, each: list[Quantity], updates: Array) -> Result:
-    """The mean over sequences of log10 norms at each step, by update."""
+    """The mean over sequences, and of what is no norm over steps, by update."""
     first = each[0]
-    axis = first.dims.index("sequence")
-    values = np.stack([one.values.mean(axis=axis) for one in each])
-    dims = ("update", *(dim for dim in first.dims if dim != "sequence"))
-    coords = {key: value for key, value in first.coords.items() if key in (*dims, "lag")}
-    return {name: Quantity(name, dims, values, {**coords, "update": updates}, first.unit)}
+    pooled = ("sequence",) if first.unit == "log10" else ("sequence", "step")
+    axes = tuple(i for i, dim in enumerate(first.dims) if dim in pooled)
+    values = np.stack([one.values.mean(axis=axes) for one in each])
+    dims = ("update", *(dim for dim in first.dims if dim not in pooled))
+    shared = {key: value for key, value in first.coords.items() if key in dims}
+    if "step" in dims and "lag" in first.coords:
+        shared["lag"] = first.coords["lag"]
+    return {name: Quantity(name, dims, values, {**shared, "update": updates}, first.unit)}
 
 
 def _square(net: Network) -> tuple[str, ...]:

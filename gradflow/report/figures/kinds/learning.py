@@ -133,7 +133,8 @@ def _shown(result: Result) -> dict[str, Array]:
         found[f"{COSINE}.{kind}"] = values
     for name in ("U", "W", "V"):
         if f"conflict_{name}.learning" in result:
-            found[f"{CONFLICT}.{name}"] = result[f"conflict_{name}.learning"].values
+            of_gates = result[f"conflict_{name}.learning"].values
+            found[f"{CONFLICT}.{name}"] = quantile(of_gates.reshape(len(of_gates), -1), 0.5, axis=1)
     return found | ({FAR: far_end(result)} if "s.learning" in result else {})
 
 
@@ -242,7 +243,11 @@ def draw_symptoms(found: Sequence[Course], _: str, setup: Setup) -> Figure:
         statistics(found),
         "gained: of what the trivial answer loses; 0 is a stall",
         "cosine of successive updates: below 0 they undo each other",
-        *(["agreement of steps: 0, they cancel"] if CONFLICT in seen else []),
+        *(
+            ["agreement of the steps of a sequence, median over gates: 0, they cancel"]
+            if CONFLICT in seen
+            else []
+        ),
         *(["far end: the gradient there over that at the loss"] if FAR in seen else []),
     ]
     return figure(setup, grid, panel, None, notes, height=1.0, keys=parameter_keys(kinds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
@@ -24,6 +25,8 @@ from gradflow.report.tables.closing import closing_sheet
 from gradflow.report.tables.layout import Sheet
 
 __all__ = ["Content", "Section", "Shown", "content"]
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def content(run: Run, state: str | None = None) -> Content:
     longest = rows(run, judged)
     several = len({group.length for group in groups(run)}) > 1
     file = run.path / "config.yaml"
-    norms = dict(sorted(norm_curves(run).items(), key=lambda one: one[0] != judged))
+    norms = _ordered(norm_curves(run), [f"{judged}.last", judged])
     cells = tuple(dict.fromkeys(group.cell for group in groups(run)))
     sections, undrawn = _sections(run, norms, cells)
     missing = f", {len(run.missing)} missing" if run.missing else ""
@@ -136,15 +139,13 @@ def _sections(
     """Draw every kind of figure that the run holds, and say what stood in the way of others."""
     sections: list[Section] = []
     undrawn: list[str] = []
-    order = list(norms)
     for kind in KINDS.values():
         try:
             found = norms if kind.own_reader() is None else kind.gather(run)
-            names = sorted(found, key=lambda name: order.index(name) if name in order else -1)
+            found = _ordered(found, list(norms))
             with private_style():
-                sections.append(
-                    Section(kind, [_shown(kind, found, name, Setup(cells=cells)) for name in names])
-                )
+                figures = [_shown(kind, found, name, Setup(cells=cells)) for name in found]
+            sections.append(Section(kind, figures))
         except NotRecordedError:
             continue
         except UserError as error:
@@ -153,7 +154,13 @@ def _sections(
 
 
 def _shown(kind: Kind, found: Mapping[str, Sequence[Site]], name: str, setup: Setup) -> Shown:
-    label = norm_name(name)
+    label = norm_name(name, found)
     key = f"{kind.name}-{name}".replace(".", "-")
     figure = kind.draw(found[name], name, setup)
     return Shown(name, label, drawing(figure, key, f"{kind.summary.capitalize()}, {label}"))
+
+
+def _ordered(found: Mapping[str, Item], first: Sequence[str]) -> dict[str, Item]:
+    """Put some names in front, as far as they are there."""
+    front = [name for name in first if name in found]
+    return {name: found[name] for name in dict.fromkeys([*front, *found])}

@@ -3,7 +3,7 @@
 The picture is the data: what is pointed at is read back from the curves' own coordinates. For that
 each pair of axes carries its frame and its limits (``data-axes``), each curve and band the name of
 what it shows (``data-curve``, ``data-band``). Coordinates are points of 1/72 inch, kept to 0.001 in
-curves and to 0.01 elsewhere; a curve's are written one after another as differences.
+curves and to 0.01 elsewhere; a line's are written one after another as differences.
 """
 
 from __future__ import annotations
@@ -164,6 +164,8 @@ def _settle(
     for name in ("x", "y", "width", "height", "transform"):
         if name in one and element.tag != "image":
             one[name] = _NUMBER.sub(lambda found: _written(float(found[0]), 3), one[name])
+    if "style" in one:
+        one["style"] = one["style"].replace(": ", ":").replace("; ", ";")
     if "style" in one and colours is not None:
         colours.update(_HEX.findall(one["style"]))
         one["style"] = _HEX.sub(lambda found: coloured(found[0]), one["style"])
@@ -176,14 +178,15 @@ def _short(path: str) -> str:
     """Write a path with the digits that can be seen; polylines as differences."""
     if not _POLYLINE.fullmatch(path.strip()):
         return _NUMBER.sub(lambda found: _written(float(found[0]), 2), path.replace("\n", " "))
+    fine = 2 if path.rstrip().endswith("z") else 3  # an area is looked at, a curve is read
     text, here, last = "", (0, 0), ""
     for letter, x, y, end in _STEP.findall(path):
         if end:
             text, last = text + "z", "z"
             continue
-        at = round(1000 * float(x)), round(1000 * float(y))
+        at = round(10**fine * float(x)), round(10**fine * float(y))
         way = at if letter == "M" else (at[0] - here[0], at[1] - here[1])
-        dx, dy = (_written(part / 1000, 3) for part in way)
+        dx, dy = (_written(part / 10**fine, fine) for part in way)
         step = letter if letter == "M" else ("" if last == "L" else "l")
         apart = " " if not step and not dx.startswith("-") else ""
         text += f"{step}{apart}{dx}{'' if dy.startswith('-') else ' '}{dy}"

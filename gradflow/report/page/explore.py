@@ -7,7 +7,7 @@ first axis stand behind as ghosts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ def views(norms: Mapping[str, Sequence[Curve]], cells: Sequence[str]) -> dict[st
     axes = _axes(every)
     of = looks(cells)
     return {
-        "states": [{"name": state, "label": norm_name(state)} for state in states],
+        "states": [{"name": state, "label": norm_name(state, norms)} for state in states],
         "cells": [_drawn(cell, of[cell]) for cell in cells],
         "axes": [{"name": name, "values": values, "numeric": n} for _, name, values, n in axes],
         "curves": [
@@ -73,12 +73,16 @@ def views(norms: Mapping[str, Sequence[Curve]], cells: Sequence[str]) -> dict[st
     }
 
 
-def norm_name(name: str) -> str:
-    """Write the name of a figure: a state's derivative, or what else a kind calls its figures."""
+def norm_name(name: str, among: Collection[str] = ()) -> str:
+    """Write the name of a figure: a state's derivative, or what else a kind calls its figures.
+
+    Where the last loss's own norms are `among` the figures, the state's are those of the sum.
+    """
     state, _, which = name.partition(".")
-    if len(state) > 1:
+    if len(state) > 1 or state.isupper():
         return name.replace("_", " ")
-    return f"∂L/∂{state}" + (", the last loss alone" if which == "last" else "")
+    of_sum = ", the sum of all losses" if f"{name}.last" in among else ""
+    return f"∂L/∂{state}" + (", the last loss alone" if which == "last" else of_sum)
 
 
 Axis = tuple[str, str, list[str], bool]

@@ -165,6 +165,7 @@
       box.addEventListener("change", () => {
         if (box.checked) off.delete(cell.name); else off.add(cell.name);
         switched();
+        view();
       });
     }
     bar.hidden = false;
@@ -209,7 +210,7 @@
     const shown = data.curves.filter((curve) => fits(curve));
     const ghosts = data.cells.length === 1 && free >= 0 ? data.curves.filter((curve) => fits(curve, free)) : [];
     const peers = data.curves.filter((curve) => curve.state === chosen.state
-      && (long < 0 || curve.at[long] < 0 || curve.at[long] === chosen.at[long]));
+      && !off.has(data.cells[curve.cell].name) && (long < 0 || curve.at[long] < 0 || curve.at[long] === chosen.at[long]));
     const numbers = [0, ...peers.flatMap(finite)];
     let low = numbers.reduce((a, b) => Math.min(a, b)), high = numbers.reduce((a, b) => Math.max(a, b));
     if (high - low < 2) [low, high] = [(low + high) / 2 - 1, (low + high) / 2 + 1];

@@ -69,13 +69,15 @@ def configure(**sections: Any) -> Experiment:
     return parse(sections)
 
 
-def run(experiment: Experiment, *, out: str | Path | None = None, jobs: int = 1) -> Flow:
+def run(
+    experiment: Experiment | str | Path, *, out: str | Path | None = None, jobs: int = 1
+) -> Flow:
     """Measure an experiment.
 
     Parameters
     ----------
-    experiment : Experiment
-        From `load` or `configure`.
+    experiment : Experiment or path
+        From `load` or `configure`, or the file.
     out : path, optional
         Keep the results in a folder below this one, and use what it holds already, as
         ``gradflow run`` does. Without it they stay in memory.
@@ -93,6 +95,8 @@ def run(experiment: Experiment, *, out: str | Path | None = None, jobs: int = 1)
     from gradflow.experiment.run import run as run_stored
     from gradflow.experiment.workers.pool import workers
 
+    if isinstance(experiment, str | Path):
+        experiment = load(experiment)
     executor = workers(jobs)(measure)
     if out is not None:
         finished = run_stored(experiment, out=Path(out), executor=executor, fail_fast=True)
@@ -149,6 +153,16 @@ class Flow:
     def points(self) -> tuple[Point, ...]:
         """All points that were measured, in the order of the sweep."""
         return self.source.points
+
+    def __repr__(self) -> str:
+        cells = dict.fromkeys(point.cell for point in self.points)
+        return f"<Flow {self.source.name}: {len(self.points)} points of {', '.join(cells)}>"
+
+    def _repr_html_(self) -> str:
+        from gradflow.report.tables.closing import closing_sheet
+        from gradflow.report.tables.layout import html
+
+        return html(closing_sheet(self.rows(), self.source.name))
 
     def select(self, labels: Mapping[str, Any] | None = None, /, **more: Any) -> list[Point]:
         """Return the points with these labels.

@@ -7,10 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import gradflow
 from gradflow.errors import NoBaselineError
+from gradflow.report.figures.scales import decade_axis, limits
 
 SECTIONS = {
     "name": "small",
@@ -69,6 +72,50 @@ def test_plot_onto_an_axes(flow):
     ax = Figure().subplots()
     flow.plot(ax, state="h", length=9)
     assert ax.lines
+
+
+def test_two_flows_share_axes(flow):
+    other = gradflow.run(gradflow.configure(**{**SECTIONS, "loss": {"kind": "sum"}}))
+    ax = Figure().subplots()
+    flow.plot(ax, state="h", length=9)
+    low, high = ax.get_ylim()
+    other.plot(ax, state="h", length=5)
+    lines, labels = ax.get_legend_handles_labels()
+    assert len(labels) == len(set(labels))
+    assert len({to_hex(line.get_color()) for line in lines}) == len(lines)
+    assert len(lines) == 2 * len({point.cell for point in flow.points})
+    assert ax.get_ylim()[0] <= low
+    assert ax.get_ylim()[1] >= high
+    for line in lines:
+        assert ax.get_ylim()[0] <= min(line.get_ydata())
+        assert ax.get_ylim()[1] >= max(line.get_ydata())
+
+
+def test_marks_of_formats_do_not_fly_off(flow):
+    figure = Figure()
+    ax = figure.subplots()
+    decade_axis(ax, -400, 0)
+    limits(ax)
+    limits(ax)
+    assert [text.get_text() for text in ax.texts] == ["float64", "float32", "float16"]
+    ax.set_ylim(-20, 0)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    assert figure.get_tightbbox(renderer).y0 > -0.5  # inches
+
+
+def test_the_last_line_of_a_notebook_is_a_table(flow):
+    assert len(repr(flow)) < 200
+    assert repr(flow).startswith("<Flow small: ")
+    page = flow._repr_html_()
+    assert page.count("<tr>") == 1 + len(flow.rows())
+    assert len(page) < 10_000
+    assert "vanishes" in page
+
+
+def test_a_file_runs_by_its_name(tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_text("model: {cell: cec, hidden: 2}\ninputs: {kind: noise}\nlength: 3\n")
+    assert gradflow.run(str(file)).source.name == gradflow.run(file).source.name == "small"
 
 
 def test_memory_and_disk_hold_the_same(flow, tmp_path):

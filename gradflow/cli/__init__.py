@@ -23,7 +23,6 @@ from gradflow.cli.run import run
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from gradflow.cli import complete
 from gradflow.cli.screen import Json, Results, emit, emit_json, grid, say, show_sheet, size, span
 
 __all__ = ["diff", "ls", "mv", "rm"]
@@ -52,7 +53,13 @@ def ls(results: Results = Path("results"), as_json: Json = False) -> None:
 
 def rm(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Names or folders.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Names or folders.",
+            show_default=False,
+            autocompletion=complete.runs,
+        ),
     ],
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
     results: Results = Path("results"),
@@ -71,7 +78,12 @@ def rm(
 
 
 def mv(
-    run: Annotated[str, typer.Argument(help="Its name or folder.", show_default=False)],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="Its name or folder.", show_default=False, autocompletion=complete.runs
+        ),
+    ],
     name: Annotated[str, typer.Argument(help="What it is called from now on.", show_default=False)],
     results: Results = Path("results"),
 ) -> None:

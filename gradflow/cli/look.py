@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gradflow.cli import complete
 from gradflow.cli.screen import Json, Results, RunName, emit_json, piped, say, show_sheet
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ def plot(
     kind: Annotated[
         str,
         typer.Option(
+            autocompletion=complete.kinds,
             help="What to draw: curves, length, slope, heatmap; where it was recorded flow, paths, "
             "contributions, gates, spectrum, theory, truncation; where nets learned training, "
-            "learning, symptoms, success."
+            "learning, symptoms, success.",
         ),
     ] = "curves",
     x: Annotated[str, typer.Option(metavar="lag|step", help="The curves' axis.")] = "lag",

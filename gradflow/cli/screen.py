@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from gradflow.cli import complete
 from gradflow.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ __all__ = [
 ]  # fmt: skip
 
 Config: TypeAlias = Annotated[
-    Path, typer.Argument(help="Experiment file, or a run's folder.", show_default=False)
+    Path,
+    typer.Argument(
+        help="Experiment file, or a run's folder.",
+        show_default=False,
+        autocompletion=complete.configs,
+    ),
 ]
 Overrides: TypeAlias = Annotated[
     list[str] | None,
@@ -42,7 +48,10 @@ Overrides: TypeAlias = Annotated[
 RunName: TypeAlias = Annotated[
     str | None,
     typer.Argument(
-        metavar="[RUN]", help="A run's name or folder; default: the latest.", show_default=False
+        metavar="[RUN]",
+        help="A run's name or folder; default: the latest.",
+        show_default=False,
+        autocompletion=complete.runs,
     ),
 ]
 Results: TypeAlias = Annotated[

@@ -521,3 +521,29 @@ def test_what_repairs_a_point_repairs_the_folder_that_was_named(here: Path) -> N
     fix = shown.stderr.partition("fix: gradflow ")[2].partition(" repairs it")[0]
     assert call(*fix.split()).exit_code == 0
     assert call("show", "small", "--results", "r3").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("plot s", ["small"]),
+        ("show ", ["small"]),
+        ("plot small --kind sl", ["slope"]),
+        ("run s", ["small.yaml"]),
+        ("run deep/", ["deep/other.yaml"]),
+    ],
+)
+def test_the_shell_completes_runs_kinds_and_files(
+    here: Path, words: str, offered: list[str]
+) -> None:
+    (here / "deep").mkdir()
+    (here / "deep" / "other.yaml").touch()
+    (here / "results" / "small").mkdir(parents=True)
+    (here / "results" / "small" / "config.yaml").touch()
+    asked = {
+        "_GRADFLOW_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"gradflow {words}",
+        "COMP_CWORD": str(words.count(" ") + 1),
+    }
+    done = CliRunner().invoke(app, [], prog_name="gradflow", env=asked)
+    assert done.stdout.split() == offered

@@ -188,8 +188,11 @@ def update_axis(ax: Axes, updates: Array) -> None:
 def limits(ax: Axes) -> list[str]:
     """Mark beside the axes where the formats of floating point end, as far as the picture reaches.
 
-    Returns the note that explains the marks, if there are any.
+    Returns the note that explains the marks, if there are any. Those of before go, and one that a
+    later zoom leaves outside the axes does not show.
     """
+    for artist in [one for one in (*ax.lines, *ax.texts) if one.get_gid() == FORMAT]:
+        artist.remove()
     low, high = ax.get_ylim()
     marked: list[float] = []
     small = 0.69 * float(matplotlib.rcParams["font.size"])
@@ -197,12 +200,16 @@ def limits(ax: Axes) -> list[str]:
         for end in (LIMITS[name].zero, LIMITS[name].inf):
             if not low < end < high:
                 continue
-            ax.axhline(end, color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), zorder=0.5)
+            ax.axhline(
+                end, color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), zorder=0.5, gid=FORMAT
+            )
             if all(abs(end - other) > 0.075 * (high - low) for other in marked):
                 marked.append(end)
-                ax.text(
-                    1.01, end, name, fontsize=small, color=GREY, va="center",
-                    transform=ax.get_yaxis_transform(), label=FORMAT,
+                beside = ax.get_yaxis_transform()
+                ax.annotate(
+                    name, (0.5, end), (1.01, end), xycoords=beside, textcoords=beside,
+                    annotation_clip=True, fontsize=small, color=GREY, va="center", label=FORMAT,
+                    gid=FORMAT,
                 )  # fmt: skip
     return ["dotted: here the range of the format ends"] if marked else []
 

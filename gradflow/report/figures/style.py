@@ -139,6 +139,20 @@ class Hue:
             return {"color": colours(scale(self.numbers[i])), "linestyle": "-"}
         return look(self.looks[i] if self.looks else i)
 
+    def beside(self, colours: Collection[str]) -> Hue:
+        """Return looks that leave out colours, in hexadecimal digits, which are taken."""
+        taken, found = set(colours), []
+        for wanted in self.looks or range(len(self.keys)):
+            found.append(_free(wanted, taken))
+            taken.add(COLOURS[found[-1] % len(COLOURS)].lower())
+        return replace(self, numbers=(), looks=tuple(found))
+
+
+def _free(wanted: int, taken: Collection[str]) -> int:
+    """The look that is wanted, or the next whose colour is not taken; with none left, itself."""
+    near = range(wanted, wanted + len(COLOURS))
+    return next((i for i in near if COLOURS[i % len(COLOURS)].lower() not in taken), wanted)
+
 
 def looks(cells: Sequence[str]) -> dict[str, int]:
     """Give each cell of a run the look that it has in all figures; common cells keep theirs."""

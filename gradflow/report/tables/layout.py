@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Literal, TypeAlias
 
 from rich.console import Console
@@ -17,7 +18,8 @@ from rich.text import Text
 from gradflow.report.format import plain, shortest, wrap
 
 __all__ = [
-    "Column", "Sheet", "Written", "label_column", "markdown", "number_column", "print_sheet",
+    "Column", "Sheet", "Written", "html", "label_column", "markdown", "number_column",
+    "print_sheet",
 ]  # fmt: skip
 
 Written: TypeAlias = str | tuple[str, str]
@@ -140,6 +142,26 @@ def markdown(sheet: Sheet) -> str:
     for note in sheet.notes:
         lines += [f"<sub>{_text(note).translate(escape)}</sub>", ""]
     return "\n".join(lines) + "\n"
+
+
+def html(sheet: Sheet) -> str:
+    """Write a table for a notebook, in the notebook's own style."""
+
+    def row(tag: str, cells: Sequence[Written]) -> str:
+        sides = ["right" if column.kind == "number" else "left" for column in sheet.columns]
+        return "".join(
+            f'<{tag} style="text-align: {side}">{escape(_text(cell))}</{tag}>'
+            for side, cell in zip(sides, cells, strict=True)
+        )
+
+    rows = zip(*(column.cells for column in sheet.columns), strict=True)
+    body = "".join(f"<tr>{row('td', cells)}</tr>" for cells in rows)
+    head = row("th", [column.header for column in sheet.columns])
+    notes = "".join(f"<small>{escape(_text(note))}</small><br>" for note in sheet.notes)
+    return (
+        f"<table><caption>{escape(sheet.title)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+    )
 
 
 def _text(cell: Written) -> str:

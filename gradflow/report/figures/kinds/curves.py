@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 import numpy as np
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
@@ -61,6 +64,8 @@ def draw_onto(
     ----------
     ax : matplotlib Axes
         Where to; the y axis then counts decades. Lines are labelled: `ax.legend()` shows them.
+        Curves that are there already keep their place: those of another run get colours and names
+        of their own, and the axis reaches as far as both.
     run : Run
         A stored run, or results in memory.
     state : str, optional
@@ -89,9 +94,26 @@ def draw_onto(
             f"  expected: a length of {lengths}; layer and direction of {places}"
         )
     cells = tuple(dict.fromkeys(one.cell for one in found))
-    _curves(ax, chosen, hue(chosen, cells), x, _range(chosen))
+    shown, ends, names = hue(chosen, cells), _range(chosen), {}
+    lines, labels = ax.get_legend_handles_labels()
+    if labels:
+        lows, highs = zip(ends, ax.dataLim.intervaly, strict=True)
+        ends = min(lows), max(highs)
+        shown = shown.beside([to_hex(line.get_color()) for line in lines if _is_line(line)])
+        names = {key: _unlike(f"{key}, {run.name}", labels) for key in shown.keys if key in labels}
+    _curves(ax, chosen, shown, x, ends, names)
     ax.set_ylabel(norm_label(state))
     ax.set_xlabel(X[x])
+
+
+def _is_line(artist: object) -> TypeGuard[Line2D]:
+    return isinstance(artist, Line2D)
+
+
+def _unlike(name: str, taken: Collection[str]) -> str:
+    """Number a name that is taken."""
+    numbered = (f"{name} ({i})" for i in itertools.count(2))
+    return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
 
 def _range(sites: Sequence[Curve]) -> tuple[float, float]:
@@ -99,9 +121,17 @@ def _range(sites: Sequence[Curve]) -> tuple[float, float]:
 
 
 def _curves(
-    ax: Axes, sites: Sequence[Curve], shown: Hue, x: str, ends: tuple[float, float]
+    ax: Axes,
+    sites: Sequence[Curve],
+    shown: Hue,
+    x: str,
+    ends: tuple[float, float],
+    names: Mapping[str, str] = {},
 ) -> list[str]:
-    """Fill a panel whose curves lie between two `ends`; return the notes that it needs."""
+    """Fill a panel whose curves lie between two `ends`; return the notes that it needs.
+
+    `names` has what some keys are called here.
+    """
     decade_axis(ax, *ends)
     whole_axis(ax)
     notes = limits(ax)
@@ -110,7 +140,8 @@ def _curves(
         line = shown.line(shown.key(one))
         if of > 1:
             line["linestyle"] = (turn * STRETCH, (STRETCH, (of - 1) * STRETCH))
-        notes += draw_trace(ax, one.trace, x, line, shown.key(one))
+        key = shown.key(one)
+        notes += draw_trace(ax, one.trace, x, line, names.get(key, key))
     if any(of > 1 for _, of in turns):
         notes.append("lines that lie on one another take turns")
     return notes

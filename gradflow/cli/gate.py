@@ -155,6 +155,8 @@ def _show_evidence(
     verdict: Judgement, accept: str, plot: Path | None, summary: Path | None
 ) -> None:
     """Draw what fails, and write the summary, where that was asked for."""
+    if plot is None and summary is None:
+        return
     from gradflow.gate import evidence
 
     figures = evidence.draw_failures(verdict, plot) if plot is not None else []

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -180,7 +181,7 @@ def named_curves(point: Point, result: Result) -> Iterator[NamedCurve]:
 def measure_case(one: Curves) -> Case:
     """Condense a curve."""
     finite = np.isfinite(one.values)
-    at = _golden(one.lag)
+    at = _golden(tuple(one.lag.tolist()))
     fits = slopes(one.lag, one.values)
     known = one.values[finite]
     return Case(
@@ -216,10 +217,11 @@ def judged_by_slope(case: Case, probed: Case, tolerance: float) -> Case:
     return replace(case, slack=_rounded(max(tolerance, SLOPE_SHARE * abs(a), 10 * abs(a - b))))
 
 
-def _golden(lag: Array) -> list[int]:
+@lru_cache(maxsize=64)
+def _golden(lags: tuple[int, ...]) -> list[int]:
     """Indices of about `LAGS` of the ascending lags, the first and the last among them."""
-    wanted = np.concatenate([[0.0], np.geomspace(1, max(1, lag[-1]), LAGS - 1)])
-    return sorted({int(np.abs(lag - target).argmin()) for target in wanted})
+    wanted, lag = np.geomspace(1, max(1, lags[-1]), LAGS - 1), np.array(lags)
+    return sorted({int(np.abs(lag - target).argmin()) for target in (0.0, *wanted)})
 
 
 def _kind(values: Array) -> str:

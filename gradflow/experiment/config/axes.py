@@ -259,9 +259,13 @@ def _check_axis(axis: Axis) -> None:
             raise Mistake(problem, fix="remove one of the two", at=(axis.key, i))
 
 
-def normal(axis: Axis, node: Node) -> Any:
-    """Return a value of an axis in its normal form, as plain data."""
-    value = checker(axis.key)(node.plain)
+def normal(axis: Axis) -> tuple[Any, ...]:
+    """Return the values of an axis in their normal form, as plain data."""
+    find = checker(axis.key)
+    return tuple(_normal(axis, find(node.plain)) for node in axis.values)
+
+
+def _normal(axis: Axis, value: Any) -> Any:
     if isinstance(value, CellConfig):
         return value.written
     if axis.path == ("model", "layers") and isinstance(value, tuple):

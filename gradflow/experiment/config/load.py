@@ -113,7 +113,7 @@ def resolve_tree(tree: Node, name: str) -> Experiment:
     for choice in composer.choices(seeds=False):
         composer.check(choice)
     check_effects(composer)
-    values["sweep"] = {axis.key: tuple(normal(axis, v) for v in axis.values) for axis in axes}
+    values["sweep"] = {axis.key: normal(axis) for axis in axes}
     experiment = Experiment.model_construct(**values)
     experiment._notes = tuple(composer.notes)
     experiment.made["composer"] = composer

@@ -38,7 +38,8 @@ def learning(name: str = "learning", **changes: Any) -> Experiment:
 
 
 def files(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in out.glob("*/points/*.npz")}
+    every = (*out.glob("*/points/*.npz"), *out.glob("*/weights/*.npz"))
+    return {path.name: path.read_bytes() for path in every}
 
 
 def test_what_was_seen_is_stored(tmp_path: Path) -> None:
@@ -102,6 +103,39 @@ def test_a_run_that_is_stopped_goes_on_bit_for_bit(
     assert min(updates) >= 20
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
     assert not (tmp_path / "stopped" / "learning" / "unfinished").exists()
+
+
+STACK = [{"cell": "lstm", "hidden": 3}, {"cell": "gru", "hidden": 2, "bidirectional": True}]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"cell": "lstm", "hidden": 4, "layers": 2, "bidirectional": True},
+        {"cell": {"kind": "gru", "reset": "after"}, "hidden": 4},
+        {"cell": {"kind": "block", "size": 2, "feedback": "all"}, "hidden": 2},
+        {"layers": STACK},
+    ],
+    ids=["lstm", "gru", "block", "stack"],
+)
+def test_nets_go_on_from_the_file_that_holds_them(tmp_path: Path, model: Any) -> None:
+    task = {"loss": {"kind": "mse"}, "model": model, "sweep": {"seed": 2}}
+    watch = {"every": 2, "weights": True}
+    train = {"head": {"bias": False}, "updates": 4, "watch": watch}
+    done = run(learning(train=train, **task), out=tmp_path).run
+    file = tmp_path / "learning" / "weights" / "seed-1.npz"
+    with np.load(file) as kept:
+        assert {name.partition(".")[0] for name in kept} == {
+            "0-updates", "2-updates", "4-updates", "end",
+        }  # fmt: skip
+        assert ("end.weight_hh_l0" in kept) == ("hidden" in model and "size" not in str(model))
+    data = {"inputs": {"kind": "adding", "sequences": 3}, "length": 6}
+    for at, same in (("end", True), ("0-updates", False)):
+        loss = {"kind": "mse", "head": f"{at}.head"}
+        whole = data | {"name": at, "model": {"weights": f"{file}#{at}"}, "loss": loss}
+        (point,) = (again := run(parse(whole), out=tmp_path).run).points
+        before, after = done.result(done.points[1])["h"], again.result(point)["h"]
+        assert np.array_equal(before.values, after.values, equal_nan=True) == same
 
 
 def test_workers_change_nothing(tmp_path: Path) -> None:
@@ -178,7 +212,7 @@ def test_an_axis_may_vary_how_nets_learn(tmp_path: Path) -> None:
     sweep = {"train.optimiser.rate": [0.01, 0.02], "train.batch": [1, 2]}
     done = run(learning(sweep=sweep), out=tmp_path)
     assert done.computed == 4
-    assert len(files(tmp_path)) == 4
+    assert len(list(tmp_path.glob("*/points/*.npz"))) == 4
 
 
 def test_windows_close_about_evenly_on_a_log_scale() -> None:

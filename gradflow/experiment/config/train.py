@@ -167,6 +167,7 @@ class WatchConfig(Section):
 
     every: EveryStep = Field("log", description="after each n-th update, or evenly on a log scale")
     sequences: int = Field(4, ge=1, le=10**5, description="whose norms are recorded")
+    weights: bool = Field(False, description="keep those of every window, not of the ends alone")
 
 
 def _lengths(value: Any) -> tuple[int, int] | None:

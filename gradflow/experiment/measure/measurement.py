@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from gradflow.experiment.measure.setting import build_network, prepare, recorded
 from gradflow.experiment.recordings import Recorder, Recording, Scope, Setting
 from gradflow.experiment.recordings.along import last_alone, last_forward_in_time, passes
 
-__all__ = ["footprint", "measure", "scratch"]
+__all__ = ["footprint", "measure", "scratch", "weights_files"]
 
 ENCODED = 2
 """How often a recorded number is held: filled in, and copied into its results."""
@@ -62,9 +63,12 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result | Numeri
     taught: list[Result] = [{} for _ in seeds]
     failures: dict[int, NumericalError] = {}
     if config.train is not None:
-        from gradflow.experiment.measure.training import train
+        from gradflow.experiment.measure.training import train, write_net
 
         done = train(config, seeds, max(lengths), setting, scope, scratch(bundle))
+        for seed, path in weights_files(bundle).items():
+            if (net_at := seeds.index(seed)) not in done.failures:
+                write_net(path, done, net_at)
         setting, taught, failures = done.setting, done.results, done.failures
     asked = recorded(record, net)
     looking = [observer for one in asked if (observer := one.observer(scope)) is not None]
@@ -98,6 +102,24 @@ def scratch(bundle: Bundle) -> Path | None:
     codes = [dict(point.told.code) if point.told else {} for point in bundle.points]
     what = repr([codes, *(point.hash for point in bundle.points)])
     return Path(bundle.scratch) / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.npz"
+
+
+def weights_files(bundle: Bundle) -> dict[int, Path]:
+    """Where the weights of nets that learn are kept, by seed; nowhere for a run in memory.
+
+    The file's name says where the point stands in the sweep: ``lstm_length-40_seed-0.npz``.
+    """
+    if not bundle.scratch:
+        return {}
+    found = {}
+    for point in bundle.points:
+        words = [
+            str(value) if path == "model.cell" else f"{path.rpartition('.')[2]}-{value}"
+            for path, value in point.axes.items()
+        ]
+        name = re.sub(r"[^\w.+=-]+", "-", "_".join(words) or "net").strip("-")
+        found[point.config.seed] = Path(bundle.scratch).parent / "weights" / f"{name}.npz"
+    return found
 
 
 def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:

@@ -28,10 +28,11 @@ from gradflow.experiment.config import PointConfig
 from gradflow.experiment.config.train import TrainConfig
 from gradflow.experiment.data import sources
 from gradflow.experiment.measure.setting import recorded
+from gradflow.experiment.models.written import written
 from gradflow.experiment.recordings import Recording, Scope, Setting
 from gradflow.experiment.store.whole import write_atomic
 
-__all__ = ["Trained", "train"]
+__all__ = ["Trained", "train", "write_net"]
 
 WATCHED = ("contributions", "gates")
 """Recordings that are looked at while nets learn, not only when they have."""
@@ -55,11 +56,18 @@ class Trained:
         What was seen while they learned, one for each net.
     failures : dict of int to NumericalError
         Nets that diverged.
+    layout : Layout
+        Where their parameters stand in a row.
+    kept : list of dict of str to array
+        For each net its parameters by when they were so: ``0-updates``, those of the windows as far
+        as asked for, ``end``.
     """
 
     setting: Setting
     results: list[Result]
     failures: dict[int, NumericalError]
+    layout: Layout
+    kept: list[dict[str, Array]]
 
 
 def train(
@@ -108,7 +116,36 @@ def train(
         if why == "diverged"
     }
     ends = [{} if n in failures else seen.result(n, trainer.stopped[n]) for n in range(len(seeds))]
-    return Trained(taught(setting, layout, _without(trainer.theta, failures)), ends, failures)
+    kept = [
+        {"0-updates": theta[net]}
+        | (seen.rows(net, trainer.stopped[net][0]) if rules.watch.weights else {})
+        | {"end": trainer.theta[net]}
+        for net in range(len(seeds))
+    ]
+    after = taught(setting, layout, _without(trainer.theta, failures))
+    return Trained(after, ends, failures, layout, kept)
+
+
+def write_net(path: Path, trained: Trained, net: int) -> None:
+    """Write a net as it was before, and after, and in between as far as that was kept.
+
+    Each stands below a prefix of its own: ``file.npz#end``. A readout o = V y + b stands beside it
+    as ``head``; one that is more than that as ``readout``.
+    """
+    found: dict[str, Array] = {}
+    head = trained.layout.head
+    linear = head.activation == "identity" and not head.shortcut
+    names = {"V": "head.weight", "b": "head.bias"} if linear else {}
+    for prefix, row in trained.kept[net].items():
+        weights, readout = trained.layout.views(row[None])
+        own = written(trained.layout.net, weights, 0)
+        for name, a in readout.items():
+            own[names.get(name, f"readout.{name}")] = a[0, :, 0] if name == "b" else a[0]
+        found |= {f"{prefix}.{name}": a for name, a in own.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **found)  # type: ignore[arg-type]  # arrays
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, buffer.getvalue())
 
 
 def _without(theta: Array, nets: Iterable[int]) -> Array:
@@ -299,6 +336,11 @@ class _Seen:
         except NumericalError:
             return False
         return True
+
+    def rows(self, net: int, end: int) -> dict[str, Array]:
+        """The parameters of a net at the end of each window in which it took part."""
+        each = [one for one in self.windows if not np.isnan(one.loss[net])]
+        return {f"{min(one.update, end)}-updates": one.theta[net] for one in each}
 
     def result(self, net: int, stopped: tuple[int, str]) -> Result:
         """All of it for one net, until it stopped."""

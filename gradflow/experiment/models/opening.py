@@ -18,6 +18,7 @@ from gradflow.experiment.models.graph import graphs
 from gradflow.experiment.models.graph import tensors as graph_tensors
 from gradflow.experiment.models.hdf5 import hdf5
 from gradflow.experiment.models.tensors import Tensors, flat, npz, safetensors
+from gradflow.experiment.models.written import own_nets
 
 __all__ = ["SUFFIXES", "Contents", "open_checkpoint"]
 
@@ -66,7 +67,7 @@ def _named(tensors: Tensors, path: Path, names: Names, said: Mapping[str, str]) 
     called = {ours: tensors[theirs] for ours, theirs in names.items()}
     there = called or pytorch.folded(tensors, path)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    found = tuple(pytorch.nets(there, path, said))
+    found = (*pytorch.nets(there, path, said), *([] if called else own_nets(tensors, path)))
     return Contents(found, tuple(joined(found)), tuple(pytorch.near(there, path)), shapes, EXPECTED)
 
 

@@ -60,7 +60,7 @@ class Quantity:
         if mask is None:
             return True
         at = [index[name] for name in MASKED if name in index]
-        return bool(np.asarray(mask)[tuple(at[: mask.ndim])])
+        return bool(np.any(np.asarray(mask)[tuple(at[: mask.ndim])]))
 
 
 Result: TypeAlias = dict[str, Quantity]

@@ -26,7 +26,7 @@ def stack(layers: Any, **more: Any) -> Any:
 
 
 def test_layers_with_cells_of_their_own(tmp_path):
-    experiment = stack(LAYERS, record={"states": ["h"], "gates": True})
+    experiment = stack(LAYERS, record={"states": ["h"], "gates": True, "contributions": True})
     first, second = experiment.model.build(1).layers
     assert (first.cell.kind, first.cell.hidden, first.bidirectional) == ("lstm", 3, True)
     assert (second.cell.kind, second.cell.reset, second.cell.hidden) == ("gru", "after", 2)
@@ -36,7 +36,7 @@ def test_layers_with_cells_of_their_own(tmp_path):
     flow = gradflow.run(experiment)
     assert {(row.summary.layer, row.summary.direction) for row in flow.rows("h")} == PLACES
     assert {(r.constant[4], r.constant[5]) for r in tidy_rows(flow.source)} == PLACES
-    for name in ("h", "gate_mean"):
+    for name in ("h", "gate_mean", "conflict_U"):
         lines = digest(flow.source, name).lines
         assert {(int(one.labels["layer"]), one.labels["direction"]) for one in lines} == PLACES
 

@@ -39,6 +39,10 @@ def test_without():
 YAML = "model: {cell: gru, hidden: 3}\ninputs: {kind: noise}\nlength: 12\nrecord: {states: [h]}\n"
 
 
+LEFT_OUT = [f"-pno:{name}" for name in ("cacheprovider", "hypothesispytest", "pytest_cov")]
+"""Plugins that this needs not, and that cost time or write."""
+
+
 class Project:
     """A folder of tests, and gradflow installed with its entry point."""
 
@@ -57,7 +61,7 @@ class Project:
 
     def pytest(self, *words: str, passed: int, failed: int = 0) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", *words],
+            [sys.executable, "-m", "pytest", "-q", *LEFT_OUT, "tests", *words],
             cwd=self.tests.parent,
             env={**os.environ, "PYTHONPATH": self.path, "CI": "true"},
             capture_output=True,

@@ -59,6 +59,7 @@ def call(results: Path, *words: str) -> Any:
     [
         ("model.hidden", {"model": {"cell": "lstm", "hidden": 5}}),
         ("model.cell", {"model": {"cell": {"kind": "lstm", "coupled": True}, "hidden": 4}}),
+        ("inputs.kind", {"inputs": {"kind": "adding", "sequences": 2}}),
         ("inputs.scale", {"inputs": {"kind": "noise", "sequences": 2, "scale": 2.0}}),
         ("init.recurrent_gain", {"sweep": {**FILE["sweep"], "init.recurrent_gain": [0.5, 1.1]}}),
         ("loss.at", {"loss": {"kind": "probe", "at": "all"}}),
@@ -73,6 +74,12 @@ def test_the_key_that_differs_is_named_first(small: Any, key: str, change: Any) 
     assert [one.key for one in found.keys][:1] == [key]
     first = markdown(differences_sheets(found)[0]).splitlines()[2]
     assert first.replace("\\", "").startswith(f"| {key} |")
+
+
+def test_keys_come_in_the_order_of_the_file(small: Any) -> None:
+    other = run(loss={"kind": "sum", "at": "all"}, model={"cell": "lstm", "hidden": 5})
+    found = compare_runs(Side("a", small), Side("b", other))
+    assert [one.key for one in found.keys or ()] == ["model.hidden", "loss.kind", "loss.at"]
 
 
 def test_a_run_beside_itself_differs_in_nothing(small: Any) -> None:

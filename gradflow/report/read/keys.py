@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gradflow.experiment.store.runs import Point, Run
 from gradflow.report.format import setting
@@ -19,6 +19,9 @@ SECTIONS = ("model", "inputs", "init", "train", "loss", "method", "length", "dty
 
 TOLD = 6
 """How many keys are told of an experiment that took another's place."""
+
+LEADING = ("cell", "kind", "weights", "path")
+"""Keys that decide which others their section has."""
 
 DERIVED = ("sha256", "resolved")
 """What a run keeps beside a path: it follows from the file, not from a key."""
@@ -91,9 +94,10 @@ def _changes(a: Mapping[str, list[str]], b: Mapping[str, list[str]]) -> list[Key
     ]
 
 
-def _rank(key: str) -> tuple[bool, int]:
+def _rank(key: str) -> tuple[bool, int, bool]:
     first, last = key.split(".")[0], key.split(".")[-1]
-    return last in DERIVED, SECTIONS.index(first) if first in SECTIONS else len(SECTIONS)
+    section = SECTIONS.index(first) if first in SECTIONS else len(SECTIONS)
+    return last in DERIVED, section, last not in LEADING
 
 
 def _list(values: Sequence[str], most: int = 6) -> str:
@@ -104,15 +108,10 @@ def _list(values: Sequence[str], most: int = 6) -> str:
 
 
 def _flat(point: Point) -> dict[str, str]:
-    """A point's keys by their dotted paths; a cell with its options is one value."""
+    """A point's keys by their dotted paths: those of a section, and what stands in none."""
     found = {"model.cell": point.cell, "length": str(point.length), "seed": str(point.seed)}
-
-    def walk(path: str, value: Any) -> None:
-        if isinstance(value, Mapping) and value and path != "model.cell":
-            for key, part in value.items():
-                walk(f"{path}.{key}" if path else key, part)
-        elif path != "model.cell":
-            found[path] = setting(value)
-
-    walk("", point.settings)
-    return found
+    for section, value in point.settings.items():
+        parts = value if isinstance(value, Mapping) else {}
+        found |= {f"{section}.{key}": setting(part) for key, part in parts.items()}
+        found |= {} if isinstance(value, Mapping) else {section: setting(value)}
+    return found | {"model.cell": point.cell}

@@ -104,12 +104,7 @@ def show(
     from gradflow.report.read.lessons import lessons
     from gradflow.report.read.predictions import predicted_and_measured
     from gradflow.report.read.rows import rows
-    from gradflow.report.tables.beside import (
-        lesson_lines,
-        predictions_data,
-        predictions_sheet,
-        sentences,
-    )
+    from gradflow.report.tables import beside
     from gradflow.report.tables.closing import closing_sheet, rows_data
 
     stored = _open(run, results)
@@ -133,17 +128,17 @@ def show(
                 "environments": list(stored.environments),
                 "rows": rows_data(found),
                 "explanations": [one.sentence for one in explained],
-                "predictions": predictions_data(compared),
+                "predictions": beside.predictions_data(compared),
                 "lessons": [f"{one.cell}: {one.sentence}" for one in taught],
             }
         )
         return
     show_sheet(closing_sheet(found, stored.name))
-    show_sheet(sentences(explained))
+    show_sheet(beside.sentences(explained))
     if taught:
-        show_sheet(lesson_lines(taught))
+        show_sheet(beside.lesson_lines(taught))
     if compared:
-        show_sheet(predictions_sheet(compared))
+        show_sheet(beside.predictions_sheet(compared))
     missing = f", {len(stored.missing)} missing" if stored.missing else ""
     say(f"{stored.path}: {len(stored.points)} points{missing}")
     say(f"  created {stored.created}, updated {stored.updated}")

@@ -20,7 +20,7 @@ from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
 from gradflow.experiment.store.folder import Folder, is_current
 from gradflow.experiment.store.manifest import DamagedError, environment, read_manifest
 from gradflow.experiment.store.names import earlier, set_aside
-from gradflow.experiment.store.runs import RESULTS, Run
+from gradflow.experiment.store.runs import RESULTS, Point, Run
 from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
 
 __all__ = [
@@ -139,29 +139,39 @@ def run(
         If the experiment cannot be run at all. A point that fails raises nothing; it is returned.
     """
     start = time.perf_counter()
-    if experiment.name == BASELINES:
-        raise UserError(f"{BASELINES!r} is where the baselines are kept\n  fix: another `name:`")
     planned = plan(experiment)
     points = [one.point for one in planned]
-    axes = {key: labels(key, values) for key, values in experiment.sweep.items()}
-    path = out / experiment.name
-    own = experiment.source == str((path / "config.yaml").resolve())
-    source = "" if own else experiment.source
-    before = earlier(path, points, source)
-    folder = Folder(path, environment)
-    changed = folder.configure(dump(experiment), axes, points, source)
-    aside = set_aside(path, before) if before else None
+    folder, changed, before, aside = _configured(experiment, out, points)
     stored = set() if fresh else folder.sound(points)
     done = stored if only is None else stored | {p.hash for p in points if p.hash not in only}
-    todo = tuple(
-        replace(one, scratch=str(folder.path / "unfinished")) if one.learns else one
-        for one in work(pieces(bundle(planned)), done, shard)
-    )
+    todo = _with_scratch(work(pieces(bundle(planned)), done, shard), folder.path / "unfinished")
     folder.drop(point.hash for piece in todo for point in piece.points)
     if fresh:
         _forget(todo)
-    failures: list[Failure] = []
     track = _Track(todo, on_progress)
+    failures = _measured(todo, executor or Serial(), folder, track, fresh, fail_fast)
+    return Finished(
+        run=folder.run(points),
+        computed=track.points - len(failures),
+        reused=len(stored),
+        failures=tuple(failures),
+        seconds=time.perf_counter() - start,
+        changed=tuple(changed),
+        before=before,
+        aside=aside,
+    )
+
+
+def _measured(
+    todo: Sequence[Bundle],
+    executor: Executor[Result],
+    folder: Folder,
+    track: _Track,
+    fresh: bool,
+    fail_fast: bool,
+) -> list[Failure]:
+    """Measure bundles, store what they give, and return what failed."""
+    failures: list[Failure] = []
 
     def on_done(outcome: Outcome[Result]) -> None:
         if outcome.results:
@@ -175,19 +185,31 @@ def run(
 
     try:
         with contextlib.suppress(_FailFast):
-            (executor or Serial()).run(todo, on_done)
+            executor.run(todo, on_done)
     finally:
         folder.flush()
-    return Finished(
-        run=folder.run(points),
-        computed=track.points - len(failures),
-        reused=len(stored),
-        failures=tuple(failures),
-        seconds=time.perf_counter() - start,
-        changed=tuple(changed),
-        before=before,
-        aside=aside,
-    )
+    return failures
+
+
+def _configured(
+    experiment: Experiment, out: Path, points: Sequence[Point]
+) -> tuple[Folder, Sequence[str], Run | None, Path | None]:
+    """The run's folder, what has changed since it was measured, and what is set aside for it."""
+    if experiment.name == BASELINES:
+        raise UserError(f"{BASELINES!r} is where the baselines are kept\n  fix: another `name:`")
+    axes = {key: labels(key, values) for key, values in experiment.sweep.items()}
+    path = out / experiment.name
+    own = experiment.source == str((path / "config.yaml").resolve())
+    source = "" if own else experiment.source
+    before = earlier(path, points, source)
+    folder = Folder(path, environment)
+    changed = folder.configure(dump(experiment), axes, points, source)
+    return folder, changed, before, set_aside(path, before) if before else None
+
+
+def _with_scratch(todo: Iterable[Bundle], place: Path) -> tuple[Bundle, ...]:
+    """Bundles of nets that learn keep what is unfinished at a place."""
+    return tuple(replace(one, scratch=str(place)) if one.learns else one for one in todo)
 
 
 def _forget(bundles: Iterable[Bundle]) -> None:

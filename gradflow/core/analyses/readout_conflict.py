@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from gradflow.core.engine.entering import Entering
 from gradflow.core.engine.forward import forward
+from gradflow.core.engine.observe import Reading
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
@@ -42,17 +45,14 @@ def readout(
 
     Parameters
     ----------
-    net, weights, x, loss, length, initial, own_lengths
+    net, weights, x, loss, length, schedule, initial, own_lengths
         As in `backpropagate`; the loss has a readout.
-    schedule : Schedule
-        How time is cut.
 
     Returns
     -------
     list of Result
-        For each net ``contribution_V``, log10 of ‖G_t‖_F, over (sequence, step), the loss steps
-        alone, and ``conflict_V`` over sequences, NaN where every summand is zero, or at a step
-        where a sequence has no loss.
+        For each net ``contribution_V``, log10 of ‖G_t‖_F at the loss steps, over (sequence, step),
+        and ``conflict_V`` over sequences; NaN where there is no loss, or every summand is zero.
 
     Raises
     ------
@@ -66,14 +66,36 @@ def readout(
     """
     if loss.readout is None:
         raise ValueError(f"the loss {loss.kind} has no readout whose weights could be in conflict")
-    nets, at = weights[0][0]["U"].shape[0], loss.steps(length)
+    nets = weights[0][0]["U"].shape[0]
     states = net.initial(nets, x.shape[-1], x.dtype, initial)
-    entering = Entering(net, loss, [length], [at], own_lengths=own_lengths)
+    total, logs, steps = None, list[Array](), list[Array]()
+    for reading in _readings(net, weights, x, loss, length, schedule, states, own_lengths):
+        slope = np.where(reading.counts, reading.slope, 0)
+        left, right = (Scaled.of(a).unit() for a in (slope, reading.y))
+        new = RankOnes.sum(left, right)
+        total = new if total is None else total + new
+        sizes = (left.norm() * right.norm()).log10
+        logs.append(np.where(reading.counts[..., 0, :], sizes, np.nan))
+        steps.append(reading.steps.reshape(len(sizes), -1).max(axis=-1))
+    if total is None:
+        raise ValueError(f"none of the loss steps lies within the length {length}")
+    return _results(np.concatenate(logs), np.concatenate(steps), total.conflict())
+
+
+def _readings(
+    net: Network,
+    weights: Weights,
+    x: Array,
+    loss: Loss,
+    length: int,
+    schedule: Schedule,
+    states: States,
+    own_lengths: Array | None,
+) -> Iterator[Reading]:
+    """What the loss reads of each span that it looks at."""
+    entering = Entering(net, loss, [length], [loss.steps(length)], own_lengths=own_lengths)
     ends = [] if own_lengths is None else own_lengths.tolist()
     spans = [(0, length)] if net.bidirectional else schedule.cuts(length, ends)
-    total: RankOnes | None = None
-    logs: list[Array] = []
-    steps: list[Array] = []
     for lo, hi in spans:
         cuts = schedule.cuts(hi - lo, [end - lo for end in ends if lo < end < hi])
         tapes, states = forward(
@@ -82,17 +104,11 @@ def readout(
         )  # fmt: skip
         reading = entering.reading((lo, hi), tapes[-1], states)
         if reading is not None:
-            slope = np.where(reading.counts, reading.slope, 0)
-            left, right = (Scaled.of(a).unit() for a in (slope, reading.y))
-            new = RankOnes.sum(left, right)
-            total = new if total is None else total + new
-            sizes = (left.norm() * right.norm()).log10
-            logs.append(np.where(reading.counts[..., 0, :], sizes, np.nan))
-            steps.append(reading.steps.reshape(len(sizes), -1).max(axis=-1))
-    if total is None:
-        raise ValueError(f"none of the loss steps lies within the length {length}")
-    values, step = np.concatenate(logs), np.concatenate(steps)
-    conflict = total.conflict()
+            yield reading
+
+
+def _results(values: Array, step: Array, conflict: Array) -> list[Result]:
+    """A result for each net."""
     return [
         {
             "contribution_V": Quantity(
@@ -100,5 +116,5 @@ def readout(
             ),
             "conflict_V": Quantity("conflict_V", ("sequence",), conflict[net_index], {}, "1"),
         }
-        for net_index in range(nets)
+        for net_index in range(len(conflict))
     ]

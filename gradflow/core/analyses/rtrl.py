@@ -73,16 +73,12 @@ def rtrl(
 
     Parameters
     ----------
-    net, weights, x, loss, initial
+    net, weights, x, loss, length, initial
         As in `backpropagate`; the net is unidirectional.
-    length : int
-        How many steps of x are taken.
     states : sequence of str
         Which norms: any of ``h``, ``c``, ``s``, ``x``; ``c`` is passed over where there is none.
-    every : int or "log"
-        At which steps.
-    parameters : bool
-        Whether the parameters' gradients are wanted.
+    every, parameters
+        At which steps, and whether the parameters' gradients are wanted.
 
     Raises
     ------
@@ -96,25 +92,39 @@ def rtrl(
     R. J. Williams and D. Zipser, A learning algorithm for continually running fully recurrent
     neural networks, Neural Computation 1 (1989).
     """
-    if net.bidirectional:
-        raise ValueError(
-            "RTRL runs forward as the data come; a backward direction reads them from the end, so "
-            "it is not defined for a bidirectional net"
-        )
+    _check_forward(net)
     nets, columns = weights[0][0]["U"].shape[0], x.shape[-1]
     timeline = Timeline(net, loss, [length], nets, columns, every)
     firsts = {int(name == "x") for name in states}
     recorded = {int(k) for first in firsts for k in timeline.steps(length, first)}
     run = _Run(net, weights, x, loss, length, tuple(states), parameters, recorded, initial)
     total, sources = run()
+    names = sources.names(states)
+    return Sensitivities(
+        _gradients(net, total, sources), _norms_of(timeline, total, sources, names)
+    )
+
+
+def _check_forward(net: Network) -> None:
+    if net.bidirectional:
+        raise ValueError(
+            "RTRL runs forward as the data come; a backward direction reads them from the end, so "
+            "it is not defined for a bidirectional net"
+        )
+
+
+def _norms_of(
+    timeline: Timeline, total: Scaled, sources: Sources, names: Sequence[str]
+) -> list[Series]:
+    """The norms of what was nudged, along time."""
     series = []
-    for name in sources.names(states):
+    for name in names:
         each = norm_series(timeline, name)
         for (what, layer, step), where in sources.nudges.items():
             if what == name:
                 each.put((layer, 0), step, total[..., where].norm(-1).log10[None, ..., 0])
         series.append(each)
-    return Sensitivities(_gradients(net, total, sources), series)
+    return series
 
 
 def bytes_needed(

@@ -79,17 +79,11 @@ def truncated(
 
     Parameters
     ----------
-    net, weights, x, loss, initial
-        As in `backpropagate`; the net is unidirectional.
-    length : int
-        T.
+    net, weights, x, loss, length, observers, schedule, initial
+        As in `backpropagate`, for each window; the net is unidirectional.
     k1, k2 : int
         Steps between passes, and steps that each goes back; BPTT(k2; k1) in the notation of
         Williams and Peng.
-    observers : sequence of Observer
-        Who looks.
-    schedule : Schedule
-        How each window is cut.
     begin : callable, optional
         Is told of each window's start before it runs; starts ascend.
 
@@ -104,11 +98,7 @@ def truncated(
     recurrent network trajectories, Neural Computation 2 (1990). I. Sutskever, Training recurrent
     neural networks, PhD thesis, University of Toronto (2013), section 2.8.6.
     """
-    if net.bidirectional:
-        raise ValueError(
-            "truncated BPTT follows a stream forward; a backward direction has no past to cut off, "
-            "so it is not defined for a bidirectional net"
-        )
+    _check_forward(net)
     nets = weights[0][0]["U"].shape[0]
     states, now = net.initial(nets, x.shape[-1], x.dtype, initial), 0
     at = loss.steps(length)
@@ -123,6 +113,14 @@ def truncated(
         if begin:
             begin(start)
         run.between(start, end, states)
+
+
+def _check_forward(net: Network) -> None:
+    if net.bidirectional:
+        raise ValueError(
+            "truncated BPTT follows a stream forward; a backward direction has no past to cut off, "
+            "so it is not defined for a bidirectional net"
+        )
 
 
 def bias(
@@ -184,16 +182,27 @@ def bias(
         reached = _vector(found) if found.sums else Scaled.of(np.zeros_like(wanted.values))
         errors.append(((reached + -wanted).norm() / wanted.norm()).plain[:, 0])
         cosines.append(cosine(reached, wanted)[:, 0])
+    return _compared(k2, errors, cosines, series, length)
+
+
+def _compared(
+    k2: Sequence[int],
+    errors: list[Array],
+    cosines: list[Array],
+    series: list[dict[str, Series]],
+    length: int,
+) -> list[Result]:
+    """What each k2 gave, for each net."""
     axis = {"k2": np.array(k2)}
     results: list[Result] = []
-    for index in range(nets):
+    for index in range(len(errors[0])):
         result: Result = {}
         for name, values in (("error", errors), ("cosine", cosines)):
             chosen = np.array([value[index] for value in values])
             result[f"truncation_{name}"] = Quantity(
                 f"truncation_{name}", ("k2",), chosen, axis, "1"
             )
-        for name in names:
+        for name in series[0]:
             each_k2 = [one[name].quantity(index, length) for one in series]
             result[f"truncated_{name}"] = Quantity(
                 f"truncated_{name}",

@@ -53,12 +53,9 @@ def backpropagate(
     loss : Loss
         What is differentiated, apart for each length.
     lengths : sequence of int
-        Each is one unrolling of the same stream; different ones only where the net is
-        unidirectional.
-    observers : sequence of Observer
-        Who looks.
-    schedule : Schedule
-        How time is cut.
+        Each is one unrolling of the same stream; different ones if the net is unidirectional.
+    observers, schedule
+        Who looks, and how time is cut.
     at : sequence of int or array, optional
         One loss step for each of `lengths`, in place of the loss's own: many losses of one
         unrolling, side by side. An array has a step for each sequence, 0 where it has no loss.
@@ -75,31 +72,32 @@ def backpropagate(
     Raises
     ------
     ValueError
-        If different lengths of a bidirectional net are asked for, or of sequences that have lengths
-        of their own, or with error from beyond the end; or the loss looks at what the net does not
-        have.
+        If different lengths are asked for of a bidirectional net, of sequences with lengths of
+        their own or with error from beyond the end; or the loss looks at what the net lacks.
     NumericalError
         If a state or an adjoint becomes NaN or infinite; names layer, direction and step.
     """
-    if net.bidirectional and len(set(lengths)) > 1:
-        raise ValueError("the lengths of a bidirectional net do not share a forward pass")
-    own_lengths = _checked(own_lengths, lengths, x.shape[-1])
+    own_lengths = _checked(net, own_lengths, lengths, x.shape[-1], alone=beyond is not None)
     each = [loss.steps(n) for n in lengths] if at is None else [np.atleast_1d(k) for k in at]
     longest_first = sorted(range(len(lengths)), key=lambda j: -lengths[j])
-    targets = [each[j] for j in longest_first]
-    lengths = [lengths[j] for j in longest_first]
-    given = (net, weights, x, loss, lengths, targets, observers, schedule)
+    targets, lengths = [each[j] for j in longest_first], [lengths[j] for j in longest_first]
     nets = next(iter(weights[0][0].values())).shape[0]
     states = net.initial(nets, x.shape[-1], x.dtype, initial)
-    if beyond is not None and len(lengths) > 1:
-        raise ValueError("what comes from beyond the end belongs to one length")
-    unrolling = Unrolling(*given, own_lengths=own_lengths, spread=at is not None)
     after = None if beyond is None else net.initial(nets, x.shape[-1], x.dtype, beyond)
-    unrolling.between(0, lengths[0], states, after)
+    Unrolling(
+        net, weights, x, loss, lengths, targets, observers, schedule,
+        own_lengths=own_lengths, spread=at is not None,
+    ).between(0, lengths[0], states, after)  # fmt: skip
 
 
-def _checked(own_lengths: Array | None, lengths: Sequence[int], columns: int) -> Array | None:
+def _checked(
+    net: Network, own_lengths: Array | None, lengths: Sequence[int], columns: int, *, alone: bool
+) -> Array | None:
     """Lengths of their own, if any sequence ends before the others."""
+    if net.bidirectional and len(set(lengths)) > 1:
+        raise ValueError("the lengths of a bidirectional net do not share a forward pass")
+    if alone and len(lengths) > 1:
+        raise ValueError("what comes from beyond the end belongs to one length")
     if own_lengths is None:
         return None
     own = np.asarray(own_lengths)

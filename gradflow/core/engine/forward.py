@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gradflow.core.cells import State
+from gradflow.core.cells import Cell, State
 from gradflow.core.engine.scan import Keep, Tape, unroll
 from gradflow.core.network.stack import Network, States, Weights, reads
 from gradflow.core.typing import Array, Params
@@ -35,10 +35,8 @@ def forward(
 
     Parameters
     ----------
-    net, weights : Network, Weights
-        The network and its parameters.
-    x : array
-        Inputs ``(steps, nets or 1, inputs, columns)``.
+    net, weights, x
+        As in `backpropagate`.
     states : States
         The states before the span; a backward direction starts at its own time 0.
     cuts : sequence of pairs
@@ -46,18 +44,15 @@ def forward(
     first : int
         Steps before the span, for messages.
     keep : Keep
-        What is left of every step; states of the layers below, which are the inputs of the next,
-        always are.
+        What is left of every step; the next layer's inputs, the states below, always are.
     own_lengths : array of int, optional
         Where each sequence ends, counted from the start of time; blocks have borders there. A
         sequence that has ended keeps its state, and nothing of it is read.
 
     Returns
     -------
-    tapes : Tapes
-        What the way back needs.
-    states : States
-        The states after the span.
+    tapes, states : Tapes, States
+        What the way back needs, and the states after the span.
 
     Raises
     ------
@@ -67,34 +62,57 @@ def forward(
     tapes: Tapes = []
     after: list[tuple[State, ...]] = []
     for layer, before in enumerate(states):
-        cell = net.layers[layer].cell
-        made: list[list[Tape]] = []
-        ends: list[State] = []
         below = layer + 1 < len(net.layers)
         own_keep = keep | Keep.STATES if below else keep
+        made, ends = [], list[State]()
         for direction, state in enumerate(before):
-            p, own = weights[layer][direction], reads(direction, x, own_lengths)
-            blocks: list[Tape] = []
-            for lo, hi in cuts:
-                running = _running(own_lengths, first + lo)
-                begin = state if running is None else tuple(a[..., running] for a in state)
-                seen = own[lo:hi] if running is None else own[lo:hi][..., running]
-                tape, end = unroll(cell, p, seen, begin, own_keep)
-                tape.columns = running
-                if not _finite(end):
-                    _complain(net, layer, direction, p, first + lo, tape)
-                blocks.append(tape)
-                state = end if running is None else _among(state, running, end)
+            given = weights[layer][direction], reads(direction, x, own_lengths), state
+            blocks, end = _blocks(
+                net, (layer, direction), *given, cuts, first, own_keep, own_lengths
+            )
             made.append(blocks)
-            ends.append(state)
+            ends.append(end)
         tapes.append(made)
         after.append(tuple(ends))
         if below:
             x = outputs(made, own_lengths)
-            if Keep.STATES not in keep:  # the next layer's tapes hold all that is needed of them
-                for tape in itertools.chain(*made):
-                    del tape.states[1:]
+        if below and Keep.STATES not in keep:  # the next layer's tapes hold all that is needed
+            for tape in itertools.chain(*made):
+                del tape.states[1:]
     return tapes, tuple(after)
+
+
+def _blocks(
+    net: Network,
+    place: tuple[int, int],
+    p: Params,
+    x: Array,
+    state: State,
+    cuts: Sequence[tuple[int, int]],
+    first: int,
+    keep: Keep,
+    own_lengths: Array | None,
+) -> tuple[list[Tape], State]:
+    """All blocks of one layer and direction."""
+    cell, made = net.layers[place[0]].cell, []
+    for lo, hi in cuts:
+        running = _running(own_lengths, first + lo)
+        tape, state = _block(cell, p, x[lo:hi], state, keep, running)
+        if not _finite(state):
+            _complain(net, *place, p, first + lo, tape)
+        made.append(tape)
+    return made, state
+
+
+def _block(
+    cell: Cell, p: Params, x: Array, state: State, keep: Keep, running: Array | None
+) -> tuple[Tape, State]:
+    """One block of one direction, of the sequences that are still running (None: all)."""
+    if running is None:
+        return unroll(cell, p, x, state, keep)
+    tape, end = unroll(cell, p, x[..., running], tuple(a[..., running] for a in state), keep)
+    tape.columns = running
+    return tape, _among(state, running, end)
 
 
 def outputs(tapes: list[list[Tape]], own_lengths: Array | None = None) -> Array:

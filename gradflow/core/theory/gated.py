@@ -30,6 +30,7 @@ gating in recurrent neural networks, Physical Review X 12 (2022) (tied weights, 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -62,11 +63,9 @@ def at_rest(cell: Cell, p: Params, x: Array | None = None) -> Prediction:
 
     Parameters
     ----------
-    cell : Cell
-        An LSTM or a GRU.
-    p : Params
-        The parameters of one net, ``(1, rows, cols)``.
-    x : array or None
+    cell, p
+        An LSTM or a GRU, and the parameters of one net, ``(1, rows, cols)``.
+    x
         The inputs, to judge whether this applies; None means silence.
 
     Raises
@@ -84,11 +83,7 @@ def at_rest(cell: Cell, p: Params, x: Array | None = None) -> Prediction:
         raise ValueError(  # noqa: TRY004  # the wrong cell, not the wrong type of argument
             f"{cell.label} has no gates that are constant at rest"
         )
-    count = len(cell.gates)
-    drive = p["b"][0] if "b" in p else np.zeros((count * cell.hidden, 1))
-    bias = dict(zip(cell.gates, blocks(drive, count), strict=True))
-    inner = p["b_rec"] if "b_rec" in p else np.zeros(1)
-    opened = ACTIVATIONS[cell.gate_activation].f
+    count, bias, opened = len(cell.gates), _biases(cell, p), ACTIVATIONS[cell.gate_activation].f
     gate = {name: float(opened(value.copy()).mean()) for name, value in bias.items()}
     sigma = float(gains(p["W"][0], count)[-1])
     if isinstance(cell, GRU):
@@ -97,23 +92,12 @@ def at_rest(cell: Cell, p: Params, x: Array | None = None) -> Prediction:
         keep = gate["f"] if cell.forget_gate else 1.0
         write = gate["o"] * (1 - gate["f"] if cell.coupled else gate["i"])
     squashers = [cell.activation, *([cell.output_activation] if isinstance(cell, LSTM) else [])]
-    at_zero = [ACTIVATIONS[name].f(np.zeros(1)) for name in squashers]
-    for name, y in zip(squashers, at_zero, strict=True):
-        write *= float(ACTIVATIONS[name].slope(y)[0])
+    for name in squashers:
+        write *= float(ACTIVATIONS[name].slope(ACTIVATIONS[name].f(np.zeros(1)))[0])
     rate = math.log10(keep + write * sigma)
-    why_not = why_not_random(p["W"][0], count)
-    if x is not None and x.any():
-        why_not.append("the input is not silent")
-    if any(np.ptp(value) > 0 for value in bias.values()):
-        why_not.append("biases differ from unit to unit")
-    if bias["g"].any() or inner.any():
-        why_not.append("the candidate has a bias, so the state is not zero")
-    if any(y.any() for y in at_zero):
-        why_not.append("a nonlinearity is not zero at zero, so the state is not")
-    if "relu" in squashers:
-        why_not.append("relu has no slope at zero")
-    if isinstance(cell, LSTM) and cell.projection:
-        why_not.append("a projection stands between the state and W")
+    why_not = why_not_random(p["W"][0], count) + _why_not_zero(
+        cell, bias, p.get("b_rec", np.zeros(1)), x, squashers
+    )
     if rate >= 0:
         why_not.append("the rest is not stable, so the state does not stay there")
     return Prediction(
@@ -124,6 +108,36 @@ def at_rest(cell: Cell, p: Params, x: Array | None = None) -> Prediction:
         note="; ".join(why_not) or "silent input, random W, N → ∞",
         source="Can, Krishnamurthy & Schwab 2020",
     )
+
+
+def _biases(cell: Cell, p: Params) -> dict[str, Array]:
+    count = len(cell.gates)
+    drive = p["b"][0] if "b" in p else np.zeros((count * cell.hidden, 1))
+    return dict(zip(cell.gates, blocks(drive, count), strict=True))
+
+
+def _why_not_zero(
+    cell: LSTM | GRU,
+    bias: Mapping[str, Array],
+    inner: Array,
+    x: Array | None,
+    squashers: Sequence[str],
+) -> list[str]:
+    """What keeps the state from staying at zero, or W from acting on it."""
+    why_not: list[str] = []
+    if x is not None and x.any():
+        why_not.append("the input is not silent")
+    if any(np.ptp(value) > 0 for value in bias.values()):
+        why_not.append("biases differ from unit to unit")
+    if bias["g"].any() or inner.any():
+        why_not.append("the candidate has a bias, so the state is not zero")
+    if any(ACTIVATIONS[name].f(np.zeros(1)).any() for name in squashers):
+        why_not.append("a nonlinearity is not zero at zero, so the state is not")
+    if "relu" in squashers:
+        why_not.append("relu has no slope at zero")
+    if isinstance(cell, LSTM) and cell.projection:
+        why_not.append("a projection stands between the state and W")
+    return why_not
 
 
 def population_rate(

@@ -15,6 +15,7 @@ from gradflow.experiment.config.axes import Axis
 from gradflow.experiment.config.by_kind import FileInputs
 from gradflow.experiment.config.checks import check_field, check_section
 from gradflow.experiment.config.sections import PointConfig
+from gradflow.experiment.config.teachable import check_train
 from gradflow.experiment.config.text.mistakes import Mistake
 from gradflow.experiment.config.text.nodes import Node, Path, Place, spell
 
@@ -140,7 +141,7 @@ class Composer:
             asks = ("model", *names, "loss", "method", "train")
             method = self.section("method", choice)
             self._once(
-                asks, choice, lambda: fit.check_train(train, loss, inputs, length, method, model)
+                asks, choice, lambda: check_train(train, loss, inputs, length, method, model)
             )
         return {"inputs": inputs, "length": length}
 

@@ -79,20 +79,18 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result | Numeri
         length: [one.analyse(each, setting, schedule) for one in asked]
         for length, each in zip(lengths, scope.each(), strict=True)
     }
-    results: list[Result | NumericalError] = []
-    for point in bundle.points:
-        seed, length = seeds.index(point.config.seed), point.config.length
-        if seed in failures:
-            results.append(failures[seed])
-            continue
+
+    def result_of(seed: int, length: int) -> Result:
         result = dict(taught[seed])
         for observer in observers:
             result |= observer.quantities(seed, length)
         result |= alone[length][seed] if alone else {}
         for found in own[length]:
             result |= found[seed] if found else {}
-        results.append(result)
-    return results
+        return result
+
+    each = [(seeds.index(point.config.seed), point.config.length) for point in bundle.points]
+    return [failures.get(seed) or result_of(seed, length) for seed, length in each]
 
 
 def scratch(bundle: Bundle) -> Path | None:

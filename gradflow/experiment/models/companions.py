@@ -134,18 +134,8 @@ def read_answers(
         If a file does not fit.
     """
     width = net.width(loss.of)
-    head, outputs = None, 0
-    if loss.head is not None:
-        if weights is None:
-            raise UserError("loss.head stands in the file of model.weights, and there is none")
-        head = read_near(weights, loss.head, "a head")
-        outputs = len(head[0])
-        if head[0].shape[1] != width:
-            raise mistake(
-                apart(weights)[0],
-                f"the head {loss.head} reads {head[0].shape[1]} features, the net gives {width}",
-                expected=f"a head of the net's {width} outputs",
-            )
+    head = None if loss.head is None else _head(loss.head, weights, width)
+    outputs = 0 if head is None else len(head[0])
     ends = np.full(sequences, steps) if own_lengths is None else own_lengths
     if loss.path is not None:
         a = _cotangents(Path(loss.path), outputs or width, sequences, ends, steps)
@@ -168,6 +158,20 @@ def read_answers(
     if not (there[:, 0] & asked).any():
         raise mistake(path, "has no target at any step where the loss stands", fix="correct at")
     return Answers(outputs or found, head, targets)
+
+
+def _head(name: str, weights: str | None, width: int) -> tuple[Array, Array | None]:
+    """V and b of a head in the file of the weights."""
+    if weights is None:
+        raise UserError("loss.head stands in the file of model.weights, and there is none")
+    V, b = read_near(weights, name, "a head")
+    if V.shape[1] != width:
+        raise mistake(
+            apart(weights)[0],
+            f"the head {name} reads {V.shape[1]} features, the net gives {width}",
+            expected=f"a head of the net's {width} outputs",
+        )
+    return V, b
 
 
 def _cotangents(path: Path, width: int, sequences: int, ends: Array, steps: int) -> Array:

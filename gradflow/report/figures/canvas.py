@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -94,20 +94,14 @@ def figure(
     ----------
     setup : Setup
         Widths, sizes and what is to be written.
-    grid : Grid
-        The panels.
-    draw : callable
-        Fills the axes of a panel and may return further notes.
+    grid, draw
+        The panels, and what fills the axes of one and may return further notes.
     shown : Hue, optional
         What the legend explains, or a colour bar where there are many numbers.
-    notes : collection of str
-        Small print.
-    height : float, optional
-        Of a row of panels, in inches.
-    keys : sequence of artist and str
-        Further entries of the legend.
-    bar : Bar, optional
-        A colour bar of the panels' own.
+    notes, height
+        Small print; the height of a row of panels, in inches.
+    keys, bar
+        Further entries of the legend; a colour bar of the panels' own.
     """
     rows, columns = grid.shape
     entries = [*_entries(grid, shown), *keys]
@@ -117,10 +111,7 @@ def figure(
     beside = columns == rows == 1 and math.ceil(len(entries) / across) > BELOW and not setup.fits
     if beside:
         width, across = 0.8 * setup.paper.page, 1
-    height = scale * (height or HEIGHTS[min(rows, len(HEIGHTS)) - 1])
-    fig = Figure(figsize=(width, rows * height))
-    FigureCanvasAgg(fig)
-    places = fig.subplots(rows, columns, squeeze=False)
+    fig, tall, places = _empty(grid, setup, width, height)
     texts = dict.fromkeys(notes)
     made: dict[tuple[int, int], Axes] = {}
     for panel in grid.panels:
@@ -130,24 +121,41 @@ def figure(
         ax.remove()
     along, up = common_labels(made)
     thin_out(made)
-    margins = Margins(fig, rows * height)
+    margins = Margins(fig, tall)
     if setup.notes:
         margins.note("; ".join(filter(None, dict.fromkeys([*texts, grid.note]))))
     if len(entries) > 1 or keys:
         margins.legend(entries, literal(shown.title) if shown else "", across, beside)
     elif shown and len(shown.numbers) > BAR:
-        colours, shades = ramp(shown.numbers)
-        bar = Bar(ScalarMappable(shades, colours), literal(shown.title), options={"aspect": 30})
+        bar = _bar(shown)
     if bar:
-        drawn = fig.colorbar(
-            bar.colours, ax=list(made.values()), label=bar.label, pad=0.02, **bar.options
-        )
-        drawn.ax.minorticks_off()
-        drawn.ax.set_ylim(bar.ends)
+        _draw_bar(fig, bar, list(made.values()))
     margins.labels(along, up)
     margins.heading(grid.heading if setup.title is None else setup.title)
     margins.panels(made, grid)
     return fig
+
+
+def _bar(shown: Hue) -> Bar:
+    colours, shades = ramp(shown.numbers)
+    return Bar(ScalarMappable(shades, colours), literal(shown.title), options={"aspect": 30})
+
+
+def _draw_bar(fig: Figure, bar: Bar, beside: Sequence[Axes]) -> None:
+    drawn = fig.colorbar(bar.colours, ax=beside, label=bar.label, pad=0.02, **bar.options)
+    drawn.ax.minorticks_off()
+    drawn.ax.set_ylim(bar.ends)
+
+
+def _empty(
+    grid: Grid[S], setup: Setup, width: float, height: float | None
+) -> tuple[Figure, float, Any]:
+    """A figure without anything in it, a row's height, and the axes by row and column."""
+    rows, columns = grid.shape
+    height = setup.scale * (height or HEIGHTS[min(rows, len(HEIGHTS)) - 1])
+    fig = Figure(figsize=(width, rows * height))
+    FigureCanvasAgg(fig)
+    return fig, rows * height, fig.subplots(rows, columns, squeeze=False)
 
 
 def _entries(grid: Grid[S], shown: Hue | None) -> list[LegendEntry]:

@@ -18,7 +18,7 @@ BLOCKS = dict(
         re.DOTALL | re.MULTILINE,
     )
 )
-NEEDS = {"pytorch": "torch", "keras": "keras", "onnx": "onnx", "live": "torch"}
+NEEDS = {"pytorch": "torch", "keras": "keras", "onnx": "onnx", "beside": "numpy", "live": "torch"}
 
 
 def test_every_block_has_its_test() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gradflow.core.cells import RNN
 from gradflow.core.network.losses import Sum
-from gradflow.core.network.stack import Network
+from gradflow.core.network.stack import Layer, Network
 from gradflow.core.record import Series, Timeline, recorded_steps
 
 
@@ -58,3 +58,8 @@ def test_a_backward_direction_has_a_loss_step_of_its_own() -> None:
     net = Network.of(RNN(2), 1, bidirectional=True)
     assert Timeline(net, Sum(at=(4, 9)), [20], 1, 1).ends(20) == (9, 17)
     assert Timeline(net, Sum(), [20], 1, 1).ends(20) == (20, 1)
+    assert Timeline(net, Sum(at="ends"), [20], 1, 1).ends(20) == (20, 20)
+    above = Network(1, (*net.layers, Layer(RNN(2))))  # which ends at T alone
+    assert Timeline(above, Sum(at="ends"), [20], 1, 1).ends(20) == (20, 1)
+    own = Timeline(net, Sum(at=(4, 9)), [20], 1, 3, own_lengths=np.array([20, 6, 3]))
+    assert own.lags(20, np.array([0])).tolist() == [[[9], [4], [3]], [[17], [3], [3]]]

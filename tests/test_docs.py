@@ -9,16 +9,21 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gradflow.cli import app
 from gradflow.errors import ConfigError
-from gradflow.experiment.config import load_config
+from gradflow.experiment.config import load_config, parse, schema
+from gradflow.experiment.config.describe import EXAMPLES, page
+from gradflow.experiment.config.text import yaml
 
 ROOT = Path(__file__).parents[1]
 README, OWN_CELLS = ROOT / "README.md", ROOT / "docs" / "own-cells.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TERMINAL = "from gradflow.cli import main; main()"
@@ -182,3 +187,25 @@ def test_no_page_or_message_names_another_project() -> None:
         if match
     ]
     assert not found
+
+
+def _properties(whole: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key of the schema with what it says of it; a kind names itself."""
+    for name, model in [("", whole), *whole["$defs"].items()]:
+        for form in [model, *model.get("anyOf", [])]:
+            for key, said in form.get("properties", {}).items():
+                if "const" not in said:
+                    yield f"{name}.{key}", said
+
+
+def test_every_key_is_described_and_the_page_is_up_to_date() -> None:
+    keys = dict(_properties(schema()))
+    assert len(keys) > 150
+    assert [key for key, said in keys.items() if not said.get("description")] == []
+    assert CONFIGURATION.read_text("utf-8") == page(), "gradflow schema --markdown writes it anew"
+
+
+@pytest.mark.parametrize("section", EXAMPLES)
+def test_an_example_of_the_page_is_an_experiment(section: str) -> None:
+    given = yaml.parse_yaml(EXAMPLES[section], "page").plain
+    parse({"model": {"cell": "lstm"}, "inputs": {"kind": "digits"}, "length": 100} | given)

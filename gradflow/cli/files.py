@@ -59,8 +59,17 @@ def validate(
         raise typer.Exit(wrong)
 
 
-def schema() -> None:
+def schema(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Every key as a page to read instead.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of experiment files, which editors complete from."""
+    if markdown:
+        from gradflow.experiment.config.describe import page
+
+        emit(page())
+        return
     from gradflow.experiment.config import schema as describe
 
     emit_json(describe())

@@ -12,6 +12,7 @@ from gradflow.core.cells.activations import ACTIVATIONS, Activation
 from gradflow.core.cells.arrays import blocks, like, product, pull, sigmoid
 from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
+from gradflow.core.registry import option
 from gradflow.core.typing import Array, Params
 
 __all__ = ["MemoryBlock"]
@@ -54,12 +55,14 @@ class MemoryBlock(Cell):
     12 (2000).
     """
 
-    size: int = 1
-    forget_gate: bool = False
-    feedback: Literal["cells", "all"] = "cells"
-    biases: Literal["all", "gates", "none"] = "all"
-    activation: Activation = "squash2"
-    output_activation: Activation = "squash1"
+    size: int = option(1, "cells of a block, which share its gates")
+    forget_gate: bool = option(False, "whether a block has one")
+    feedback: Literal["cells", "all"] = option(
+        "cells", "what cells and gates read: the cells' outputs, or gates as well"
+    )
+    biases: Literal["all", "gates", "none"] = option("all", "which of them there are")
+    activation: Activation = option("squash2", "of a cell's input: g of 1997")
+    output_activation: Activation = option("squash1", "of c on its way out: h of 1997")
 
     kind: ClassVar[str] = "block"
 

@@ -18,6 +18,7 @@ from gradflow.core.cells.arrays import (
 )
 from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
+from gradflow.core.registry import option
 from gradflow.core.typing import Array, Params
 from gradflow.errors import OptionError
 
@@ -55,10 +56,12 @@ class GRU(Cell):
     machine translation, EMNLP 2014.
     """
 
-    reset: Literal["before", "after"] = "before"
-    bias: bool = True
-    gate_activation: GateActivation = "sigmoid"
-    activation: Activation = "tanh"
+    reset: Literal["before", "after"] = option(
+        "before", "the reset gate acts on h before W, or on W h after it (PyTorch, cuDNN)"
+    )
+    bias: bool = option(True, "whether there are biases")
+    gate_activation: GateActivation = option("sigmoid", "of the gates z and r")
+    activation: Activation = option("tanh", "of the candidate")
 
     kind: ClassVar[str] = "gru"
 

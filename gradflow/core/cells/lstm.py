@@ -21,6 +21,7 @@ from gradflow.core.cells.arrays import (
 )
 from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import Carrousel, MemoryGate, Parameter, State, Summand
+from gradflow.core.registry import option
 from gradflow.core.typing import Array, Params
 from gradflow.errors import OptionError
 
@@ -77,15 +78,17 @@ class LSTM(Cell):
     architectures for large vocabulary speech recognition, arXiv 1402.1128 (2014) (projection).
     """
 
-    peephole: Literal["none", "diagonal", "full"] = "none"
-    peephole_gates: tuple[Gate, ...] = ()
-    coupled: bool = False
-    forget_gate: bool = True
-    bias: bool = True
-    projection: int = 0
-    gate_activation: GateActivation = "sigmoid"
-    activation: Activation = "tanh"
-    output_activation: Activation = "tanh"
+    peephole: Literal["none", "diagonal", "full"] = option(
+        "none", "how gates see c: not, by a weight for each unit, or by matrices"
+    )
+    peephole_gates: tuple[Gate, ...] = option((), "which gates see c; empty: all that there are")
+    coupled: bool = option(False, "i = 1 − f")
+    forget_gate: bool = option(True, "false: the cell of 1997, f = 1")
+    bias: bool = option(True, "whether there are biases")
+    projection: int = option(0, "entries of h, projected from o ⊙ tanh(c); 0: none")
+    gate_activation: GateActivation = option("sigmoid", "of the gates f, i and o")
+    activation: Activation = option("tanh", "of the candidate c̃")
+    output_activation: Activation = option("tanh", "of c on its way to h")
 
     kind: ClassVar[str] = "lstm"
     parts: ClassVar[tuple[str, ...]] = ("h", "c")

@@ -9,6 +9,7 @@ from gradflow.core.cells.activations import ACTIVATIONS, Activation
 from gradflow.core.cells.arrays import place, product, pull
 from gradflow.core.cells.base import Cell
 from gradflow.core.cells.terms import Parameter, State
+from gradflow.core.registry import option
 from gradflow.core.typing import Array, Params
 from gradflow.errors import OptionError
 
@@ -35,8 +36,8 @@ class RNN(Cell):
     J. L. Elman, Finding structure in time, Cognitive Science 14 (1990).
     """
 
-    activation: Activation = "tanh"
-    bias: bool = True
+    activation: Activation = option("tanh", "f, the nonlinearity")
+    bias: bool = option(True, "whether there is a bias b")
 
     kind: ClassVar[str] = "rnn"
 

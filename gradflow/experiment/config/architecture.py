@@ -32,7 +32,7 @@ OWN = ("hidden", "bidirectional", "weights")
 class LayerConfig(Section):
     """One layer of a stack whose layers have cells, sizes and directions of their own."""
 
-    cell: SerializeAsAny[CellConfig]
+    cell: SerializeAsAny[CellConfig] = Field(description="a kind of cell, or its kind with options")
     hidden: int = Field(32, ge=1, le=65536, description="units of the layer")
     bidirectional: bool = Field(False, description="read the layer below backward as well")
 
@@ -105,7 +105,7 @@ def _beside(name: str) -> Mistake:
 class ModelConfig(Section):
     """The network."""
 
-    cell: SerializeAsAny[CellConfig]
+    cell: SerializeAsAny[CellConfig] = Field(description="a kind of cell, or its kind with options")
     hidden: int = Field(32, ge=1, le=65536, description="units of each layer")
     layers: Layers = Field(
         1, description="layers of the stack: how many, or a list of {cell, hidden, bidirectional}"

@@ -88,7 +88,8 @@ def option_schemas(kind: str) -> dict[str, Any]:
     """JSON Schemas of a kind's options."""
     own = _fields(_registry()[kind])
     return {
-        name: TypeAdapter(annotation).json_schema() | {"default": field.default}
+        name: TypeAdapter(annotation).json_schema()
+        | {"default": field.default, "description": field.metadata.get("summary", "")}
         for name, (field, annotation) in own.items()
     }
 

@@ -58,6 +58,8 @@ ORDER = (
 STATES = ("h", "c", "s")
 """What is recorded unless a file says otherwise."""
 
+ABOUT_STATES = "what norms are of: parts of the state, s the state itself, x the input"
+
 SchemeName: TypeAlias = Literal["normal", "uniform", "interval", "glorot", "orthogonal", "identity"]
 Gain: TypeAlias = Annotated[float, Field(ge=0, le=1e100)]
 
@@ -65,13 +67,15 @@ Gain: TypeAlias = Annotated[float, Field(ge=0, le=1e100)]
 class InitConfig(Section):
     """How weights are drawn."""
 
-    recurrent: SchemeName = "orthogonal"
-    recurrent_gain: Gain = 1.0
-    input: SchemeName = "glorot"
-    input_gain: Gain = 1.0
-    peephole: SchemeName = "uniform"
-    peephole_gain: Gain = 1.0
-    forget_bias: ForgetBias = 1.0
+    recurrent: SchemeName = Field("orthogonal", description="scheme of the recurrent weights W")
+    recurrent_gain: Gain = Field(1.0, description="factor of W")
+    input: SchemeName = Field("glorot", description="scheme of the input weights U")
+    input_gain: Gain = Field(1.0, description="factor of U")
+    peephole: SchemeName = Field("uniform", description="scheme of an LSTM's peepholes P")
+    peephole_gain: Gain = Field(1.0, description="factor of P")
+    forget_bias: ForgetBias = Field(
+        1.0, description="bias of the gate that keeps, or {chrono: T_max}; null: the cell's own"
+    )
     bias: dict[str, Bias] = Field(
         default={}, description="biases by gate, over all else: one, or one for each unit"
     )
@@ -119,7 +123,7 @@ class InitConfig(Section):
 class RecordConfig(Derived):
     """What is kept."""
 
-    states: tuple[str, ...] = Field(STATES, min_length=1)
+    states: tuple[str, ...] = Field(STATES, min_length=1, description=ABOUT_STATES)
     every: EveryStep = Field(1, description="keep each n-th step, or about evenly on a log scale")
 
     @field_validator("states")
@@ -159,7 +163,8 @@ def _record_model(parts: tuple[str, ...], names: tuple[str, ...]) -> type[Record
     from gradflow.experiment.recordings import RECORDINGS
 
     keys = {name: _recording(RECORDINGS.get(name)) for name in names}
-    keys["states"] = tuple[Literal[parts], ...], Field(STATES, min_length=1)  # type: ignore[valid-type]
+    each = tuple[Literal[parts], ...]  # type: ignore[valid-type]
+    keys["states"] = each, Field(STATES, min_length=1, description=ABOUT_STATES)
     origin = Origin(_record_model, parts, names)
     return derived(RecordConfig, "RecordConfig", origin, extra=keys)
 
@@ -195,7 +200,7 @@ class AssertConfig(Section):
     """A fact that holds without a baseline."""
 
     cell: str | None = Field(None, description="kind or label of the cells meant; null: all")
-    state: str = "h"
+    state: str = Field("h", description="the norm meant")
     flat: float | None = Field(None, gt=0, description="all norms within this many decades")
     slope: Slope | None = Field(None, description="bounds on the decades lost a step")
 
@@ -219,20 +224,26 @@ class CheckConfig(Section):
     """The gate."""
 
     tolerance: float = Field(1e-6, gt=0, le=100, description="in decades")
-    asserts: tuple[AssertConfig, ...] = Field((), alias="assert")
+    asserts: tuple[AssertConfig, ...] = Field(
+        (), alias="assert", description="facts that hold without a baseline"
+    )
 
 
 class Settings(Section):
     """What the experiment and each of its points have in common."""
 
-    model: ModelConfig
-    inputs: SerializeAsAny[Inputs]
-    init: InitConfig = InitConfig()
-    loss: SerializeAsAny[LossConfig] = LossConfig()
-    record: SerializeAsAny[RecordConfig] = RecordConfig()
+    model: ModelConfig = Field(description="the network")
+    inputs: SerializeAsAny[Inputs] = Field(description="what it reads")
+    init: InitConfig = Field(InitConfig(), description="how weights are drawn")
+    loss: SerializeAsAny[LossConfig] = Field(
+        LossConfig(), description="the scalar of each sequence whose derivatives are measured"
+    )
+    record: SerializeAsAny[RecordConfig] = Field(RecordConfig(), description="what is kept")
     length: int | None = Field(None, ge=1, le=10**9, description="steps; null: all of a file")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of weights and probe")
-    dtype: Literal["float64", "float32"] = "float64"
+    dtype: Literal["float64", "float32"] = Field(
+        "float64", description="what is computed in; norms are stored as float64 logarithms"
+    )
     memory: MemorySize = Field(2 << 30, description="budget, for instance 512MiB")
     method: Literal["bptt", "rtrl", "carrousel"] = Field(
         "bptt",
@@ -266,9 +277,9 @@ class Beside:
 class Experiment(Settings):
     """A whole experiment file; `sweep` holds the normal form of each axis' values."""
 
-    name: str
+    name: str = Field(description="of the run and its folder; by default the file's")
     sweep: dict[str, tuple[Any, ...]] = Field(default={})
-    check: CheckConfig = CheckConfig()
+    check: CheckConfig = Field(CheckConfig(), description="what `gradflow check` holds a run to")
 
     _notes: tuple[str, ...] = PrivateAttr(())
     _beside: Beside = PrivateAttr(default_factory=Beside)

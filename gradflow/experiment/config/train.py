@@ -79,7 +79,7 @@ def _gradient(value: Any) -> Any:
 class OptimiserConfig(Section):
     """What makes an update of a gradient; the definitions are PyTorch's."""
 
-    kind: Literal["sgd", "momentum", "rmsprop", "adam"] = "sgd"
+    kind: Literal["sgd", "momentum", "rmsprop", "adam"] = Field("sgd", description="the rule")
     rate: Rate = Field(0.01, description="learning rate, one or one for each kind of parameter")
     momentum: float | None = Field(None, ge=0, lt=1, description="of momentum: μ, 0.9")
     nesterov: bool | None = Field(None, description="of momentum: Nesterov's, false")
@@ -197,12 +197,14 @@ Lengths = Annotated[
 class TrainConfig(Section):
     """How nets learn before they are measured; all seeds side by side."""
 
-    optimiser: OptimiserConfig = OptimiserConfig()
+    optimiser: OptimiserConfig = Field(
+        OptimiserConfig(), description="what makes an update of a gradient"
+    )
     loss: Literal["mse", "half_squares", "cross_entropy"] | None = Field(
         None, description="what is learnt; null: the loss that is measured"
     )
-    clip: ClipConfig = ClipConfig()
-    head: HeadConfig = HeadConfig()
+    clip: ClipConfig = Field(ClipConfig(), description="what is cut off")
+    head: HeadConfig = Field(HeadConfig(), description="what reads the state while learning")
     batch: int = Field(1, ge=1, le=10**5, description="sequences of an update")
     updates: int = Field(1000, ge=1, le=10**9, description="the most that there are")
     gradient: GradientConfig = Field(
@@ -211,7 +213,7 @@ class TrainConfig(Section):
     until: Until = Field(
         "task", description="when a net stops: task (as published), never, or a criterion"
     )
-    watch: WatchConfig = WatchConfig()
+    watch: WatchConfig = Field(WatchConfig(), description="what is looked at on the way")
     pool: int | None = Field(
         None, ge=1, le=10**6, description="learn from so many sequences; null: fresh ones always"
     )

@@ -74,7 +74,8 @@ def run(
         _show_plan(running.preview(experiment, out=results, fresh=fresh, shard=part), as_json)
         return
     executor = workers(jobs, dask)(measure)
-    with bar(experiment.name, quiet=quiet) as on_progress:
+    unfinished = results / experiment.name / running.UNFINISHED
+    with bar(experiment.name, quiet=quiet, learning=unfinished) as on_progress:
         finished = running.run(
             experiment,
             out=results,

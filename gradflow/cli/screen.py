@@ -21,6 +21,8 @@ from gradflow.cli import complete
 from gradflow.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from gradflow.experiment.config import Experiment
     from gradflow.experiment.run import OnProgress, Progress
     from gradflow.report.tables.layout import Sheet
@@ -171,12 +173,18 @@ def line(name: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def bar(name: str, *, quiet: bool = False) -> Iterator[OnProgress | None]:
-    """Show a bar while the context lasts; yield what moves it, or None where there is no bar."""
+def bar(
+    name: str, *, quiet: bool = False, learning: Path | None = None
+) -> Iterator[OnProgress | None]:
+    """Show a bar while the context lasts; yield what moves it, or None where there is no bar.
+
+    Above it stand the nets that learn, as far as their states are kept in the folder `learning`.
+    """
     if not _watched(quiet):
         yield None
         return
-    from rich.console import Console
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
@@ -187,11 +195,43 @@ def bar(name: str, *, quiet: bool = False) -> Iterator[OnProgress | None]:
         TextColumn("{task.fields[points]} points", markup=False),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(name, total=1.0, points="0")
+    console = Console(stderr=True)
+    shown = Bar(*columns, console=console)
+    task = shown.add_task(name, total=1.0, points="0")
 
-        def move(progress: Progress) -> None:
-            points = f"{progress.points}/{progress.total}"
-            shown.update(task, completed=progress.share, points=points)
+    def move(progress: Progress) -> None:
+        points = f"{progress.points}/{progress.total}"
+        shown.update(task, completed=progress.share, points=points)
 
+    def whole() -> Group:
+        return Group(*([] if learning is None else _pulses(learning)), shown)
+
+    with Live(get_renderable=whole, console=console, transient=True, refresh_per_second=2):
         yield move
+
+
+def _pulses(folder: Path) -> Iterator[Table]:
+    """A table of the nets that learn, if any do."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from gradflow.experiment.measure.seen import pulses
+
+    found = pulses(folder)
+    if found:
+        table = Table("net", box=None, padding=(0, 1))
+        names = ("length", "update", "learning", "loss", "far end", "sequences/s", "left")
+        for column in names:
+            table.add_column(column, justify="right")
+        for one in found:
+            table.add_row(
+                Text(one.cell),
+                f"{one.length:,}",
+                f"{one.update:,}/{one.updates:,}",
+                f"{one.learning}/{one.nets}",
+                f"{one.loss:.3g}",
+                f"10^{one.far:.1f}".replace("-", "−"),
+                f"{one.speed:,.0f}",
+                f"{one.left / 60:.0f} min" if one.left > 90 else f"{one.left:.0f} s",
+            )
+        yield table

@@ -25,6 +25,7 @@ from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Ser
 
 __all__ = [
     "BASELINES",
+    "UNFINISHED",
     "Finished",
     "OnProgress",
     "Planned",
@@ -35,6 +36,9 @@ __all__ = [
     "run",
     "work",
 ]
+
+UNFINISHED = "unfinished"
+"""The folder in a run's that holds the state of nets that learn until they have."""
 
 BASELINES = "baselines"
 """The folder beside the runs that holds the gate's golden values; no run can have its name."""
@@ -144,7 +148,7 @@ def run(
     folder, changed, before, aside = _configured(experiment, out, points)
     stored = set() if fresh else folder.sound(points)
     done = stored if only is None else stored | {p.hash for p in points if p.hash not in only}
-    todo = _with_scratch(work(pieces(bundle(planned)), done, shard), folder.path / "unfinished")
+    todo = _with_scratch(work(pieces(bundle(planned)), done, shard), folder.path / UNFINISHED)
     folder.drop(point.hash for piece in todo for point in piece.points)
     if fresh:
         _forget(todo)
@@ -215,9 +219,10 @@ def _with_scratch(todo: Iterable[Bundle], place: Path) -> tuple[Bundle, ...]:
 def _forget(bundles: Iterable[Bundle]) -> None:
     """Let go of what nets that learn keep between two windows."""
     for path in map(scratch, bundles):
-        if path is not None and path.exists():
-            path.unlink()
-            with contextlib.suppress(OSError):  # others may still learn there
+        if path is not None:
+            for file in path.parent.glob(f"{path.stem}.*"):
+                file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # others may still learn there, or none ever did
                 path.parent.rmdir()
 
 

@@ -11,7 +11,7 @@ import pytest
 from gradflow.errors import ConfigError
 from gradflow.experiment.config import Experiment, parse
 from gradflow.experiment.config.train import watched
-from gradflow.experiment.measure import training
+from gradflow.experiment.measure import seen, training
 from gradflow.experiment.run import run
 from gradflow.experiment.workers.pool import Pool
 
@@ -79,23 +79,23 @@ def test_a_run_that_is_stopped_goes_on_bit_for_bit(
 ) -> None:
     run(learning(), out=tmp_path / "whole")
     monkeypatch.setattr(training, "PAUSE", 0.0)
-    seen = 0
-    add = training._Seen.add
+    windows = 0
+    add = training.Seen.add
 
     def stopping(self: Any, window: Any) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == 2:
+        nonlocal windows
+        windows += 1
+        if windows == 2:
             raise KeyboardInterrupt
         add(self, window)
 
-    monkeypatch.setattr(training._Seen, "add", stopping)
+    monkeypatch.setattr(training.Seen, "add", stopping)
     with pytest.raises(KeyboardInterrupt):
         run(learning(), out=tmp_path / "stopped")
     assert len(list((tmp_path / "stopped" / "learning" / "unfinished").iterdir())) == 1
     updates: list[int] = []
     step = training.Trainer._step
-    monkeypatch.setattr(training._Seen, "add", add)
+    monkeypatch.setattr(training.Seen, "add", add)
     monkeypatch.setattr(
         training.Trainer, "_step", lambda self: (updates.append(self.update), step(self))[1]
     )
@@ -136,6 +136,29 @@ def test_nets_go_on_from_the_file_that_holds_them(tmp_path: Path, model: Any) ->
         (point,) = (again := run(parse(whole), out=tmp_path).run).points
         before, after = done.result(done.points[1])["h"], again.result(point)["h"]
         assert np.array_equal(before.values, after.values, equal_nan=True) == same
+
+
+def test_where_nets_are_is_told_while_they_learn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, tell = [], seen.Seen.tell
+
+    def telling(self: seen.Seen, scratch: Path) -> None:
+        tell(self, scratch)
+        told.append(seen.pulses(scratch.parent))
+
+    monkeypatch.setattr(seen, "BEAT", 0.0)
+    monkeypatch.setattr(seen.Seen, "tell", telling)
+    done = run(learning(), out=tmp_path)
+    first, *between, (last,) = told
+    assert (first, len(between)) == ([], 1)
+    assert (last.update, last.updates, last.learning, last.nets) == (60, 60, 3, 3)
+    assert (last.cell, last.length, last.left) == ("lstm", 6, 0)
+    result = [done.run.result(point) for point in done.run.points]
+    assert last.loss == np.median([one["loss"].values[-1] for one in result])
+    curves = [one["s.learning"].values[-1, 0, 0] for one in result]
+    assert last.far == pytest.approx(np.median([c[0] - c[-1] for c in curves]), rel=1e-12)
+    assert not (tmp_path / "learning" / "unfinished").exists()
 
 
 def test_workers_change_nothing(tmp_path: Path) -> None:

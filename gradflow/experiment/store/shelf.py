@@ -15,11 +15,12 @@ from gradflow.experiment.store.whole import LOCK, TEMPORARY, locked, write_atomi
 __all__ = ["remove", "rename"]
 
 OURS = ("points/*.npz", f"points/.*{TEMPORARY}", "plots/*.png", "plots/*.svg", "plots/*.pdf",
+        "plots/*.gif", "weights/*.npz", f"weights/.*{TEMPORARY}",
         f"{ASIDE}/*/plots/*.*", f"{ASIDE}/*/report.html", "report.html",
         f".*{TEMPORARY}", "config.yaml", FILE)  # fmt: skip
 """What gradflow writes into a run's folder, the index last."""
 
-FOLDERS = (f"{ASIDE}/*/plots", f"{ASIDE}/*", ASIDE, "points", "plots", "unfinished")
+FOLDERS = (f"{ASIDE}/*/plots", f"{ASIDE}/*", ASIDE, "points", "plots", "unfinished", "weights")
 
 NAMED = re.compile(r"^name:.*$", re.MULTILINE)
 """The line of an experiment file that names it."""

@@ -45,6 +45,11 @@ class Section:
     kind: Kind
     figures: Sequence[Shown]
 
+    @property
+    def summary(self) -> str:
+        """What the kind shows, as a sentence begins."""
+        return sentence_case(self.kind.summary)
+
 
 @dataclass(frozen=True)
 class Content:
@@ -157,7 +162,12 @@ def _shown(kind: Kind, found: Mapping[str, Sequence[Site]], name: str, setup: Se
     label = norm_name(name, found)
     key = f"{kind.name}-{name}".replace(".", "-")
     figure = kind.draw(found[name], name, setup)
-    return Shown(name, label, drawing(figure, key, f"{kind.summary.capitalize()}, {label}"))
+    return Shown(name, label, drawing(figure, key, f"{sentence_case(kind.summary)}, {label}"))
+
+
+def sentence_case(text: str) -> str:
+    """Begin with a capital and leave the rest: BPTT stays what it is."""
+    return text[:1].upper() + text[1:]
 
 
 def _ordered(found: Mapping[str, Item], first: Sequence[str]) -> dict[str, Item]:

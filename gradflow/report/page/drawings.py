@@ -95,7 +95,9 @@ def _marked(figure: Figure) -> dict[str, dict[str, str]]:
 
     def mark(artist: Any, **attributes: str) -> None:
         artist.set_gid(f"mark{len(known)}")
-        known[artist.get_gid()] = {f"data-{name}": text for name, text in attributes.items()}
+        known[artist.get_gid()] = {
+            f"data-{name}": " ".join(text.split()) for name, text in attributes.items()
+        }
 
     for ax in _panels(figure):
         mark(ax, axes=json.dumps(_frame(figure, ax)))

@@ -70,7 +70,7 @@
     const points = (curve) => (curve.points ??= read(curve));
     const away = () => { tip.hidden = true; mark?.remove(); };
 
-    const show = (panel, x) => {
+    const show = (panel, x, y) => {
       away();
       const near = panel.curves.map((curve) => {
         const all = points(curve);
@@ -79,7 +79,9 @@
       }).filter((one) => one.best);
       if (!near.length) return "";
       const here = near.reduce((a, b) => (Math.abs(b.best[0] - x) < Math.abs(a.best[0] - x) ? b : a)).best[0];
-      const rows = near.filter((one) => Math.abs(one.best[0] - here) < 0.5).sort((a, b) => a.best[1] - b.best[1]);
+      const all = near.filter((one) => Math.abs(one.best[0] - here) < 0.5);
+      if (y !== undefined) all.sort((a, b) => Math.abs(a.best[1] - y) - Math.abs(b.best[1] - y));
+      const rows = all.slice(0, 12).sort((a, b) => a.best[1] - b.best[1]);
       const { frame } = panel;
       mark = drawn(picture(), "g", { class: "mark" });
       drawn(mark, "path", { d: `M${here} ${frame.y[0]}V${frame.y[1]}` });
@@ -94,6 +96,7 @@
         made(row, "span", {}, curve.dataset.curve);
         written(made(row, "b"), frame, best[1]);
       }
+      if (all.length > rows.length) made(tip, "div", {}, `and ${all.length - rows.length} more`);
       tip.hidden = false;
       const box = plot.getBoundingClientRect(), svg = picture().getBoundingClientRect();
       const scale = svg.width / picture().viewBox.baseVal.width;
@@ -115,7 +118,7 @@
         x > frame.x[0] - 4 && x < frame.x[1] + 4 && y < frame.y[0] + 4 && y > frame.y[1] - 4);
       if (i < 0) { away(); return; }
       at = { panel: i, x };
-      show(all[i], x);
+      show(all[i], x, y);
     });
     plot.addEventListener("pointerleave", away);
     plot.addEventListener("blur", away);
@@ -235,7 +238,7 @@
       drawn(panel, "path", { class: "grid", d: `M${x[0]} ${py(tick)}H${x[1]}` });
     }
     drawn(svg, "text", { x: middle, y: y[0] + 40, "text-anchor": "middle" }, "lag (steps back from the last loss)");
-    drawn(svg, "text", { x: 14, y: 156, "text-anchor": "middle", transform: "rotate(-90 14 156)" }, `‖${data.states[chosen.state].label}‖`);
+    drawn(svg, "text", { x: 14, y: 156, "text-anchor": "middle", transform: "rotate(-90 14 156)" }, `‖${data.states[chosen.state].label.split(",")[0]}‖`);
     const line = (curve) => curve.median.map((number, i) => (Number.isFinite(number)
       ? `${i && Number.isFinite(curve.median[i - 1]) ? "L" : "M"}${px(curve.lag[i])} ${py(number)}` : "")).join("");
     for (const curve of ghosts) drawn(panel, "path", { class: "ghost", d: line(curve) });

@@ -15,9 +15,10 @@ from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.canvas import Setup, figure
 from gradflow.report.figures.panels import Panel, Strip, common_ranges, facets, stacked
-from gradflow.report.figures.scales import decade_axis, length_axis, update_axis
+from gradflow.report.figures.scales import BAND, decade_axis, length_axis, update_axis
 from gradflow.report.figures.sites import Site, at_greatest_length, statistics
 from gradflow.report.figures.style import GREY, by_parameter, hue, parameter_keys
+from gradflow.report.figures.traces import NotRecordedError
 from gradflow.report.read.bands import band, finite_range, quantile
 from gradflow.report.read.lessons import far_end, side_by_side
 from gradflow.report.read.records import Group, groups
@@ -117,9 +118,9 @@ def courses(run: Run) -> list[Course]:
     return found
 
 
-def none_learned(run: Run) -> UserError:
+def none_learned(run: Run) -> NotRecordedError:
     """Say that the nets of a run did not learn, and what lets them."""
-    return UserError(
+    return NotRecordedError(
         f"{run.name}: its nets did not learn\n"
         "  fix: add a section  train:  to the experiment, and run again"
     )
@@ -166,8 +167,9 @@ def draw(found: Sequence[Course], name: str, setup: Setup) -> Figure:
             ax.set_ylim(-0.03, 1.03)
         notes = []
         for site in one.sites:
-            line, y = shown.line(shown.key(site)), numbers(site)
-            draw_band(ax, site.update, y, line)
+            key, y = shown.key(site), numbers(site)
+            line = shown.line(key)
+            draw_band(ax, site.update, y, line, key)
             notes += _successes(ax, site, y, line)
         if name == "loss":
             notes += draw_trivial(ax, one.sites)
@@ -183,11 +185,13 @@ def longest(sites: Sequence[Course]) -> Array:
     return max((site.update for site in sites), key=lambda update: update[-1])
 
 
-def draw_band(ax: Axes, x: Array, values: Array, line: Mapping[str, Any]) -> None:
+def draw_band(ax: Axes, x: Array, values: Array, line: Mapping[str, Any], label: str) -> None:
     """Draw the median of several curves, and the 10–90 % of them as a band."""
     pooled = band(values)
-    ax.fill_between(x, pooled.low, pooled.high, color=line["color"], alpha=0.16, linewidth=0)
-    ax.plot(x, pooled.median, **line)
+    ax.fill_between(
+        x, pooled.low, pooled.high, color=line["color"], alpha=0.16, linewidth=0, label=BAND + label
+    )
+    ax.plot(x, pooled.median, label=label, **line)
 
 
 def _successes(ax: Axes, site: Course, y: Array, line: Mapping[str, Any]) -> list[str]:
@@ -223,9 +227,9 @@ def draw_symptoms(found: Sequence[Course], _: str, setup: Setup) -> Figure:
         assert isinstance(one, Strip)
         (site,) = one.sites
         for part in site.parts(one.shows):
-            draw_band(ax, site.update, site.of[f"{one.shows}.{part}"], by_parameter(part))
+            draw_band(ax, site.update, site.of[f"{one.shows}.{part}"], by_parameter(part), part)
         if one.shows in site.of:
-            draw_band(ax, site.update, site.of[one.shows], {"color": "black"})
+            draw_band(ax, site.update, site.of[one.shows], {"color": "black"}, SYMPTOMS[one.shows])
         if one.shows == FAR:
             decade_axis(ax, *far)
         else:
@@ -286,7 +290,7 @@ def draw_success(found: Sequence[Course], _: str, setup: Setup) -> Figure:
         keys = list(dict.fromkeys(shown.key(site) for site in one.sites))
         for i, key in enumerate(keys):
             mine = sorted((s for s in one.sites if shown.key(s) == key), key=lambda s: s.length)
-            _reached(ax, mine, shown.line(key), 0.97 - 0.05 * i)
+            _reached(ax, mine, shown.line(key) | {"label": key}, 0.97 - 0.05 * i)
         failed = any(np.isnan(site.learnt).any() for site in one.sites)
         return ["open: not all seeds; × above: none"] if failed else []
 

@@ -140,7 +140,7 @@ def draw(found: Sequence[Growth], state: str, setup: Setup) -> Figure:
         if one.shows == LOSS:
             decade_axis(ax, *ends)
             ax.set_ylabel(LABELS[LOSS])
-            draw_band(ax, update, np.log10(site.course.of[LOSS]), {"color": "black"})
+            draw_band(ax, update, np.log10(site.course.of[LOSS]), {"color": "black"}, LOSS)
             return draw_trivial(ax, [site.course])
         return _map(ax, site, setup.x, scale, colours)
 

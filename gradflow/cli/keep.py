@@ -105,7 +105,12 @@ def _some(names: Sequence[str]) -> str:
 
 def diff(
     a: Annotated[
-        str, typer.Argument(metavar="A", help="The older or expected one: RUN, RUN@KEY=VALUE.")
+        str,
+        typer.Argument(
+            metavar="A",
+            help="The older or expected one: RUN, RUN@KEY=VALUE.",
+            autocompletion=complete.runs,
+        ),
     ],
     b: Annotated[
         str | None,
@@ -114,6 +119,7 @@ def diff(
             help="The other: RUN, RUN@KEY=VALUE, or @KEY=VALUE of the same run. "
             "Default: A itself, which is then compared with its baseline.",
             show_default=False,
+            autocompletion=complete.runs,
         ),
     ] = None,
     state: Annotated[str | None, typer.Option(help="Which norm: h, c, s, x.")] = None,

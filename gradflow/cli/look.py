@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -15,24 +15,30 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "plot", "report", "show"]
 
+Other: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[OTHER]",
+        help="A run to lay over it, named as for diff.",
+        show_default=False,
+        autocompletion=complete.runs,
+    ),
+]
+KindOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        autocompletion=complete.kinds,
+        help="What to draw: curves, length, slope, heatmap; where it was recorded flow, paths, "
+        "contributions, gates, spectrum, theory, truncation; where nets learned training, "
+        "learning, symptoms, success.",
+    ),
+]
+
 
 def plot(
     run: RunName = None,
-    other: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[OTHER]", help="A run to lay over it, named as for diff.", show_default=False
-        ),
-    ] = None,
-    kind: Annotated[
-        str,
-        typer.Option(
-            autocompletion=complete.kinds,
-            help="What to draw: curves, length, slope, heatmap; where it was recorded flow, paths, "
-            "contributions, gates, spectrum, theory, truncation; where nets learned training, "
-            "learning, symptoms, success.",
-        ),
-    ] = "curves",
+    other: Other = None,
+    kind: KindOption = "curves",
     x: Annotated[str, typer.Option(metavar="lag|step", help="The curves' axis.")] = "lag",
     state: Annotated[str | None, typer.Option(help="One state; default: all of them.")] = None,
     formats: Annotated[

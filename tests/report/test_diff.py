@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import gradflow
 from gradflow.cli import app
 from gradflow.gate.sides import condensed
 from gradflow.report.read.pairs import Side, compare_runs, overlaid
-from gradflow.report.tables.differences import differences_sheets, headline
+from gradflow.report.tables.differences import differences_sheets, in_short
 from gradflow.report.tables.layout import markdown
 from tests.report.fakes import Run as Fake
 from tests.report.fakes import line
@@ -86,7 +87,16 @@ def test_a_run_beside_itself_differs_in_nothing(small: Any) -> None:
     found = compare_runs(Side("a", small), Side("b", small))
     assert found.keys == ()
     assert {pair.change for pair in found.pairs} == {0.0}
-    assert headline(found) == "0 of 2 verdicts changed; the same configuration"
+    assert in_short(found) == "0 of 2 verdicts changed; the same configuration"
+
+
+def test_other_code_is_told_beside_the_same_configuration(small: Any) -> None:
+    points = [replace(point, code={**point.code, "gradflow": "0"}) for point in small.points]
+    other = replace(small, points=tuple(points), load=lambda p: small.result(small.points[0]))
+    found = compare_runs(Side("a", small), Side("b", other))
+    assert found.keys == ()
+    assert [(one.key, one.b) for one in found.surroundings] == [("code of gradflow", "0")]
+    assert "| measured with | a | b |" in markdown(differences_sheets(found)[0])
 
 
 def test_what_one_value_of_a_sweep_changes(small: Any) -> None:
@@ -119,7 +129,7 @@ def test_points_that_one_side_lacks_stand_there_alone() -> None:
     text = "".join(map(markdown, differences_sheets(found)))
     assert "**vanishes → steady**" in text
     assert "**only in a**" in text
-    assert headline(found).startswith("1 of 1 verdicts changed; ")
+    assert in_short(found).startswith("1 of 1 verdicts changed; ")
     drawn = overlaid(Side("a", a), Side("b", b))  # type: ignore[arg-type]
     assert [p.axes["run"] for p in drawn.points] == ["a", "b"]
     with pytest.raises(gradflow.errors.UserError, match="--x lag"):

@@ -11,7 +11,7 @@ from gradflow.report.read.pairs import Comparison, Pair
 from gradflow.report.read.rates import Summary
 from gradflow.report.tables.layout import Column, Sheet, Written, label_column, number_column
 
-__all__ = ["differences_data", "differences_sheets", "headline"]
+__all__ = ["differences_data", "differences_sheets", "in_short"]
 
 STIRRED = 0.05
 """Decades from which a change is more than a table's rounding, and stands out."""
@@ -20,7 +20,7 @@ ROUNDING = 1e-11
 """Decades that are none: a baseline keeps twelve decimals."""
 
 
-def headline(found: Comparison) -> str:
+def in_short(found: Comparison) -> str:
     """Say in a line what differs: keys, verdicts, and the largest change."""
     both = [pair for pair in found.pairs if pair.change is not None]
     verdicts = sum(pair.overturned for pair in both)
@@ -81,7 +81,7 @@ def _verdicts(found: Comparison) -> Sheet:
         number_column("apart", [_gap(pair) for pair in pairs]),
         Column("verdict", [_verdict(pair, a, b) for pair in pairs], "word"),
     ]
-    notes: list[Written] = [headline(found) + "."]
+    notes: list[Written] = [in_short(found) + "."]
     if found.keys is None:
         notes.append("A baseline keeps golden values, no configuration: curves alone are compared.")
     notes.append(

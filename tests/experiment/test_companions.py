@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import gradflow
 from gradflow.core.engine.forward import forward
 from gradflow.core.network.stack import Network
 from gradflow.errors import ConfigError
-from gradflow.experiment.measure.plan import plan
+from gradflow.experiment.measure.measurement import measure
+from gradflow.experiment.measure.plan import bundle, plan
 from gradflow.experiment.models.weights import read_weights
 
 H, F, VOCABULARY, N, T = 4, 3, 7, 3, 6
@@ -114,6 +116,27 @@ def test_a_target_for_each_sequence_or_each_step():
     assert np.isfinite(norms(loss=values)["h"]).all()
 
 
+def test_workers_have_what_the_files_say():
+    """Points cross to other processes with their embedding, states and lengths."""
+    tokens = {"path": "tokens.npz", "embedding": "emb"}
+    loss = {"kind": "cross_entropy", "head": "fc", "at": "all"}
+    asked = experiment(tokens, loss, state="state.npz")
+    (whole,) = bundle(plan(asked))
+    (here,), (there,) = measure(whole), measure(pickle.loads(pickle.dumps(whole)))
+    np.testing.assert_array_equal(here["h"].values, there["h"].values)
+    assert there["h"].coords["length"].tolist() == [T, 3, 5]
+
+
+def test_a_seed_that_draws_nothing_is_no_axis():
+    with pytest.raises(ConfigError, match="seed has no effect"):
+        gradflow.configure(
+            model={"weights": "net.npz"},
+            inputs={"kind": "file", "path": "x.npy"},
+            loss={"kind": "given", "path": "dy.npy"},
+            sweep={"seed": 2},
+        )
+
+
 def test_files_are_known_by_their_content():
     loss = {"kind": "given", "path": "again.npy"}
     hashes = set()
@@ -149,6 +172,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"loss": {"kind": "sum", "of": "c"}}, "loss.at", "looks at the end of the state"),
     ({"loss": {"of": "c", "at": "ends"}, "cell": "rnn"}, "loss.of", "rnn has no c"),
     ({"inputs": {"path": "x.npy", "embedding": "emb"}}, "inputs.path", "float64"),
+    ({"inputs": {"path": "tokens.npz", "embedding": "emb", "columns": ["0"]}}, "inputs.columns",
+     "tokens have no columns"),
     ({"inputs": {"path": "tokens.npz", "embedding": "e"}}, "inputs.path", "no matrices called e"),
     ({"inputs": {"path": "tokens.npz", "embedding": "emb"}, "cell": "lstm"}, "inputs.embedding",
      "and there is none"),

@@ -41,15 +41,20 @@ def experiment(path: Any, at: Any = "last", both: bool = False, **more: Any) -> 
     return gradflow.configure(**{**given, **more})
 
 
-@pytest.mark.parametrize(("at", "both"), [("all", False), ("ends", True), ((2, 5), True)])
-def test_each_as_if_alone(files, at, both):
+@pytest.mark.parametrize(
+    ("kind", "at", "both"),
+    [("mse", "all", False), ("mse", "all", True), ("sum", "ends", True), ("sum", (2, 5), True)],
+)
+def test_each_as_if_alone(files, kind, at, both):
     """All that is recorded, lags counted from each one's own end, and the last loss by itself."""
-    flow = gradflow.run(experiment(files / "all.npz", at, both))
+    loss = {"kind": kind, "at": at}
+    flow = gradflow.run(experiment(files / "all.npz", both=both, loss=loss))
     found, rows = flow.source.result(flow.points[0]), flow.rows("h")
     each: dict[tuple[int, str], list[float]] = {}
     for j, n in enumerate(OWN):
         within = tuple(t for t in at if t <= n) if isinstance(at, tuple) else at
-        alone = gradflow.run(experiment(files / f"{j}.npz", within, both))
+        loss = {"kind": kind, "at": within}
+        alone = gradflow.run(experiment(files / f"{j}.npz", both=both, loss=loss))
         for name, wanted in alone.source.result(alone.points[0]).items():
             axis = found[name].dims.index("sequence")
             own = np.moveaxis(found[name].values, axis, 0)[j]
@@ -79,7 +84,7 @@ def test_what_is_kept_shown_and_drawn(files, tmp_path):
             assert rows.step.max() == OWN[sequence]
             np.testing.assert_array_equal(rows.lag, OWN[sequence] - rows.step)
             assert np.isfinite(rows.numbers).all()
-    for kind in ("curves", "gates", "paths", "flow"):
+    for kind in ("gates", "flow"):
         assert plot(flow.source, kind, out=tmp_path / kind, formats=("svg",))
     with pytest.raises(UserError, match="no steps in common"):
         plot(flow.source, x="step")

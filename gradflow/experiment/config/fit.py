@@ -107,6 +107,11 @@ def fit_file(inputs: FileInputs, length: int | None, model: ModelConfig) -> File
                 "add model.weights, or remove embedding",
                 ("inputs", "embedding"),
             )
+        if inputs.columns is not None:
+            raise Mistake(
+                "tokens have no columns", "embedding, or columns", "remove columns",
+                ("inputs", "columns"), on_key=True,
+            )  # fmt: skip
         inputs = inputs.looked_up_in(model.weights)
     try:
         contents = open_inputs(inputs)

@@ -7,8 +7,10 @@ import tracemalloc
 import pytest
 
 import gradflow
+from gradflow.errors import UserError
 from gradflow.experiment.measure import duration as probe
 from gradflow.experiment.measure.duration import predicted
+from gradflow.experiment.measure.measurement import footprint, measure
 from gradflow.experiment.measure.plan import bundle, plan
 from gradflow.experiment.run import preview
 
@@ -37,6 +39,43 @@ def test_a_probe_is_short_and_asks_for_norms_alone(monkeypatch):
     config = short.points[0].config
     assert not config.record.asked
     assert config.loss.at == "last"
+
+
+LEARNING = {
+    "model": {"cell": "lstm", "hidden": 6},
+    "inputs": {"kind": "adding", "sequences": 2},
+    "sweep": {"length": [40], "seed": 5},
+    "record": {"states": ["s"]},
+}
+
+
+def test_nets_that_learn_are_probed_by_few_updates_and_counted_by_all(monkeypatch):
+    seen = []
+    monkeypatch.setattr(probe, "measure", seen.append)
+    once, hundred = (
+        bundles(**LEARNING, train={"loss": "mse", "updates": n, "until": "never"})[1][0]
+        for n in (1, 100)
+    )
+    (still,) = bundles(**LEARNING)[1]
+    assert probe.pace([hundred]) >= 0
+    assert [one.points[0].config.train.updates for one in seen] == [2, 12, 2]
+    own = predicted(still)
+    assert predicted(hundred) - own == pytest.approx(100 * (predicted(once) - own), rel=1e-9)
+    assert probe.pieces([hundred]) == (hundred,)
+
+
+def test_memory_of_nets_that_learn_is_planned(monkeypatch):
+    train = {"loss": "mse", "batch": 50, "updates": 2, "until": "never"}
+    _, (whole,) = bundles(**LEARNING, train=train)
+    told = footprint(whole)[1].peak
+    measure(whole)  # imports and what is made once
+    tracemalloc.start()
+    measure(whole)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.6 * peak < told < 2.0 * peak
+    with pytest.raises(UserError, match=r"learn from fewer sequences at a time \(`train.batch`\)"):
+        footprint(bundles(**LEARNING, train=train, memory=told // 2)[1][0])
 
 
 def test_what_cannot_be_measured_has_the_predicted_pace():

@@ -37,6 +37,15 @@ FLOP = 8e-11
 ELEMENT = 7e-9
 """Seconds of one element of a gate: its non-linearity, its derivative, its norms."""
 
+DRAWN = 5e-5
+"""Seconds of drawing one sequence to learn from."""
+
+PASSES = 3
+"""What a step of an update costs over one forward: itself, back, and the parameters' gradients."""
+
+UPDATES = (2, 12)
+"""Updates of the two pieces of a probe of nets that learn."""
+
 WORTH = 2.0
 """Seconds below which a piece is not worth its own hand-over."""
 
@@ -53,9 +62,12 @@ PROBES = 6
 
 
 def predicted(bundle: Bundle) -> float:
-    """Predict the seconds that measuring a bundle takes on one core."""
+    """Predict the seconds that measuring a bundle takes on one core.
+
+    Of nets that learn it is the time of all updates; those that learn earlier need fewer.
+    """
     overhead, work = _parts(bundle)
-    return overhead + work
+    return overhead + work + _learning(bundle)
 
 
 def pieces(bundles: Sequence[Bundle]) -> tuple[Bundle, ...]:
@@ -94,6 +106,8 @@ def split(bundle: Bundle, count: int) -> tuple[Bundle, ...]:
 
 
 def _cut(bundle: Bundle, target: float) -> tuple[Bundle, ...]:
+    if bundle.learns:  # its nets share every step
+        return (bundle,)
     overhead, work = _parts(bundle)
     affordable = int(work / (2 * overhead))
     return split(bundle, max(1, min(affordable, math.ceil((overhead + work) / target))))
@@ -101,8 +115,28 @@ def _cut(bundle: Bundle, target: float) -> tuple[Bundle, ...]:
 
 def _parts(bundle: Bundle) -> tuple[float, float]:
     """Return the seconds of overhead, paid once, and of work, paid for each seed."""
-    config = bundle.points[0].config
-    net, lengths, seeds = config.model.build(1), bundle.lengths, bundle.seeds
+    lengths, seeds = bundle.lengths, bundle.seeds
+    step, gates = _step(bundle)
+    sequences = bundle.points[0].config.inputs.sequences or 1  # a file says itself how many
+    # One forward for all lengths, a backward for each.
+    work = (max(lengths) + sum(lengths)) * sequences * len(seeds) * step
+    return max(lengths) * gates * STEP, work
+
+
+def _learning(bundle: Bundle) -> float:
+    """Return the seconds of all updates."""
+    rules = bundle.points[0].config.train
+    if rules is None:
+        return 0.0
+    step, gates = _step(bundle)
+    length, sequences = max(bundle.lengths), rules.batch * len(bundle.seeds)
+    each = length * (gates * STEP + PASSES * sequences * step) + sequences * DRAWN
+    return rules.updates * each
+
+
+def _step(bundle: Bundle) -> tuple[float, int]:
+    """Return the seconds of one step of a sequence in one direction of time, and the gates."""
+    net = bundle.points[0].config.model.build(1)
     step, gates = 0.0, 0
     for layer, _ in net.places():
         cell = net.layers[layer].cell
@@ -110,10 +144,7 @@ def _parts(bundle: Bundle) -> tuple[float, float]:
         products = sum(math.prod(one.shape) for one in parameters if one.role == "recurrent")
         step += FLOP * products + ELEMENT * len(cell.gates) * cell.hidden
         gates += len(cell.gates)
-    columns = (config.inputs.sequences or 1) * len(seeds)  # a file says itself how many
-    overhead = max(lengths) * gates * STEP
-    # One forward for all lengths, a backward for each.
-    return overhead, (max(lengths) + sum(lengths)) * columns * step
+    return step, gates
 
 
 def pace(bundles: Sequence[Bundle]) -> float:
@@ -125,7 +156,10 @@ def pace(bundles: Sequence[Bundle]) -> float:
     ratios = []
     with threadpoolctl.threadpool_limits(1):
         for bundle in sorted(bundles, key=predicted, reverse=True)[:PROBES]:
-            short, longer = (_shortened(bundle, steps) for steps in STEPS)
+            if bundle.learns:
+                short, longer = (_taught(bundle, updates) for updates in UPDATES)
+            else:
+                short, longer = (_shortened(bundle, steps) for steps in STEPS)
             try:
                 measure(short)
                 took = _timed(longer) - _timed(short)
@@ -139,6 +173,19 @@ def _timed(bundle: Bundle) -> float:
     start = time.perf_counter()
     measure(bundle)
     return time.perf_counter() - start
+
+
+def _taught(bundle: Bundle, updates: int) -> Bundle:
+    """Return the bundle with so few updates."""
+    rules = bundle.points[0].config.train
+    assert rules is not None
+    watch = rules.watch.model_copy(update={"every": updates})
+    changes = {"updates": updates, "until": "never", "watch": watch}
+    train = rules.model_copy(update=changes)
+    points = (
+        replace(p, config=p.config.model_copy(update={"train": train})) for p in bundle.points
+    )
+    return Bundle(tuple(points))
 
 
 def _shortened(bundle: Bundle, steps: int) -> Bundle:

@@ -12,12 +12,14 @@ import numpy as np
 
 from gradflow.core.engine.schedule import Footprint, Schedule, Work
 from gradflow.core.engine.tape import Keep
+from gradflow.core.learning.feed import CHUNK
 from gradflow.core.network.losses import Sum
 from gradflow.core.network.stack import Network
 from gradflow.core.quantity import Result
 from gradflow.core.record import Norms
 from gradflow.errors import NumericalError, UserError
 from gradflow.experiment.config import PointConfig
+from gradflow.experiment.config.train import TrainConfig, watched
 from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.measure.setting import build_network, prepare, recorded
 from gradflow.experiment.recordings import Recorder, Recording, Scope, Setting
@@ -201,14 +203,32 @@ def footprint(bundle: Bundle) -> tuple[Schedule, Footprint]:
         longest = scope.count(max(bundle.lengths))
         sizes = (net, work.nets, columns, longest, work.dtype)
         needed = Footprint(needed.fixed, bytes_needed(*sizes, parameters=False), 0)
+    fewer = "record fewer steps (`record.every`), sequences or seeds"
+    if config.train is not None:
+        taught = _taught(config.train, work, columns)
+        if taught.peak > needed.peak:
+            needed, fewer = taught, "learn from fewer sequences at a time (`train.batch`) or seeds"
     if needed.peak > config.memory:
         raise UserError(
             f"{net.label} at length {max(bundle.lengths):,} needs {needed.peak:,} bytes, the "
             f"memory budget is {config.memory:,}\n"
             "  expected: a point that fits, checkpoints in place of tapes included\n"
-            "  fix: raise `memory`, or record fewer steps (`record.every`), sequences or seeds"
+            f"  fix: raise `memory`, or {fewer}"
         )
     return schedule, needed
+
+
+def _taught(rules: TrainConfig, work: Work, sequences: int) -> Footprint:
+    """Bytes that learning takes: whole tapes of a batch, sequences drawn ahead, and the windows."""
+    keep = Keep.STATES | Keep.LOCAL | Keep.CACHES
+    steps, net = max(work.lengths), work.net
+    whole = replace(work, columns=rules.batch, records=0, dtype=np.dtype(float), keep=keep)
+    taken = whole.footprint(Schedule(steps))
+    ahead = 2 * 8 * work.nets * steps * net.inputs * max(CHUNK, rules.batch)
+    seen = work.records * len([*net.places()]) * min(rules.watch.sequences, sequences)
+    windows = len(watched(rules.updates, rules.watch.every))
+    kept = 8 * work.nets * windows * (net.size + seen)
+    return replace(taken, fixed=taken.fixed + ahead + kept)
 
 
 def _with(

@@ -59,16 +59,21 @@ class Project:
         )
         self.path = os.pathsep.join(map(str, (info.parent, ROOT)))
 
-    def pytest(self, *words: str, passed: int, failed: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", *LEFT_OUT, "tests", *words],
+    def python(self, *words: str, first: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run Python with what is installed, and with what lies in a folder before that."""
+        path = f"{first}{os.pathsep}{self.path}" if first else self.path
+        return subprocess.run(
+            [sys.executable, *words],
             cwd=self.tests.parent,
-            env={**os.environ, "PYTHONPATH": self.path, "CI": "true"},
+            env={**os.environ, "PYTHONPATH": path, "CI": "true"},
             capture_output=True,
             text=True,
             check=False,
             timeout=120,
         )
+
+    def pytest(self, *words: str, passed: int, failed: int = 0, first: Path | None = None) -> str:
+        done = self.python("-m", "pytest", "-q", *LEFT_OUT, "tests", *words, first=first)
         counts = f"{failed} failed, " * bool(failed) + f"{passed} passed in "
         assert counts in done.stdout, done.stdout + done.stderr
         return done.stdout
@@ -111,6 +116,19 @@ def test_from_the_first_baseline_to_a_red_test(project: Project) -> None:
         )
         assert (project.tests.parent / f"drawn/{figure}/curves-{state}-vs-now.png").exists()
     assert "Traceback" not in red
+
+
+@pytest.mark.extras
+def test_the_oldest_pytest_that_is_supported(tmp_path: Path) -> None:
+    old = ("pytest==8.2.0", "pluggy==1.5.0")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+    subprocess.run([*pip, str(tmp_path / "old"), *old], check=True)
+    (tmp_path / "project").mkdir()
+    project = Project(tmp_path / "project")
+    told = project.python("-c", "import pytest; print(pytest.__version__)", first=tmp_path / "old")
+    assert told.stdout == "8.2.0\n"
+    project.pytest("-n", "1", "--gradflow-update", passed=4, first=tmp_path / "old")
+    project.pytest(passed=4, first=tmp_path / "old")
 
 
 def test_what_the_page_for_teams_shows(tmp_path: Path) -> None:

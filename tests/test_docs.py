@@ -18,7 +18,7 @@ import pytest
 from gradflow.cli import app
 from gradflow.errors import ConfigError
 from gradflow.experiment.config import load_config, parse, schema
-from gradflow.experiment.config.describe import EXAMPLES, page
+from gradflow.experiment.config.describe import EXAMPLES, keys_page
 from gradflow.experiment.config.text import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -202,7 +202,9 @@ def test_every_key_is_described_and_the_page_is_up_to_date() -> None:
     keys = dict(_properties(schema()))
     assert len(keys) > 150
     assert [key for key, said in keys.items() if not said.get("description")] == []
-    assert CONFIGURATION.read_text("utf-8") == page(), "gradflow schema --markdown writes it anew"
+    assert CONFIGURATION.read_text("utf-8") == keys_page(), (
+        "gradflow schema --markdown writes it anew"
+    )
 
 
 @pytest.mark.parametrize("section", EXAMPLES)

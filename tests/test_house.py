@@ -1,4 +1,4 @@
-"""The house: imports only go down its storeys, and no module needs itself on the way."""
+"""The house: imports only go down its storeys, names have one home, files and functions an end."""
 
 from __future__ import annotations
 
@@ -88,3 +88,53 @@ def test_torch_is_for_its_door_alone() -> None:
     while more := {m for m in MODULES if needing & set(imports(m, lazy=True))} - needing:
         needing |= more
     assert all(each.startswith("gradflow.integrations.") for each in needing), needing
+
+
+LONGEST_FILE, LONGEST_FUNCTION = 400, 60
+
+PROTOCOLS = {"bytes_needed", "draw", "film", "gather", "near", "nets"}
+"""Functions that modules of one kind have in common: analyses, figures, readers of checkpoints."""
+
+SURFACES = ("gradflow.cli", "gradflow.api", "gradflow.report.figures.kinds")
+"""Whose names are those of what they show: commands and figures."""
+
+
+def test_files_and_functions_are_no_longer_than_a_reader_follows() -> None:
+    long = []
+    for path in ROOT.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        lines = text.count("\n")
+        long += [f"{path}: {lines} lines"] if lines > LONGEST_FILE else []
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    long.append(f"{path}: {node.name} has {lines} lines")
+    assert not long, "\n".join(long)
+
+
+def public(module: str) -> Iterator[tuple[str, str]]:
+    """Types and functions at the top of a module, each with its kind, and the module itself."""
+    yield "module", module.rpartition(".")[2]
+    for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            yield "type", node.name
+        elif isinstance(node, ast.FunctionDef):
+            yield "function", node.name
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            alias = isinstance(node.annotation, ast.Name) and node.annotation.id == "TypeAlias"
+            yield "type" if alias else "constant", node.target.id
+
+
+def test_a_name_has_one_home() -> None:
+    homes: dict[tuple[str, str], list[str]] = {}
+    for module in MODULES:
+        if not module.startswith(SURFACES):
+            for kind, name in public(module):
+                homes.setdefault((kind, name), []).append(module)
+    several = {
+        f"{kind} {name}: {', '.join(where)}"
+        for (kind, name), where in homes.items()
+        if len(where) > 1 and kind != "constant" and name not in PROTOCOLS and name[0] != "_"
+    }
+    assert not several, "\n".join(sorted(several))

@@ -66,9 +66,9 @@ def schema(
 ) -> None:
     """Print the JSON Schema of experiment files, which editors complete from."""
     if markdown:
-        from gradflow.experiment.config.describe import page
+        from gradflow.experiment.config.describe import keys_page
 
-        emit(page())
+        emit(keys_page())
         return
     from gradflow.experiment.config import schema as describe
 
@@ -134,7 +134,7 @@ def inspect(
 
 
 def _show(found: Inspected) -> None:
-    from gradflow.experiment.models.inspection import written
+    from gradflow.experiment.models.inspection import experiment_text
 
     rows = [
         (
@@ -163,6 +163,6 @@ def _show(found: Inspected) -> None:
         for words in (*net.notes, *((net.problem,) if net.problem else ())):
             say(f"{net.prefix or found.path.name}: {words}")
         if not net.problem:
-            emit(f"\n{written(found, net, Path('mine.yaml'))}")
+            emit(f"\n{experiment_text(found, net, Path('mine.yaml'))}")
     if not found.nets:
         say(f"{found.path}: no recurrent network was found")

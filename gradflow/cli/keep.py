@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -103,15 +103,18 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:CELLS]) + more
 
 
+Older: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="A",
+        help="The older or expected one: RUN, RUN@KEY=VALUE.",
+        autocompletion=complete.runs,
+    ),
+]
+
+
 def diff(
-    a: Annotated[
-        str,
-        typer.Argument(
-            metavar="A",
-            help="The older or expected one: RUN, RUN@KEY=VALUE.",
-            autocompletion=complete.runs,
-        ),
-    ],
+    a: Older,
     b: Annotated[
         str | None,
         typer.Argument(

@@ -126,14 +126,12 @@ def run(
         Where runs are kept.
     executor : Executor, optional
         Where the work is done; by default in this process.
-    fresh : bool
-        Measure again what is stored already.
-    fail_fast : bool
-        Stop at the first point that fails, not at the end.
+    fresh, fail_fast : bool
+        Measure again what is stored already; stop at the first point that fails, not at the end.
     shard : Shard
         Do only this part; other processes may do the others, at the same time, in the same folder.
     only : collection of str, optional
-        Hashes of the points to measure, if it is not all of them.
+        Hashes of the points to measure.
     on_progress : callable, optional
         Called at the start and after every bundle.
 

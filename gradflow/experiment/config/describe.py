@@ -11,7 +11,7 @@ from gradflow.experiment.config.cell import kinds
 from gradflow.experiment.config.dump import schema
 from gradflow.experiment.config.sections import ORDER
 
-__all__ = ["EXAMPLES", "page"]
+__all__ = ["EXAMPLES", "keys_page"]
 
 HEAD = """\
 # Every key of an experiment file
@@ -65,7 +65,7 @@ LONGEST = 90
 """Characters of a default that is written out."""
 
 
-def page() -> str:
+def keys_page() -> str:
     """Write the page, registered cells, inputs, losses and recordings included."""
     whole = schema()
     models: dict[str, Any] = whole["$defs"]

@@ -44,8 +44,7 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result | Numeri
     Returns
     -------
     list of Result or NumericalError
-        One for each point, in the bundle's order; an error for a net that diverged while it
-        learned.
+        One for each point, in its order; an error for a net that diverged while it learned.
 
     Raises
     ------
@@ -58,10 +57,9 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result | Numeri
     seeds, lengths = bundle.seeds, bundle.lengths
     schedule, _ = footprint(bundle)
     setting = prepare(config, seeds, max(lengths), input_noise)
-    record, net = config.record, setting.net
     if config.method == "rtrl":
         return list(_forward_in_time(bundle, setting))
-    scope = _scope(bundle, net, setting.x.shape[-1])
+    scope = _scope(bundle, setting.net, setting.x.shape[-1])
     taught: list[Result] = [{} for _ in seeds]
     failures: dict[int, NumericalError] = {}
     if config.train is not None:
@@ -72,7 +70,7 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result | Numeri
             if (net_at := seeds.index(seed)) not in done.failures:
                 write_net(path, done, net_at)
         setting, taught, failures = done.setting, done.results, done.failures
-    asked = recorded(record, net)
+    asked = recorded(config.record, setting.net)
     looking = [observer for one in asked if (observer := one.observer(scope)) is not None]
     observers: list[Recorder] = [Norms(scope, scope.states), *looking]
     setting.backpropagate(lengths, observers, schedule)

@@ -129,10 +129,10 @@ def experiment(found: Inspected, file: Path) -> str:
             f"an experiment measures one net, and there are {len(readable)}: {names}",
             fix=f"gradflow inspect {found.path}#{flat(first)} --write {file}",
         )
-    return written(found, readable[0], file)
+    return experiment_text(found, readable[0], file)
 
 
-def written(found: Inspected, net: FoundNet, file: Path) -> str:
+def experiment_text(found: Inspected, net: FoundNet, file: Path) -> str:
     """Return the experiment file that measures a net."""
     weights = os.path.relpath(found.path, file.parent) + (f"#{net.prefix}" if found.several else "")
     states = ["h", "c", "s"] if any(layer.kind == "lstm" for layer in net.layers) else ["h", "s"]

@@ -21,7 +21,7 @@ from gradflow.experiment.store.runs import Point, Run
 from gradflow.integrations.torch.heard import Heard
 from gradflow.integrations.torch.listener import ModuleListener, Room
 from gradflow.integrations.torch.modules import CELLS, SEQUENCES, Module
-from gradflow.integrations.torch.replay import NAMES, Call, measured
+from gradflow.integrations.torch.replay import NAMES, Call, results_of
 from gradflow.report.read.records import judged, states
 from gradflow.report.tables.closing import closing_sheet
 from gradflow.report.tables.layout import print_sheet
@@ -219,7 +219,7 @@ class Measured:
     @cached_property
     def norms(self) -> Result:
         """Of the loss as it is and, where it is a sum over steps, of the last one alone."""
-        return measured(self.call, self.memory)
+        return results_of(self.call, self.memory)
 
 
 def _ends(quantity: Quantity) -> Iterator[tuple[str, Array, Array]]:

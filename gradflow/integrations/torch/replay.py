@@ -21,7 +21,7 @@ from gradflow.core.record import Norms, Timeline
 from gradflow.core.typing import Array
 from gradflow.errors import UserError
 
-__all__ = ["NAMES", "Call", "measured"]
+__all__ = ["NAMES", "Call", "results_of"]
 
 NAMES = ("h", "c", "s", "x")
 
@@ -128,7 +128,7 @@ class Call:
         return replace(self, dy=dy, beyond=beyond)
 
 
-def measured(call: Call, memory: int) -> Result:
+def results_of(call: Call, memory: int) -> Result:
     """The norms, and where the loss is a sum over steps those of the last one beside them.
 
     Raises

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gradflow._version import __version__
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
-from gradflow.report.figures.output import FORMATS, GIF, ORDINARY, PAPERS, target
+from gradflow.report.figures.output import FORMATS, GIF, ORDINARY, PAPERS, Target, target
 from gradflow.report.format import one_of
 from gradflow.report.read.records import Group, default_state, groups
 from gradflow.report.read.rows import where as chosen
@@ -163,34 +163,23 @@ def plot(
 
     Parameters
     ----------
-    run : Run
-        A stored run, or results in memory.
-    kind : str
-        One of `KINDS`.
-    x : {"lag", "step"}
-        What is drawn against, where it is time.
-    state : str, optional
-        One state, or one figure of a kind that has several; default all there are.
-    formats : sequence of {"png", "svg", "pdf", "gif"}, optional
-        Files to write of each figure; by default png and svg, or what `out` ends in.
-    out : path, optional
-        A folder (default ``plots`` in the run's), or with a suffix of `FORMATS` the one file.
-
-    where : sequence of str
-        Conditions like ``"cell=lstm,gru"``: draw the points that meet them all.
-    paper : str, optional
-        One of `PAPERS`: the widths and sizes of a venue, or of a slide.
-    title : str, optional
-        Above the panels, in place of what they share; empty for nothing.
-    notes : bool
-        Whether to write the small print.
-    beside : str
+    run, kind
+        A stored run, or results in memory; one of `KINDS`.
+    x, state
+        ``lag`` or ``step``, where it is time; one state, or one figure of several (default: all).
+    formats, out
+        Files to write of each figure, by default png and svg, or what `out` ends in: a folder
+        (default ``plots`` in the run's), or with a suffix of `FORMATS` the one file.
+    where, paper
+        Conditions like ``"cell=lstm,gru"``, which points have to meet; one of `PAPERS`.
+    title, notes
+        Above the panels, in place of what they share; whether to write the small print.
+    beside
         What lies over the run: the files' names end in it.
 
     Returns
     -------
     list of Path
-        The files, in the order of writing.
 
     Raises
     ------
@@ -200,6 +189,32 @@ def plot(
     from gradflow.report.figures.canvas import Setup
     from gradflow.report.figures.output import private_style
 
+    _check_kind(run, kind, x)
+    place = target(run.path / "plots" if out is None else out, formats, (*FORMATS, GIF))
+    cells = tuple(dict.fromkeys(group.cell for group in groups(run)))
+    found = KINDS[kind].gather(chosen(run, where), state)
+    _check_place(place, kind, list(found), out)
+    made_for = ORDINARY if paper is None else PAPERS[one_of("paper", paper, list(PAPERS))]
+    setup = Setup(x, cells, made_for, paper is not None, title, notes)
+    source = f"gradflow {__version__}, run {run.name}{_conditions(where)}"
+    written = []
+    with private_style(made_for.size):
+        for name, sites in found.items():
+            stem = _stem(kind, name, x, beside)
+            still = KINDS[kind].draw(sites, name, setup) if {*place.formats} - {GIF} else None
+            film = KINDS[kind].film(sites, name, setup) if GIF in place.formats else None
+            written += place.write(still, stem, f"{run.name}: {stem}", source, film)
+    return written
+
+
+def _stem(kind: str, name: str, x: str, beside: str) -> str:
+    """The file's name without a suffix."""
+    words = (kind, *name.split("."), "step" if x == "step" else "", beside and f"vs-{beside}")
+    return "-".join(dict.fromkeys(filter(None, words)))
+
+
+def _check_kind(run: Run, kind: str, x: str) -> None:
+    """Refuse a kind that there is not, and steps where they say nothing."""
     one_of("kind", kind, list(KINDS))
     one_of("x", x, ("lag", "step"))
     if x == "step" and not KINDS[kind].along:
@@ -210,30 +225,18 @@ def plot(
             f"{run.name}: sequences that end at lengths of their own have no steps in common\n"
             "  fix: draw over lags, which are counted from each one's own end: --x lag"
         )
-    place = target(run.path / "plots" if out is None else out, formats, (*FORMATS, GIF))
+
+
+def _check_place(place: Target, kind: str, found: Sequence[str], out: str | Path | None) -> None:
+    """Refuse files that the figures cannot be written to."""
     if GIF in place.formats and not KINDS[kind].moves:
         moving = ", ".join(one.name for one in KINDS.values() if one.moves)
         raise UserError(f"kind {kind} stands still; what moves, and can be a gif, is {moving}")
-    cells = tuple(dict.fromkeys(group.cell for group in groups(run)))
-    found = KINDS[kind].gather(chosen(run, where), state)
     if place.single and len(found) > 1:
         raise UserError(
             f"{out}: one file, but there is a figure for each state: {', '.join(found)}\n"
             f"  fix: choose one with state, or give a folder"
         )
-    made_for = ORDINARY if paper is None else PAPERS[one_of("paper", paper, list(PAPERS))]
-    setup = Setup(x, cells, made_for, paper is not None, title, notes)
-    written = []
-    with private_style(made_for.size):
-        for name, sites in found.items():
-            step = "step" if x == "step" else ""
-            words = (kind, *name.split("."), step, beside and f"vs-{beside}")
-            stem = "-".join(dict.fromkeys(filter(None, words)))
-            source = f"gradflow {__version__}, run {run.name}{_conditions(where)}"
-            still = KINDS[kind].draw(sites, name, setup) if {*place.formats} - {GIF} else None
-            film = KINDS[kind].film(sites, name, setup) if GIF in place.formats else None
-            written += place.write(still, stem, f"{run.name}: {stem}", source, film)
-    return written
 
 
 def overlay(

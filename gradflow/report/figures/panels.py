@@ -12,7 +12,7 @@ from gradflow.report.figures.sites import Site, combinations, varying, words
 from gradflow.report.format import axis_names
 from gradflow.report.read.pairs import RUN
 
-__all__ = ["Grid", "Panel", "Strip", "common_ranges", "evenly", "facets", "stacked"]
+__all__ = ["Grid", "Panel", "Strip", "common_ranges", "evenly", "facets", "in_columns"]
 
 PANELS = 6
 """Panels in a figure, where lengths can be left out."""
@@ -125,7 +125,7 @@ def facets(sites: Sequence[S], inside: Collection[str], across: int | None = Non
     )
 
 
-def stacked(sites: Sequence[S], shows: Sequence[str]) -> Grid[S]:
+def in_columns(sites: Sequence[S], shows: Sequence[str]) -> Grid[S]:
     """Give each of a few settings a column, and in it a `Strip` for each of what is shown."""
     whole = facets(sites, ())
     chosen = evenly(whole.panels, ACROSS)

@@ -24,7 +24,7 @@ from gradflow.report.tables.beside import lesson_lines, predictions_sheet, sente
 from gradflow.report.tables.closing import closing_sheet
 from gradflow.report.tables.layout import Sheet
 
-__all__ = ["Content", "Section", "Shown", "content"]
+__all__ = ["Content", "KindFigures", "Shown", "content"]
 
 Item = TypeVar("Item")
 
@@ -39,7 +39,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Section:
+class KindFigures:
     """The figures of one kind, that of the judged state first."""
 
     kind: Kind
@@ -65,7 +65,7 @@ class Content:
         Sentences and tables that say why.
     views : mapping
         The curves for the script, see `gradflow.report.page.explore`.
-    sections : sequence of Section
+    sections : sequence of KindFigures
         The figures, by kind.
     undrawn : sequence of str
         Kinds that the run has no figure of, and why, but for what was not recorded.
@@ -85,7 +85,7 @@ class Content:
     every: Sheet | None
     reasons: Sequence[Sheet]
     views: Mapping[str, object]
-    sections: Sequence[Section]
+    sections: Sequence[KindFigures]
     undrawn: Sequence[str]
     counts: str
     config: str
@@ -140,9 +140,9 @@ def _reasons(run: Run, state: str) -> Iterator[Sheet]:
 
 def _sections(
     run: Run, norms: Mapping[str, Sequence[Curve]], cells: tuple[str, ...]
-) -> tuple[list[Section], list[str]]:
+) -> tuple[list[KindFigures], list[str]]:
     """Draw every kind of figure that the run holds, and say what stood in the way of others."""
-    sections: list[Section] = []
+    sections: list[KindFigures] = []
     undrawn: list[str] = []
     for kind in KINDS.values():
         try:
@@ -150,7 +150,7 @@ def _sections(
             found = _ordered(found, list(norms))
             with private_style():
                 figures = [_shown(kind, found, name, Setup(cells=cells)) for name in found]
-            sections.append(Section(kind, figures))
+            sections.append(KindFigures(kind, figures))
         except NotRecordedError:
             continue
         except UserError as error:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.canvas import Setup, figure
-from gradflow.report.figures.panels import Panel, Strip, stacked
+from gradflow.report.figures.panels import Panel, Strip, in_columns
 from gradflow.report.figures.scales import X, decade_axis, draw_trace, limits, whole_axis
 from gradflow.report.figures.sites import statistics
 from gradflow.report.figures.style import GATES, by_gate, gate_keys, norm_label
@@ -43,7 +43,7 @@ def gather(run: Run) -> dict[str, list[Traces]]:
 def draw(found: Sequence[Traces], name: str, setup: Setup) -> Figure:
     """Draw means, saturated shares and the gradient below each other, a column for a setting."""
     norm = next((state for state in NORMS if all((state, "") in one.of for one in found)), "")
-    grid = stacked(found, [MEAN, SATURATED, *([norm] if norm else [])])
+    grid = in_columns(found, [MEAN, SATURATED, *([norm] if norm else [])])
     ends = extent([panel.sites[0] for panel in grid.panels], [(norm, "")])
 
     def panel(ax: Axes, one: Panel[Traces]) -> list[str]:

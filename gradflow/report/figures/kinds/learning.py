@@ -14,7 +14,7 @@ from gradflow.core.typing import Array
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
 from gradflow.report.figures.canvas import Setup, figure
-from gradflow.report.figures.panels import Panel, Strip, common_ranges, facets, stacked
+from gradflow.report.figures.panels import Panel, Strip, common_ranges, facets, in_columns
 from gradflow.report.figures.scales import BAND, decade_axis, length_axis, update_axis
 from gradflow.report.figures.sites import Site, at_greatest_length, statistics
 from gradflow.report.figures.style import GREY, by_parameter, hue, parameter_keys
@@ -220,7 +220,7 @@ def draw_symptoms(found: Sequence[Course], _: str, setup: Setup) -> Figure:
     """Draw stall, oscillation, conflict and the far end, a column for a setting."""
     found = at_greatest_length(found)
     seen = [name for name in SYMPTOMS if all(name in one.of or one.parts(name) for one in found)]
-    grid = stacked(found, seen)
+    grid = in_columns(found, seen)
     far = finite_range([np.zeros(1), *(band(one.of[FAR]) for one in found if FAR in seen)])
 
     def panel(ax: Axes, one: Panel[Course]) -> list[str]:

@@ -25,7 +25,7 @@ from gradflow.report.figures.kinds.learning import (
     none_learned,
 )
 from gradflow.report.figures.output import Film
-from gradflow.report.figures.panels import Panel, Strip, evenly, facets, stacked
+from gradflow.report.figures.panels import Panel, Strip, evenly, facets, in_columns
 from gradflow.report.figures.scales import (
     NOTHING,
     X,
@@ -123,7 +123,7 @@ def _grown(course: Course, each: Sequence[Quantity]) -> Iterator[Growth]:
 def draw(found: Sequence[Growth], state: str, setup: Setup) -> Figure:
     """Draw the loss above the map of norms, a column for a setting."""
     found = at_greatest_length(found)
-    grid = stacked(found, [LOSS, NORMS])
+    grid = in_columns(found, [LOSS, NORMS])
     low, high = finite_range(one.norms for one in found)
     scale, colours = diverging(low, high)
     colours = colours.with_extremes(bad=ZERO)

@@ -26,6 +26,9 @@ __all__ = [
 _UNPACKED = 1_000_000
 """Multiplications up to which OpenBLAS takes matrices as they lie; beyond, it copies both first."""
 
+_LEAST = 32
+"""Rows that a band has at least: with half as many a product takes a quarter longer than whole."""
+
 _NARROW = 16
 """Columns below which the lengths of an adjoint are worth joining into one product."""
 
@@ -98,7 +101,7 @@ def product(A: Array, x: Array) -> Array:
 def _bands(rows: int, inner: int, columns: int) -> int:
     """Fewest equal bands that are small enough; 1 where there are none, or nothing is copied."""
     fewest = -(-rows * inner * columns // _UNPACKED)
-    counts = range(fewest, rows // 8 + 1) if columns > 1 else ()
+    counts = range(fewest, rows // _LEAST + 1) if columns > 1 else ()
     return next((count for count in counts if rows % count == 0), 1)
 
 

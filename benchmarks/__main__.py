@@ -6,6 +6,7 @@ import argparse
 
 from benchmarks import report
 from benchmarks.compare import compare, default_core
+from benchmarks.live_probe import live
 from benchmarks.whole import whole
 from benchmarks.workloads import WORKLOADS
 
@@ -24,6 +25,10 @@ def main() -> None:
         timings = whole(options.dtype, options.runs, options.core)
         print("(f) quickstart from the shell", report.aligned(report.show_whole(timings)), sep="\n")
         report.save(RESULTS, [], {}, whole=timings)
+    if options.only is None or "g" in options.only:
+        timings = live(options.runs, options.core)
+        print(report.LIVE, report.aligned(report.show_live(timings)), sep="\n")
+        report.save(RESULTS, [], {}, live={"cpu": report.machine()["cpu"], "timings": timings})
     rows, kept = report.load(RESULTS)
     report.plot(report.HERE / "ratios.png", rows)
     report.write(report.HERE / "README.md", report.markdown(rows, kept))
@@ -48,7 +53,7 @@ def _options() -> argparse.Namespace:
     if options.quick:
         options.runs = 3
         options.only = options.only or ["a", "d"]
-    known = {*WORKLOADS, *(name[0] for name in WORKLOADS), "f"}
+    known = {*WORKLOADS, *(name[0] for name in WORKLOADS), "f", "g"}
     for name in options.only or []:
         if name not in known:
             parser.error(f"--only {name}: known are {', '.join(sorted(known))}")

@@ -1,57 +1,78 @@
 """What the live probe adds to a PyTorch training step: nn.LSTM(128, 256), T = 500, batch 32.
 
-One thread; the median of seven, both in the same run. Needs torch.
+``python -m benchmarks.live_probe RUNS`` times the step alone and probed, in turns, and prints JSON.
 """
 
 from __future__ import annotations
 
-import statistics
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
-import torch
-from threadpoolctl import threadpool_limits
+from benchmarks.compare import ROOT
+from benchmarks.sides import environment
 
-from gradflow.integrations.torch import watch
-
-TIMES = 7
-
-
-def seconds(what: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    what()
-    return time.perf_counter() - start
+GOALS = {"float64": 2.0, "float32": 1.1}
+"""What the probe may add at most, as a multiple of the step's time."""
 
 
-def main() -> None:
+def live(runs: int, core: int) -> list[dict[str, Any]]:
+    """Wall and processor seconds of a step, alone first, in a process of its own on one core."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.live_probe", str(runs)],
+        env=environment("float64"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        preexec_fn=(lambda: os.sched_setaffinity(0, {core}))
+        if hasattr(os, "sched_setaffinity")
+        else None,
+    )
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def steps() -> dict[str, Callable[[], None]]:
+    """A float32 training step without its update, alone and watched."""
+    import torch
+
+    from gradflow.integrations.torch import watch
+
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = torch.nn.LSTM(128, 256)
-    x = torch.randn(500, 32, 128)
+    model, x = torch.nn.LSTM(128, 256), torch.randn(500, 32, 128)
 
-    def step() -> None:
+    def alone() -> None:
         model.zero_grad()
         output, _ = model(x)
         output[-1].pow(2).sum().backward()
 
     def watched(dtype: str) -> None:
         with watch(model, dtype=dtype) as probe:
-            step()
+            alone()
         probe.scalars()
 
-    each: dict[str, list[float]] = {"alone": [], "float64": [], "float32": []}
-    step()
-    for _ in range(TIMES):
-        each["alone"].append(seconds(step))
-        for dtype in ("float64", "float32"):
-            each[dtype].append(seconds(lambda dtype=dtype: watched(dtype)))
-    alone = statistics.median(each["alone"])
-    print(f"forward and backward alone: {alone:.3f} s")
-    for dtype in ("float64", "float32"):
-        added = statistics.median(each[dtype]) - alone
-        print(f"the probe in {dtype} adds {added:.3f} s: {added / alone:.2f} times that")
+    probed = {dtype: lambda dtype=dtype: watched(dtype) for dtype in GOALS}
+    return {"alone": alone, **probed}
+
+
+def main(runs: int) -> None:
+    timings = [
+        {"side": side, "step": step, "wall": [], "cpu": []} for side, step in steps().items()
+    ]
+    for turn in range(runs + 1):  # the first warms up
+        for timing in timings:
+            wall, cpu = time.perf_counter(), time.process_time()
+            timing["step"]()
+            if turn:
+                timing["wall"].append(time.perf_counter() - wall)
+                timing["cpu"].append(time.process_time() - cpu)
+    print(json.dumps([{k: v for k, v in timing.items() if k != "step"} for timing in timings]))
 
 
 if __name__ == "__main__":
-    with threadpool_limits(1):
-        main()
+    main(int(sys.argv[1]))

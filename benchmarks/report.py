@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.compare import Measured
+from benchmarks.live_probe import GOALS as LIVE_GOALS
 from benchmarks.sides import SIDES
 from benchmarks.workloads import WORKLOADS
 
 HERE = Path(__file__).parent
 MIB = 1 << 20
+LIVE = "(g) the live probe beside a float32 training step of nn.LSTM(128, 256), T = 500, batch 32"
 
 GOALS: dict[tuple[str, str], dict[str, float]] = {
     ("a", "float64"): {"jax": 1.6, "torch": 2.0, "floor": 1 / 1.5},
@@ -129,7 +131,9 @@ def save(path: Path, rows: Sequence[Measured], versions: dict[str, str], **more:
     kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     done = {(r.workload, r.dtype) for r in rows}
     old = [r for r in kept.get("rows", []) if (r["workload"], r["dtype"]) not in done]
-    kept |= {"machine": machine(), "rows": old + [asdict(r) for r in rows]}
+    if rows or "machine" not in kept:
+        kept["machine"] = machine()
+    kept["rows"] = old + [asdict(r) for r in rows]
     kept["versions"] = kept.get("versions", {}) | versions
     path.write_text(json.dumps(kept | more, indent=1, sort_keys=True) + "\n")
 
@@ -151,6 +155,9 @@ def markdown(rows: Sequence[Measured], kept: dict[str, Any]) -> str:
         lines += [f"**{title(group)}**", "", *rows_of(table(group))]
     if "whole" in kept:
         lines += _whole(kept["whole"])
+    if "live" in kept:
+        lines += [f"**{LIVE}**", "", f"On {kept['live']['cpu']}.", ""]
+        lines += rows_of(show_live(kept["live"]["timings"]))
     return "\n".join(lines)
 
 
@@ -181,6 +188,26 @@ def _whole(timings: Sequence[dict[str, Any]]) -> list[str]:
         "",
         *rows_of(show_whole(timings)),
     ]
+
+
+def show_live(timings: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Header and cells of workload (g): the step alone, and what each probe adds to it."""
+    out = [["", "median s", "quartiles s", "adds / step", "CPU", "goal"]]
+    alone = {k: np.median(timings[0][k]) for k in ("wall", "cpu")}
+    for t in timings:
+        low, high = np.quantile(t["wall"], (0.25, 0.75))
+        probed = t["side"] in LIVE_GOALS
+        adds = [f"{np.median(t[k]) / alone[k] - 1:.2f}" if probed else "" for k in alone]
+        out.append(
+            [
+                f"probed in {t['side']}" if probed else "the step alone",
+                f"{np.median(t['wall']):.2f}",
+                f"{low:.2f}–{high:.2f}",
+                *adds,
+                f"≤ {LIVE_GOALS[t['side']]}" if probed else "",
+            ]
+        )
+    return out
 
 
 def rows_of(cells: Sequence[Sequence[str]]) -> list[str]:

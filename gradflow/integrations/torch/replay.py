@@ -146,8 +146,9 @@ def results_of(call: Call, memory: int) -> Result:
 def _norms(call: Call, memory: int) -> Result:
     """log10 of the norms of h, c, s and x at every step."""
     schedule, width = _schedule(call, memory)
-    starts = range(0, len(call.lengths), width)
-    pieces = [_together(call.among(slice(k, k + width)), schedule) for k in starts]
+    starts, columns = range(0, len(call.lengths), width), len(call.lengths)
+    each = [call] if width == columns else [call.among(slice(k, k + width)) for k in starts]
+    pieces = [_together(one, schedule) for one in each]
     alike = all(len(set(ends.tolist())) == 1 for ends in (call.lengths, *call.ends))
     found = {}
     for name, first in pieces[0].items():

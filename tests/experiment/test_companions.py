@@ -104,6 +104,8 @@ def test_tokens_are_rows_of_the_embedding():
     ends = [T - 2, 1, 3]  # no token follows the last
     last = flow.get("h.last").values[0, 0]
     assert [np.isfinite(row).sum() - 1 for row in last] == [end + 1 for end in ends]
+    lags = flow.get("h.last").coords["lag"][0]
+    assert [row[k + 1] for row, k in zip(lags, ends, strict=True)] == [0, 0, 0]
 
 
 def test_a_target_for_each_sequence_or_each_step():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -62,6 +62,9 @@ class Timeline:
     own_lengths : array of int, optional
         Where each sequence ends. Nothing is recorded of it after that (NaN), and its lags are
         counted from its own last loss step.
+    losses : mapping of int to array, optional
+        By length, the first and the last step at which the loss of each sequence counts,
+        ``(2, columns or 1)``, see `Loss.ends`; lags are then counted from these.
     """
 
     net: Network
@@ -72,6 +75,7 @@ class Timeline:
     every: Every = 1
     grid: Array | None = None
     own_lengths: Array | None = None
+    losses: Mapping[int, Array] | None = None
 
     def ends(self, length: int) -> tuple[int, ...]:
         """The last loss step in each direction's own time; where there is no loss, the end."""
@@ -93,12 +97,22 @@ class Timeline:
     def lags(self, length: int, steps: Array) -> Array:
         """Steps back from the last loss step, ``(directions, steps)``.
 
-        With lengths of their own ``(directions, sequences, steps)``.
+        Where sequences end apart ``(directions, sequences, steps)``.
         """
-        if self.own_lengths is None:
+        if self.own_lengths is None and self.losses is None:
             return np.stack([end - steps for end in self.ends(length)])
-        ends = np.array([self.ends(int(n)) for n in self.own_lengths])
-        return ends.T[:, :, None] - steps
+        own = self.each_length(length)
+        ends = np.array([self.ends(int(n)) for n in own]).T
+        if self.losses is not None:
+            first, last = self.losses[length]
+            each = np.stack([last + 0 * own, own + 1 - first])[: len(ends)]
+            ends = np.where(last, each, own)
+        together = self.own_lengths is None and bool((ends == ends[:, :1]).all())
+        return ends[:, :1] - steps if together else ends[:, :, None] - steps
+
+    def each_length(self, length: int) -> Array:
+        """Where each sequence ends, ``(columns,)``."""
+        return np.full(self.columns, length) if self.own_lengths is None else self.own_lengths
 
     def count(self, length: int) -> int:
         """The number of recorded steps 0..length, which are not made for it."""
@@ -209,8 +223,8 @@ class Series:
             "step": self.steps[index],
             "lag": lags,
         }
-        if self.timeline.own_lengths is not None:
-            coords["length"] = self.timeline.own_lengths
+        if lags.ndim > 2:
+            coords["length"] = self.timeline.each_length(length)
         dims: tuple[str, ...] = SERIES
         if self.gates:
             dims = (*SERIES[:2], "gate", *SERIES[2:])

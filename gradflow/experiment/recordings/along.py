@@ -193,13 +193,20 @@ def passes(
 
     Sequences whose losses end at steps of their own have each its own.
     """
-    columns = 1 if loss.targets is None else loss.targets.shape[-1]
-    each = [np.full(columns, n) if own_lengths is None else own_lengths for n in lengths]
-    spans = [loss.ends(own) for own in each]
+    spans = _spans(loss, lengths, own_lengths).values()
     if all((first == last).all() for first, last in spans):
         return []
     ends: list[list[int | Array]] = [[last for _, last in spans], [first for first, _ in spans]]
     return ends[: len(net.directions)]
+
+
+def _spans(
+    loss: Loss, lengths: Sequence[int], own_lengths: Array | None = None
+) -> dict[int, Array]:
+    """The first and the last step at which a loss counts, by length, ``(2, columns or 1)``."""
+    columns = 1 if loss.targets is None else loss.targets.shape[-1]
+    each = {n: np.full(columns, n) if own_lengths is None else own_lengths for n in lengths}
+    return {n: loss.ends(own) for n, own in each.items()}
 
 
 def last_alone(
@@ -207,6 +214,8 @@ def last_alone(
 ) -> dict[int, list[Result]]:
     """Take the adjoint of the last loss back: by length, a result for each net."""
     each: list[_Recorded] = []
+    losses = _spans(setting.loss, scope.lengths, scope.own_lengths)
+    scope = replace(scope, losses=losses)
     for at in passes(setting.loss, setting.net, scope.lengths, scope.own_lengths):
         norms = Norms(scope, scope.states)
         setting.backpropagate(scope.lengths, [norms], schedule, at)

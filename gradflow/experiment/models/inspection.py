@@ -160,9 +160,9 @@ def _sizes(net: FoundNet) -> str:
 
 
 def _words(one: Near) -> str:
-    what = (
-        f"{one.rows} tokens of {one.cols}"
-        if one.kind == "embedding"
-        else f"{one.cols} → {one.rows}"
-    )
-    return f"near: {one.kind} {flat(one.prefix)}, {what}"
+    name = flat(one.prefix)
+    if one.kind == "embedding":
+        use = f"inputs: {{kind: file, path: tokens.npy, embedding: {name}}}"
+        return f"near: embedding {name}, {one.rows} tokens of {one.cols}; {use}"
+    use = f"loss: {{kind: cross_entropy, head: {name}, targets: y.npy}}"
+    return f"near: head {name}, {one.cols} → {one.rows}; {use}"

@@ -136,7 +136,7 @@ class LiveProbe:
         if not self._measured and not notes:
             notes[
                 "no gradient came back to a recurrent module: the model's call and loss.backward() "
-                "both belong inside the with block, and a compiled model calls no hooks"
+                "both belong inside the with block"
             ] = None
         self.notes = tuple(notes)
         for note in self.notes:

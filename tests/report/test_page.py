@@ -196,6 +196,7 @@ def test_the_command_writes_where_it_is_told_and_always_the_same(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(
         "name: tiny\nmodel: {cell: rnn, hidden: 3}\ninputs: {kind: noise}\nlength: 5\n"
+        "record: {states: [s]}\n"
     )
     invoke = CliRunner().invoke
     assert invoke(app, ["run", "tiny.yaml", "-q"]).exit_code == 0

@@ -213,7 +213,7 @@ def _in_words(figure: Figure, title: str) -> str:
         y = y[np.isfinite(y)]
         if line.get_gid() and y.size:
             said.append(f"{name} from {write(float(y[0]))} to {write(float(y[-1]))}")
-    where = "" if len(panels) == 1 else "in the last panel "
+    where = "" if len(panels) == 1 else "In the last panel "
     more = f", and {len(said) - NAMED} more" if len(said) > NAMED else ""
     texts.append(where + "; ".join(said[:NAMED]) + more if said else "")
     return ". ".join(filter(None, texts))

@@ -138,8 +138,10 @@ def test_pictures_and_links_are_there(document: Path) -> None:
 
 
 def small(point: PlannedPoint) -> PlannedPoint:
-    config = point.config
+    config, train = point.config, point.config.train
+    few = None if train is None else train.model_copy(update={"updates": 2, "until": "never"})
     changes = {
+        "train": few,
         "length": 131,
         "model": config.model.model_copy(update={"hidden": 3}),
         "inputs": config.inputs.model_copy(update={"sequences": 1}),

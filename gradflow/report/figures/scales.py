@@ -178,8 +178,8 @@ def update_axis(ax: Axes, updates: Array) -> None:
     if windows[:-1].size and windows[:-1].max() > 3 * windows[0]:
         ax.set_xscale("log")
         ax.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        whole_ticks(ax.xaxis)
+    else:  # their numbers are long and their panels narrow
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=3, integer=True, steps=[1, 2, 2.5, 5, 10]))
     if updates.size > 1:
         ax.set_xlim(updates[0], updates[-1])
     ax.set_xlabel("updates")

@@ -16,7 +16,7 @@ from gradflow.cli.assess import advise, cost, verify
 from gradflow.cli.files import init, inspect, schema, validate
 from gradflow.cli.gate import baseline, check
 from gradflow.cli.guard import guarded
-from gradflow.cli.keep import diff, ls, mv, rm
+from gradflow.cli.keep import diff, doctor, ls, mv, rm
 from gradflow.cli.look import export, plot, report, show
 from gradflow.cli.run import run
 
@@ -45,14 +45,14 @@ def gradflow(
     """Measure how error flows back through recurrent networks.
 
     Exit codes: 0 fine, 1 the gate found a regression or a cell is not right, 2 the input is wrong,
-    3 a point failed or an internal error, 4 no baseline or nothing compared, 130 interrupted
-    (143 and 129: by SIGTERM and SIGHUP).
+    3 a point failed, a damaged file or an internal error, 4 no baseline or nothing compared,
+    130 interrupted (143 and 129: by SIGTERM and SIGHUP).
     """
 
 
 for command in (
-    run, plot, show, diff, report, export, ls, mv, rm, baseline, check, advise, verify, cost,
-    validate, schema, init, inspect,
+    run, plot, show, diff, report, export, ls, mv, rm, doctor, baseline, check, advise, verify,
+    cost, validate, schema, init, inspect,
 ):  # fmt: skip
     app.command()(guarded(command))
 

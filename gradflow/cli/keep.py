@@ -1,4 +1,4 @@
-"""``gradflow ls``, ``rm``, ``mv`` and ``diff``: the runs that there are, and two side by side."""
+"""``gradflow ls``, ``rm``, ``mv``, ``doctor`` and ``diff``: all runs, and two side by side."""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ from typing import Annotated, TypeAlias
 import typer
 
 from gradflow.cli import complete
-from gradflow.cli.screen import Json, Results, emit, emit_json, grid, say, show_sheet, size, span
+from gradflow.cli.screen import (
+    Json,
+    Results,
+    RunName,
+    emit,
+    emit_json,
+    grid,
+    say,
+    show_sheet,
+    size,
+    span,
+)
 
-__all__ = ["diff", "ls", "mv", "rm"]
+__all__ = ["diff", "doctor", "ls", "mv", "rm"]
 
 CELLS = 4
 """Cells of a run that a list names."""
@@ -95,6 +106,28 @@ def mv(
     say(f"{path} is now {rename(path, name)}")
     if (baseline := path.parent / "baselines" / f"{path.name}.json").exists():
         say(f"its baseline keeps its name: {baseline}")
+
+
+def doctor(run: RunName = None, results: Results = Path("results"), as_json: Json = False) -> None:
+    """List what is damaged in a run, or in all runs and baselines: exit code 3 if anything is.
+
+    `gradflow run FOLDER` repairs a run: it measures again what is damaged, and nothing else.
+    """
+    from gradflow.experiment.store.doctor import examine
+    from gradflow.experiment.store.manifest import DamagedError
+    from gradflow.experiment.store.runs import find_run, list_runs
+    from gradflow.gate.baseline import examine_baselines
+
+    paths = [one.path for one in list_runs(results)] if run is None else [find_run(run, results)]
+    found = [one for path in paths for one in examine(path)]
+    found += examine_baselines(results) if run is None else []
+    if as_json:
+        emit_json([{**vars(one), "file": str(one.file)} for one in found])
+    for one in () if as_json else found:
+        say(str(one))
+    say(f"{len(paths)} runs examined: {f'{len(found)} files are damaged' if found else 'sound'}")
+    if found:
+        raise typer.Exit(DamagedError.exit_code)
 
 
 def _some(names: Sequence[str]) -> str:

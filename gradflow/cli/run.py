@@ -63,18 +63,26 @@ def run(
     """Run what is not there yet and show a table of verdicts."""
     from gradflow.experiment import run as running
     from gradflow.experiment.measure.measurement import measure
+    from gradflow.experiment.store.manifest import UNFINISHED
     from gradflow.experiment.workers.pool import workers
 
     changes = [*(overrides or ()), *([f"memory={memory}"] if memory else ())]
     if config.is_dir():
+        from gradflow.experiment.store.doctor import mend_config
+
         changes, results = _stored(config, changes, results)
+        if not dry_run and mend_config(config):
+            say(
+                f"{config / 'config.yaml'} was not what a run wrote; it is again, from "
+                "manifest.json\n  fix: to change a run, say key=value, or edit a copy of the file"
+            )
     experiment = read_experiment(config, changes, quiet=quiet)
     part = running.Shard.parse(shard)
     if dry_run:
         _show_plan(running.preview(experiment, out=results, fresh=fresh, shard=part), as_json)
         return
     executor = workers(jobs, dask)(measure)
-    unfinished = results / experiment.name / running.UNFINISHED
+    unfinished = results / experiment.name / UNFINISHED
     with bar(experiment.name, quiet=quiet, learning=unfinished) as on_progress:
         finished = running.run(
             experiment,

@@ -113,8 +113,13 @@ def read_experiment(
     from gradflow.experiment.config import load_config
 
     if config.is_dir():
-        if not (config / "config.yaml").is_file():
+        if not any((config / name).is_file() for name in ("config.yaml", "manifest.json")):
             raise UserError(f"{config} is a folder, but no run's: it has no config.yaml")
+        from gradflow.experiment.store.doctor import examine_config
+
+        damaged = examine_config(config)
+        if damaged:
+            raise damaged
         config = config / "config.yaml"
     experiment = load_config(config, overrides or ())
     for note in () if quiet else experiment.notes:

@@ -18,14 +18,19 @@ from gradflow.experiment.measure.duration import pace, pieces, predicted, share
 from gradflow.experiment.measure.measurement import footprint, scratch
 from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
 from gradflow.experiment.store.folder import Folder, is_current
-from gradflow.experiment.store.manifest import DamagedError, environment, read_manifest
+from gradflow.experiment.store.manifest import (
+    CONFIG,
+    UNFINISHED,
+    DamagedError,
+    environment,
+    read_manifest,
+)  # fmt: skip
 from gradflow.experiment.store.names import earlier, set_aside
 from gradflow.experiment.store.runs import RESULTS, Point, Run
 from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
 
 __all__ = [
     "BASELINES",
-    "UNFINISHED",
     "Finished",
     "OnProgress",
     "Planned",
@@ -36,9 +41,6 @@ __all__ = [
     "run",
     "work",
 ]
-
-UNFINISHED = "unfinished"
-"""The folder in a run's that holds the state of nets that learn until they have."""
 
 BASELINES = "baselines"
 """The folder beside the runs that holds the gate's golden values; no run can have its name."""
@@ -201,7 +203,7 @@ def _configured(
         raise UserError(f"{BASELINES!r} is where the baselines are kept\n  fix: another `name:`")
     axes = {key: labels(key, values) for key, values in experiment.sweep.items()}
     path = out / experiment.name
-    own = experiment.source == str((path / "config.yaml").resolve())
+    own = experiment.source == str((path / CONFIG).resolve())
     source = "" if own else experiment.source
     before = earlier(path, points, source)
     folder = Folder(path, environment)

@@ -11,11 +11,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from gradflow.errors import NoBaselineError, UserError
+from gradflow.experiment.store.manifest import DamagedError
 from gradflow.experiment.store.whole import write_atomic
 from gradflow.gate.cases import Case
 from gradflow.gate.compare import Finding, compare
 
-__all__ = ["Change", "baseline_path", "merge", "read_baseline", "write_baseline"]
+__all__ = [
+    "Change", "baseline_path", "examine_baselines", "merge", "read_baseline", "write_baseline",
+]  # fmt: skip
 
 FORMAT = 1
 
@@ -57,6 +60,21 @@ def read_baseline(path: Path) -> dict[str, Case]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _broken(path, f"{type(error).__name__}: {error}") from error
     return {name: _case(path, name, fields) for name, fields in cases}
+
+
+def examine_baselines(out: Path) -> list[DamagedError]:
+    """Return an error for each file among the baselines in `out` that cannot be read as one."""
+    found = []
+    for path in sorted(baseline_path("*", out).parent.glob("*.json")):
+        try:
+            read_baseline(path)
+        except (UserError, OSError) as error:
+            problem, _, fix = str(error).partition("\n  fix: ")
+            problem = problem.removeprefix(f"{path} ")
+            found.append(
+                DamagedError(path, problem, fix or "restore it from where it is committed")
+            )
+    return found
 
 
 def _case(path: Path, name: str, fields: Any) -> Case:

@@ -26,7 +26,7 @@ from gradflow.experiment.measure.seen import Seen, calmed, taught
 from gradflow.experiment.measure.setting import recorded
 from gradflow.experiment.models.written import written
 from gradflow.experiment.recordings import Scope, Setting
-from gradflow.experiment.store.whole import write_atomic
+from gradflow.experiment.store.whole import sealed, unsealed, write_atomic
 
 __all__ = ["Trained", "train", "write_net"]
 
@@ -143,8 +143,9 @@ def _kept(trainer: Trainer, scratch: Path | None) -> Iterator[Window]:
     """The windows of a training, those first that were seen before it was stopped."""
     names = [field.name for field in fields(Window)]
     windows: list[Window] = []
-    if scratch is not None and scratch.exists():
-        with np.load(scratch) as kept:
+    state = _state(scratch)
+    if state is not None:
+        with np.load(io.BytesIO(state)) as kept:
             trainer.resume({key: kept[key] for key in kept if not key.startswith("window.")})
             columns = [kept[f"window.{name}"] for name in names]
         windows = [Window(int(row[0]), *row[1:]) for row in zip(*columns, strict=True)]
@@ -157,9 +158,19 @@ def _kept(trainer: Trainer, scratch: Path | None) -> Iterator[Window]:
             buffer = io.BytesIO()
             np.savez(buffer, **{**trainer.snapshot(), **rows})  # type: ignore[arg-type]  # arrays
             scratch.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(scratch, buffer.getvalue())
+            write_atomic(scratch, sealed(buffer.getvalue()))
             due = time.monotonic() + PAUSE
         yield window
+
+
+def _state(scratch: Path | None) -> bytes | None:
+    """What was kept, if it is there and sound: what is damaged is learnt again."""
+    if scratch is None or not scratch.exists():
+        return None
+    try:
+        return unsealed(scratch.read_bytes())
+    except ValueError:
+        return None
 
 
 def _head(config: PointConfig, batch: Batch) -> Head:

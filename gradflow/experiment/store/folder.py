@@ -20,6 +20,7 @@ from typing import Any
 
 from gradflow.core.quantity import Result
 from gradflow.experiment.store.manifest import (
+    CONFIG,
     FILE,
     DamagedError,
     Known,
@@ -86,7 +87,8 @@ class Folder:
         with locked(self._lock):
             self._refresh()
             told = changes(self._manifest, points)
-            write_atomic(self.path / "config.yaml", text.encode())
+            write_atomic(self.path / CONFIG, text.encode())
+            self._manifest.config = text
             self._manifest.axes = {key: list(values) for key, values in axes.items()}
             if source:
                 self._manifest.source = source
@@ -145,6 +147,7 @@ class Folder:
             created=manifest.created,
             updated=manifest.updated,
             environments=tuple(manifest.environments.values()),
+            config=manifest.config,
         )
 
     def _is_good(self, point: Point) -> bool:

@@ -25,9 +25,11 @@ from gradflow._version import __version__
 from gradflow.errors import GradflowError
 
 __all__ = [
+    "CONFIG",
     "FILE",
     "FORMAT",
     "SECTIONS",
+    "UNFINISHED",
     "DamagedError",
     "Known",
     "Manifest",
@@ -41,6 +43,10 @@ __all__ = [
 
 FILE = "manifest.json"
 FORMAT: Literal[2] = 2
+CONFIG = "config.yaml"
+UNFINISHED = "unfinished"
+"""The folder that keeps what nets that learn would go on from."""
+
 SEAL = b',\n "sha256": '
 
 SECTIONS = ("model", "net", "inputs", "init", "loss", "record", "rest")
@@ -52,7 +58,14 @@ Hash: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 
 
 class DamagedError(GradflowError):
-    """A stored file is not what was written."""
+    """A stored file is not what was written; all three are kept for whoever lists them."""
+
+    def __init__(self, file: Path, problem: str, fix: str) -> None:
+        super().__init__(file, problem, fix)
+        self.file, self.problem, self.fix = file, problem, fix
+
+    def __str__(self) -> str:
+        return f"{self.file} is damaged: {self.problem}\n  fix: {self.fix}"
 
 
 class _Closed(BaseModel):
@@ -82,7 +95,8 @@ class Manifest(_Closed):
     `axes` and `plan` are the experiment's as it was run last: the labels along each axis, and the
     points' hashes in the order of their product, the last axis fastest. `points` and `stored` also
     hold what earlier forms of the experiment asked for. `settings` names sections by their digest;
-    `source` is the experiment's file.
+    `source` is the experiment's file, `config` the text of ``config.yaml``, by which a damaged one
+    is known and written again.
     """
 
     format: Literal[2] = FORMAT
@@ -90,6 +104,7 @@ class Manifest(_Closed):
     created: str
     updated: str
     source: str = ""
+    config: str = ""
     axes: dict[str, list[Any]] = {}
     plan: list[Hash] = []
     points: dict[Hash, Known] = {}
@@ -108,9 +123,8 @@ def brief(value: Mapping[str, Any]) -> str:
 
 def damage(file: Path, problem: str) -> DamagedError:
     """Return the error for a file of a run that is not what was written."""
-    root = file.parent.parent if file.parent.name == "points" else file.parent
-    fix = f"gradflow run {root} repairs it"
-    return DamagedError(f"{file} is damaged: {problem}\n  fix: {fix}")
+    root = file.parent.parent if file.parent.name in ("points", UNFINISHED) else file.parent
+    return DamagedError(file, problem, f"gradflow run {root} repairs it")
 
 
 def read_manifest(folder: Path) -> Manifest:

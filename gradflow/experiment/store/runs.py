@@ -14,6 +14,7 @@ from typing import Any
 from gradflow.core.quantity import Result
 from gradflow.errors import UserError
 from gradflow.experiment.store.manifest import (
+    CONFIG,
     FILE,
     DamagedError,
     Manifest,
@@ -97,6 +98,8 @@ class Run:
         What the results were computed in.
     source : str
         The experiment's file, where there was one.
+    config : str
+        The experiment as resolved YAML.
     """
 
     name: str
@@ -108,6 +111,7 @@ class Run:
     updated: str = ""
     environments: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     source: str = ""
+    config: str = field(default="", repr=False)
 
     def result(self, point: Point) -> Result:
         """Load what was measured at `point`, the checksum of its file verified at every call."""
@@ -184,6 +188,7 @@ def open_run(run: str | Path, out: Path = RESULTS) -> Run:
         updated=manifest.updated,
         environments=tuple(manifest.environments.values()),
         source=manifest.source,
+        config=manifest.config,
     )
 
 
@@ -270,7 +275,7 @@ def _points(manifest: Manifest) -> list[Point]:
 
 def _is_run(path: Path) -> bool:
     try:
-        return any((path / name).is_file() for name in (FILE, "config.yaml"))
+        return any((path / name).is_file() for name in (FILE, CONFIG))
     except OSError:  # a folder that may not be looked into is listed as one that cannot be read
         return path.is_dir()
 

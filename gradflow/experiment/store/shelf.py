@@ -8,7 +8,13 @@ import shutil
 from pathlib import Path
 
 from gradflow.errors import UserError
-from gradflow.experiment.store.manifest import FILE, read_manifest, write_manifest
+from gradflow.experiment.store.manifest import (
+    CONFIG,
+    FILE,
+    UNFINISHED,
+    read_manifest,
+    write_manifest,
+)
 from gradflow.experiment.store.names import ASIDE, RUN_NAME, is_run_name
 from gradflow.experiment.store.whole import LOCK, TEMPORARY, locked, write_atomic
 
@@ -17,10 +23,10 @@ __all__ = ["remove", "rename"]
 OURS = ("points/*.npz", f"points/.*{TEMPORARY}", "plots/*.png", "plots/*.svg", "plots/*.pdf",
         "plots/*.gif", "weights/*.npz", f"weights/.*{TEMPORARY}",
         f"{ASIDE}/*/plots/*.*", f"{ASIDE}/*/report.html", "report.html",
-        f".*{TEMPORARY}", "config.yaml", FILE)  # fmt: skip
+        f".*{TEMPORARY}", CONFIG, FILE)  # fmt: skip
 """What gradflow writes into a run's folder, the index last."""
 
-FOLDERS = (f"{ASIDE}/*/plots", f"{ASIDE}/*", ASIDE, "points", "plots", "unfinished", "weights")
+FOLDERS = (f"{ASIDE}/*/plots", f"{ASIDE}/*", ASIDE, "points", "plots", UNFINISHED, "weights")
 
 NAMED = re.compile(r"^name:.*$", re.MULTILINE)
 """The line of an experiment file that names it."""
@@ -32,7 +38,7 @@ def remove(path: Path) -> list[str]:
     Returns the names of what stays.
     """
     with locked(path / LOCK):
-        shutil.rmtree(path / "unfinished", ignore_errors=True)
+        shutil.rmtree(path / UNFINISHED, ignore_errors=True)
         for pattern in OURS:
             for file in path.glob(pattern):
                 file.unlink(missing_ok=True)
@@ -60,9 +66,10 @@ def rename(path: Path, name: str) -> Path:
         raise UserError(f"{target} is there already\n  fix: another name, or gradflow rm {target}")
     with locked(path / LOCK):
         manifest = read_manifest(path)
-        config = (path / "config.yaml").read_text("utf-8")
         path.rename(target)
         manifest.name = name
-        write_atomic(target / "config.yaml", NAMED.sub(f'name: "{name}"', config, count=1).encode())
+        config = manifest.config or (target / CONFIG).read_text("utf-8")
+        manifest.config = NAMED.sub(f'name: "{name}"', config, count=1)
+        write_atomic(target / CONFIG, manifest.config.encode())
         write_atomic(target / FILE, write_manifest(manifest.model_dump()))
     return path.with_name(name)

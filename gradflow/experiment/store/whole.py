@@ -9,6 +9,7 @@ measured it, in ``point.json``.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -36,6 +37,8 @@ __all__ = [
     "encode",
     "locked",
     "origin",
+    "sealed",
+    "unsealed",
     "whole_file",
     "write_atomic",
 ]
@@ -201,6 +204,25 @@ def origin(data: bytes) -> Any:
     except (zipfile.BadZipFile, KeyError, OSError, EOFError, NotImplementedError) as error:
         raise ValueError(f"not a whole result ({error})") from error
     raise ValueError("not a whole result")
+
+
+def sealed(data: bytes) -> bytes:
+    """Put a checksum behind some bytes, for a file that no index names."""
+    return data + hashlib.sha256(data).digest()
+
+
+def unsealed(data: bytes) -> bytes:
+    """Return what `sealed` was given.
+
+    Raises
+    ------
+    ValueError
+        If these are other bytes.
+    """
+    size = hashlib.sha256().digest_size
+    if sealed(data[:-size]) != data:
+        raise ValueError("its SHA-256 is not the one at its end")
+    return data[:-size]
 
 
 def _header(result: Result) -> str:

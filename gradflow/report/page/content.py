@@ -105,7 +105,6 @@ def content(run: Run, state: str | None = None) -> Content:
     judged = default_state(run, state)
     longest = rows(run, judged)
     several = len({group.length for group in groups(run)}) > 1
-    file = run.path / "config.yaml"
     norms = _ordered(norm_curves(run), [f"{judged}.last", judged])
     cells = tuple(dict.fromkeys(group.cell for group in groups(run)))
     sections, undrawn = _sections(run, norms, cells)
@@ -120,7 +119,7 @@ def content(run: Run, state: str | None = None) -> Content:
         sections=sections,
         undrawn=undrawn,
         counts=f"{len(run.points)} points{missing}",
-        config=file.read_text(encoding="utf-8") if file.is_file() else "",
+        config=run.config,
         created=run.created,
         updated=run.updated,
         environments=run.environments,

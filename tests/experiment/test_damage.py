@@ -1,0 +1,152 @@
+"""Every file of a results folder, cut short and with bits flipped: nothing damaged is served."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gradflow.cli import app
+from gradflow.errors import UserError
+from gradflow.experiment.store.doctor import examine
+from gradflow.experiment.store.manifest import DamagedError
+from gradflow.experiment.store.runs import open_run
+from gradflow.experiment.store.whole import sealed
+from gradflow.gate.baseline import read_baseline
+from gradflow.gate.check import judge_run
+
+CONFIG = """\
+name: small
+model: {cell: rnn, hidden: 3}
+inputs: {kind: noise, sequences: 2}
+sweep: {model.cell: [rnn, cec], length: [3, 5]}
+"""
+HURTS = 40
+"""Of each file: a third truncations, the rest bit flips."""
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words), prog_name="gradflow")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run and its baseline, left alone but for one file at a time."""
+    home = tmp_path_factory.mktemp("whole")
+    (home / "small.yaml").write_text(CONFIG)
+    for command in ("run", "baseline"):
+        words = (command, str(home / "small.yaml"), "-q", "--results", str(home / "results"))
+        assert call(*words).exit_code == 0
+    state = home / "results" / "small" / "unfinished" / "0123456789abcdef.npz"
+    state.parent.mkdir()
+    state.write_bytes(sealed(bytes(range(256))))
+    return home / "results"
+
+
+def hurt(file: Path, count: int = HURTS) -> Iterator[None]:
+    """Damage a file in some ways, one after the other, and make it whole again."""
+    data, draw = file.read_bytes(), random.Random(file.name)
+    for number in range(count):
+        at = draw.randrange(len(data))
+        flipped = data[:at] + bytes([data[at] ^ 1 << draw.randrange(8)]) + data[at + 1 :]
+        file.write_bytes(data[:at] if number % 3 == 0 else flipped)
+        yield
+    file.write_bytes(data)
+
+
+def test_a_sound_folder_is_sound(whole: Path) -> None:
+    told = call("doctor", "--results", str(whole))
+    assert (told.exit_code, told.stderr) == (0, "1 runs examined: sound\n")
+
+
+@pytest.mark.parametrize("name", ["points", "manifest.json", "config.yaml", "unfinished"])
+def test_the_doctor_finds_what_is_damaged(whole: Path, name: str) -> None:
+    place = whole / "small" / name
+    for file in sorted(place.iterdir())[:1] if place.is_dir() else [place]:
+        for _ in hurt(file):
+            (found,) = examine(whole / "small")
+            assert found.file == file
+            assert found.fix == f"gradflow run {whole / 'small'} repairs it"
+    assert examine(whole / "small") == []
+
+
+def read_all(path: Path) -> None:
+    run = open_run(path)
+    for point in run.points:
+        run.result(point)
+
+
+def test_nothing_damaged_is_served(whole: Path) -> None:
+    run = whole / "small"
+    first = min((run / "points").iterdir())
+    for file in (first, run / "manifest.json"):
+        for _ in hurt(file):
+            with pytest.raises(DamagedError):
+                read_all(run)
+
+
+@pytest.mark.parametrize("name", ["points", "manifest.json", "config.yaml"])
+def test_every_command_says_what_is_damaged(whole: Path, name: str) -> None:
+    run, out = whole / "small", ("--results", str(whole))
+    file = min((run / name).iterdir()) if name == "points" else run / name
+    commands = [("show", "small", *out), ("export", "small", "--to", "csv", *out), ("plot", *out)]
+    for number, _ in enumerate(hurt(file, 3)):
+        told = call(*commands[number]) if name == "points" else call("validate", str(run))
+        if name == "manifest.json":
+            told = call("show", "small", *out)
+        assert told.exit_code == 3
+        assert f"{file} is damaged: " in told.stderr
+
+
+def test_a_damaged_baseline_is_refused_or_red(whole: Path) -> None:
+    """But where the flip lies in a digit far below the tolerance."""
+    file, stored = whole / "baselines" / "small.json", open_run(whole / "small")
+    sound = read_baseline(file)
+    for number, _ in enumerate(hurt(file)):
+        try:
+            expected = read_baseline(file)
+        except UserError:
+            if number < 4:
+                listed = call("doctor", "--results", str(whole))
+                assert listed.exit_code == 3
+                assert f"{file} is damaged: is not a baseline" in listed.stderr
+        else:
+            green = judge_run(stored, expected, 1e-6).exit_code == 0
+            assert not green or all(
+                expected[name].values == pytest.approx(case.values, abs=1e-6)
+                for name, case in sound.items()
+            )
+
+
+def test_run_repairs_in_the_folder_it_finds(whole: Path) -> None:
+    """All at once, told in JSON; the results are those of before, byte for byte."""
+    run = whole / "small"
+    points = sorted((run / "points").iterdir())
+    files = [points[0], points[2], run / "config.yaml"]
+    before = [file.read_bytes() for file in files]
+    points[0].write_bytes(before[0][:-9])
+    points[2].write_bytes(points[1].read_bytes())
+    files[2].write_bytes(before[2].replace(b"hidden: 3", b"hidden: 5"))
+    found = json.loads(call("doctor", str(run), "--json").stdout)
+    assert {one["file"] for one in found} == set(map(str, files))
+    assert (
+        "damaged: it is not the one that manifest.json holds" in call("validate", str(run)).stderr
+    )
+    repaired = call("run", str(run))
+    assert repaired.exit_code == 0, repaired.output
+    assert "config.yaml was not what a run wrote" in repaired.stderr
+    assert "2 points measured" in repaired.stderr
+    assert [file.read_bytes() for file in files] == before
+    assert call("doctor", str(run)).exit_code == 0
+    points[2].write_bytes(points[1].read_bytes())
+    (run / "manifest.json").unlink()
+    listed = call("doctor", str(run)).stderr
+    assert "manifest.json is damaged: it is missing" in listed
+    assert f"it says that it is point {points[1].stem}" in listed
+    assert "1 points measured" in call("run", str(run)).stderr
+    assert points[2].read_bytes() != points[1].read_bytes()
+    assert call("doctor", str(run)).exit_code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -41,10 +42,14 @@ def name(path: Path) -> str:
 MODULES = {name(path): path for path in ROOT.rglob("*.py")}
 
 
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
 def named(module: str, *, lazy: bool) -> Iterator[str]:
     """All that a module imports; what waits in functions or is there for types only if `lazy`."""
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    for node in ast.walk(tree) if lazy else tree.body:
+    for node in ast.walk(tree(module)) if lazy else tree(module).body:
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from (each if each in MODULES else node.module for each in names)
@@ -85,7 +90,8 @@ def test_torch_is_for_its_door_alone() -> None:
         if any(each.split(".")[0] == "torch" for each in named(module, lazy=True))
     }
     assert needing
-    while more := {m for m in MODULES if needing & set(imports(m, lazy=True))} - needing:
+    known = {module: set(imports(module, lazy=True)) for module in MODULES}
+    while more := {module for module in MODULES if needing & known[module]} - needing:
         needing |= more
     assert all(each.startswith("gradflow.integrations.") for each in needing), needing
 
@@ -116,7 +122,7 @@ def test_files_and_functions_are_no_longer_than_a_reader_follows() -> None:
 def public(module: str) -> Iterator[tuple[str, str]]:
     """Types and functions at the top of a module, each with its kind, and the module itself."""
     yield "module", module.rpartition(".")[2]
-    for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
+    for node in tree(module).body:
         if isinstance(node, ast.ClassDef):
             yield "type", node.name
         elif isinstance(node, ast.FunctionDef):

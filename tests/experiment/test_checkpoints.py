@@ -60,7 +60,7 @@ def test_a_pickled_module_says_its_nonlinearity_and_bfloat16_is_widened(tmp_path
 def test_nothing_imports_torch():
     code = (
         "import sys\nfrom gradflow.experiment.models.weights import read_weights\n"
-        f"read({str(FILES / 'module.pt')!r})\nassert 'torch' not in sys.modules\n"
+        f"read_weights({str(FILES / 'module.pt')!r})\nassert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -192,5 +192,6 @@ def test_what_stands_near():
         "model_weights/dense/dense/kernel:0": drawn(4, 2),
         "model_weights/dense/dense/bias:0": drawn(2),
     }
-    found = [(one.kind, one.prefix, one.rows, one.cols) for one in keras.near(saved(arrays))]
+    near = keras.near(saved(arrays), PATH)
+    found = [(one.kind, one.prefix, one.rows, one.cols) for one in near]
     assert found == [("embedding", "emb", 9, 3), ("head", "dense", 2, 4)]

@@ -116,7 +116,7 @@ def test_a_suffix_names_the_one_file(run, tmp_path):
     [
         ({"kind": "pie"}, "no kind 'pie'; there is curves, length, slope, heatmap"),
         ({"x": "time"}, "no x 'time'; there is lag, step"),
-        ({"formats": ("gif",)}, "no format 'gif'; there is png, svg, pdf"),
+        ({"formats": ("gif",)}, "curves stands still; what moves, and can be a gif, is training"),
         ({"state": "z"}, "no state 'z' was recorded"),
     ],
 )
@@ -189,7 +189,7 @@ def test_title_and_small_print_are_as_asked_and_text_is_text(run, tmp_path):
 
 def test_a_place_that_cannot_be_written(run, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="is a file, not a folder"):
         plot(run, state="s", out=tmp_path / "file")
 
 

@@ -57,7 +57,7 @@ class Trace(Band):
 
     def along(self, x: str) -> Array:
         """Return what stands on the x axis: ``lag`` or ``step``."""
-        return self.lag if x == "lag" else self.step
+        return {"lag": self.lag, "step": self.step}[x]
 
     @property
     def start(self) -> float:

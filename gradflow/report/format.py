@@ -45,7 +45,7 @@ _ASCII = str.maketrans(
 )  # fmt: skip
 
 _BREAKS = (
-    re.compile(r"(?<=[ ,·])|(?=\()"),
+    re.compile(r"(?<=[ ,·])(?!%)|(?=\()"),
     re.compile(r"(?<=[=_])"),
 )
 """Where a text may be broken: after a space, comma or dot and before a bracket; inside a name only

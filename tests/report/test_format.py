@@ -96,3 +96,9 @@ def test_axis_names_are_short_but_differ():
 
 def test_plain_writes_ascii():
     assert form.plain("‖∂L/∂s‖ ± −½ · ∞ ~ λ") == "|dL/ds| +/- -1/2 . inf ~ ?"
+
+
+def test_a_sign_of_per_cent_stays_with_its_number():
+    for width in range(8, 40):
+        lines = form.wrap("each seed, their median and 10–90 % of the seeds", width)
+        assert not any(line.startswith("%") for line in lines), lines

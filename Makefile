@@ -1,5 +1,5 @@
 # make run          the quickstart: measure, table, figures
-# make test         the tests, then the regression gate
+# make test         the tests, then the regression gates
 # make test-extras  the tests against torch, keras, onnx and a browser, and those that take long, in
 #                   an environment of their own
 # make coverage     all tests of `make test` with the branches that they take
@@ -30,7 +30,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
-	$(VENV)/bin/gradflow check configs/regression.yaml
+	for file in configs/regression*.yaml; do $(VENV)/bin/gradflow check $$file || exit; done
 
 test-extras: $(EXTRAS)/.extras
 	command -v chromium || { apt-get update -qq && apt-get install -y -qq chromium; }

@@ -16,7 +16,7 @@ PYTHON = python3
 VENV = .venv
 BENCH = .venv-bench
 EXTRAS = .venv-extras
-PYTEST_FLAGS = -n auto
+PYTEST_FLAGS = -n auto --dist worksteal
 BENCH_FLAGS =
 
 PIP = bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt

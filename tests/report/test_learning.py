@@ -104,6 +104,17 @@ def test_the_map_is_the_median_over_seeds(taught: Run) -> None:
     assert f"update {site.course.update[-1]}" in texts(film.figure)
 
 
+def test_bars_of_conflict_are_of_the_nets_as_they_are(tmp_path: Path) -> None:
+    """Not of what was seen while they learnt, whose lengths differ from seed to seed."""
+    train = {"until": {"within": 0.8, "window": 20}, "watch": {"every": 3}, "batch": 4}
+    record = {"states": ["h"], "contributions": True}
+    stored = run(learning("bars", train=train, record=record), out=tmp_path).run
+    watched = {stored.result(p)["conflict_U.learning"].values.shape for p in stored.points}
+    assert len(watched) > 1
+    (bars,) = KINDS["contributions"].gather(stored, "conflict")["conflict"]
+    assert {name for name, _ in bars.of} == {"conflict_U", "conflict_W"}
+
+
 def test_kinds_that_stand_still_and_runs_that_did_not_learn(taught: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="what moves, and can be a gif, is training"):
         plot(taught, "learning", formats=("gif",))

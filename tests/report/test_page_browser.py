@@ -24,7 +24,11 @@ pytestmark = [
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 
-LEAN = {"long-lags": ["sweep.length=[200, 1000]"], "regression": ["record.states=[s]"]}
+LEAN = {
+    "long-lags": ["sweep.length=[200, 1000]"],
+    "regression": ["record.states=[s]"],
+    "why-training-stalls": ["sweep.length=[10]", "sweep.seed=2", "train.updates=200"],
+}
 """Overrides where the whole takes minutes."""
 
 ACTIONS = """

@@ -76,7 +76,7 @@ def draw(found: Sequence[Traces] | Sequence[Conflict], name: str, setup: Setup) 
 
 def _conflicts(run: Run) -> list[Conflict]:
     made: list[Conflict] = []
-    for group, length, results in pools(run, lambda name: name.startswith(BARS)):
+    for group, length, results in pools(run, _is_conflict):
         of: dict[tuple[int, str], dict[Part, Band]] = {}
         sequences = 1
         for name, first in results[0].items():
@@ -95,6 +95,11 @@ def _conflicts(run: Run) -> list[Conflict]:
             site = (group.cell, length, group.axes, place, len(results), sequences)
             made.append(Conflict(*site, found))
     return made
+
+
+def _is_conflict(name: str) -> bool:
+    """Whether it is a net's conflict as it is, not along its learning (``conflict_U.learning``)."""
+    return name.startswith(BARS) and "." not in name
 
 
 def _bars(found: Sequence[Conflict], setup: Setup) -> Figure:

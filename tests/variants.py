@@ -28,8 +28,18 @@ def with_projections(hidden: int) -> list[Cell]:
 
 def usual_cells(hidden: int) -> list[Cell]:
     """Those with the usual nonlinearities (an RNN with any); h has a feature for each unit."""
+    return [cell for cell in every_cell(hidden) if _is_usual(cell)]
+
+
+def _is_usual(cell: Cell) -> bool:
+    return cell.kind == "rnn" or "activation=" not in cell.label
+
+
+def usual_first(every: Iterable[Cell]) -> list[Any]:
+    """Cells as parameters of a test, those of `usual_cells`; others are left to make test-extras."""
     return [
-        cell for cell in every_cell(hidden) if cell.kind == "rnn" or "activation=" not in cell.label
+        pytest.param(cell, id=cell.label, marks=() if _is_usual(cell) else pytest.mark.extras)
+        for cell in every
     ]
 
 
@@ -37,17 +47,18 @@ def in_turn(every: Iterable[Cell], ways: Sequence[Any]) -> list[Any]:
     """Each cell with each of the ways, as parameters of a test.
 
     The plain cell of a kind is tried in all of them, its variants in one each, by turns; the other
-    pairs are left to `make test-extras`.
+    pairs, and unusual nonlinearities, are left to `make test-extras`.
     """
     return [
         pytest.param(
             cell,
             way,
             id=f"{cell.label}-{way}",
-            marks=() if cell.label == cell.kind or k % len(ways) == j else pytest.mark.extras,
+            marks=() if _is_usual(cell) and chosen else pytest.mark.extras,
         )
         for k, cell in enumerate(every)
         for j, way in enumerate(ways)
+        for chosen in [cell.label == cell.kind or k % len(ways) == j]
     ]
 
 

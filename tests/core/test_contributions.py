@@ -18,7 +18,7 @@ from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Contributions, Gradients, Timeline
 from tests import plain
-from tests.variants import draw, every_cell, in_turn
+from tests.variants import draw, every_cell, in_turn, usual_first
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 7, 2, 2
 
@@ -91,7 +91,7 @@ def explicit(net: Network, p: Any, x: Array, loss: Loss, v: Array) -> dict[tuple
     return {key: np.stack(value) for key, value in out.items()}
 
 
-@pytest.mark.parametrize("cell", every_cell(H), ids=lambda cell: cell.label)
+@pytest.mark.parametrize("cell", usual_first(every_cell(H)))
 def test_norms_and_conflict_from_the_matrices_themselves(cell: Cell):
     net, weights, x, v = setting(cell)
     loss = Probe(v, at=(2, STEPS))

@@ -21,7 +21,7 @@ from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Layer, Network, Weights
 from gradflow.core.record import Adjoints, Gradients, Norms, Timeline
 from tests import reference
-from tests.variants import draw, in_turn, with_projections
+from tests.variants import draw, in_turn, usual_first, with_projections
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 6, 2, 2
 NET, COLUMN = 1, 1
@@ -229,7 +229,7 @@ def vanishing(cell: Cell, rng: np.random.Generator) -> tuple[Weights, Array]:
     return ((p,),), x
 
 
-@pytest.mark.parametrize("cell", with_projections(H), ids=lambda cell: cell.label)
+@pytest.mark.parametrize("cell", usual_first(with_projections(H)))
 def test_gradients_that_have_all_but_vanished(cell: Cell):
     rng = np.random.default_rng(3)
     weights, x = vanishing(cell, rng)

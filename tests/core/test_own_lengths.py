@@ -60,8 +60,14 @@ PLACES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("both", [False, True])
-@pytest.mark.parametrize(("at", "of", "chosen"), PLACES)
+@pytest.mark.parametrize(
+    ("at", "of", "chosen", "both"),
+    [
+        pytest.param(*place, both, marks=pytest.mark.extras if (k + both) % 2 else ())
+        for k, place in enumerate(PLACES)
+        for both in (False, True)
+    ],
+)
 def test_each_sequence_as_if_alone(at: Any, of: str, chosen: tuple[int, ...], both: bool):
     """Norms, paths, gates, gradients, initial states; what stands after the end is never read."""
     net, weights = stack(both)

@@ -16,7 +16,7 @@ from gradflow.core.network.losses import Probe, Sum
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.record import Gradients, Norms, Timeline
 from tests import plain as by_hand
-from tests.variants import draw, every_cell
+from tests.variants import draw, every_cell, usual_cells
 
 H, F, STEPS, NETS, COLUMNS = 3, 2, 9, 2, 2
 
@@ -42,7 +42,10 @@ def test_windows():
 
 @pytest.mark.parametrize(
     ("cell", "k1", "k2"),
-    [(cell, 2, 5) for cell in every_cell(H)]
+    [
+        pytest.param(cell, 2, 5, marks=() if cell in usual_cells(H) else pytest.mark.extras)
+        for cell in every_cell(H)
+    ]
     + [(cells.get(kind)(H), *ks) for kind in cells.names() for ks in ((1, 3), (4, 4))],
     ids=lambda value: getattr(value, "label", str(value)),
 )

@@ -36,7 +36,7 @@ def _is_usual(cell: Cell) -> bool:
 
 
 def usual_first(every: Iterable[Cell]) -> list[Any]:
-    """Cells as parameters of a test, those of `usual_cells`; others are left to make test-extras."""
+    """Cells as parameters of a test: those of `usual_cells`, the others in make test-extras."""
     return [
         pytest.param(cell, id=cell.label, marks=() if _is_usual(cell) else pytest.mark.extras)
         for cell in every

@@ -104,6 +104,7 @@ def unprinted(document: Path) -> list[str]:
     return problems
 
 
+@pytest.mark.extras
 def test_every_command_prints_what_the_chapter_says(checkout: Path) -> None:
     assert len(BLOCK.findall(CHAPTER.read_text(encoding="utf-8"))) > 10
     problems = unprinted(CHAPTER)

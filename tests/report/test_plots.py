@@ -159,7 +159,10 @@ def test_a_cell_keeps_its_look_in_a_part_of_a_run(run):
     assert hue(part, cells).line("lstm") == hue(whole, cells).line("lstm")
 
 
-@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize(
+    "paper",
+    [pytest.param(p, marks=pytest.mark.extras if p in ("neurips", "ieee") else ()) for p in PAPERS],
+)
 def test_a_figure_for_a_venue_has_its_width_and_sizes(tmp_path, paper):
     run = sweep(tmp_path, cells=12, lengths=(64,), seeds=1)
     (path,) = plot(run, state="s", paper=paper, out=tmp_path / "one.svg")

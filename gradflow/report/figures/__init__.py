@@ -49,16 +49,12 @@ class Kind:
         module without shows norms, by state.
     along : bool
         Whether it is drawn over time, by lag or by step.
-    one_of_several : bool
-        Whether its module draws other kinds as well: its functions are ``draw_NAME`` and
-        ``gather_NAME``.
     """
 
     name: str
     summary: str
     module: str
     along: bool = False
-    one_of_several: bool = False
 
     def gather(self, run: Run, name: str | None = None) -> dict[str, Any]:
         """Read what is drawn, by the names of the figures (default: all there are).
@@ -101,8 +97,7 @@ class Kind:
         return self._function("film", None) is not None
 
     def _function(self, verb: str, *default: Any) -> Any:
-        name = f"{verb}_{self.name}" if self.one_of_several else verb
-        return getattr(importlib.import_module(self.module), name, *default)
+        return getattr(importlib.import_module(self.module), verb, *default)
 
 
 KINDS: dict[str, Kind] = {}
@@ -136,13 +131,14 @@ for _name, _summary, _along in (
         True,
     ),
     ("learning", "loss and errors by update", False),
+    (
+        "symptoms",
+        "what holds nets back: stall, oscillation, conflict, a gradient that dies",
+        False,
+    ),
+    ("success", "sequences until the criterion is met against the length", False),
 ):
     register(Kind(_name, _summary, f"{__name__}.kinds.{_name}", _along))
-for _name, _summary in (
-    ("symptoms", "what holds nets back: stall, oscillation, conflict, a gradient that dies"),
-    ("success", "sequences until the criterion is met against the length"),
-):
-    register(Kind(_name, _summary, f"{__name__}.kinds.learning", one_of_several=True))
 
 
 def plot(

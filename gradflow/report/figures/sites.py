@@ -6,9 +6,18 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gradflow.errors import UserError
 from gradflow.report.format import axis_names, setting
 
-__all__ = ["Site", "at_greatest_length", "combinations", "statistics", "varying", "words"]
+__all__ = [
+    "Site",
+    "at_greatest_length",
+    "combinations",
+    "need_lengths",
+    "statistics",
+    "varying",
+    "words",
+]
 
 ARROWS = {"forward": "→", "backward": "←", "both": "↔"}
 
@@ -53,6 +62,22 @@ class Site:
         if dim in ("layer", "direction"):
             return self.place[dim == "direction"]
         return self.value(dim)
+
+
+def need_lengths(kind: str, sites: Sequence[Site], example: str = "[16, 64, 256]") -> None:
+    """Refuse to draw against the length where all have the same.
+
+    Raises
+    ------
+    UserError
+        That says what to sweep.
+    """
+    lengths = {one.length for one in sites}
+    if len(lengths) < 2:
+        raise UserError(
+            f"kind {kind} needs more than one length; this run has {lengths.pop()} only\n"
+            f"  fix: sweep it, for example  length: {example}"
+        )
 
 
 def varying(sites: Sequence[Site]) -> list[str]:

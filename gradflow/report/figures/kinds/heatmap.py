@@ -10,11 +10,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from gradflow.errors import UserError
 from gradflow.report.figures.canvas import Setup, figure
 from gradflow.report.figures.panels import Panel, facets
 from gradflow.report.figures.scales import NOTHING, decades_bar, diverging, edges
-from gradflow.report.figures.sites import at_greatest_length
+from gradflow.report.figures.sites import at_greatest_length, need_lengths
 from gradflow.report.figures.style import Hue, literal, norm_label, swept_hues
 from gradflow.report.figures.traces import Curve
 from gradflow.report.read.bands import finite_range
@@ -76,11 +75,7 @@ def _rows(found: Sequence[Curve]) -> Hue:
     most = max(numeric, key=lambda one: len(one.keys), default=None)
     if most is not None and len(most.keys) > len(lengths):
         return most
-    if len(lengths) < 2:
-        raise UserError(
-            f"kind heatmap needs more than one length; this run has {lengths[0]} only\n"
-            f"  fix: sweep it, for example  length: [16, 64, 256]"
-        )
+    need_lengths("heatmap", found)
     return Hue("length", "", tuple(map(str, lengths)))
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradflow.errors import UserError
 from gradflow.report.figures.canvas import Setup, figure
 from gradflow.report.figures.panels import Panel, common_ranges, facets
 from gradflow.report.figures.scales import decade_axis, draw_trace, length_axis, limits
-from gradflow.report.figures.sites import statistics
+from gradflow.report.figures.sites import need_lengths, statistics
 from gradflow.report.figures.style import hue, norm_label
 from gradflow.report.figures.traces import Curve, Trace
 from gradflow.report.read.bands import finite_range
@@ -26,11 +25,7 @@ __all__ = ["draw"]
 def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
     """Draw the norm at the far end against the length, coloured by cell or swept axis."""
     lengths = sorted({one.length for one in found})
-    if len(lengths) < 2:
-        raise UserError(
-            f"kind length needs more than one length; this run has {lengths[0]} only\n"
-            f"  fix: sweep it, for example  length: [16, 64, 256]"
-        )
+    need_lengths("length", found)
     shown = hue(found, setup.cells)
     grid = facets(found, {shown.axis, "length"})
     ranges = common_ranges(grid, _range)

@@ -1,0 +1,86 @@
+"""How many sequences nets read until they had learnt, against the length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gradflow.core.typing import Array
+from gradflow.experiment.store.runs import Run
+from gradflow.report.figures.canvas import Setup, figure
+from gradflow.report.figures.kinds.learning import Course, courses
+from gradflow.report.figures.panels import Panel, common_ranges, facets
+from gradflow.report.figures.scales import decade_axis, length_axis
+from gradflow.report.figures.sites import need_lengths, statistics
+from gradflow.report.figures.style import hue
+from gradflow.report.read.bands import finite_range, quantile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw", "gather"]
+
+
+def gather(run: Run) -> dict[str, list[Course]]:
+    """Read how nets learned.
+
+    Raises
+    ------
+    UserError
+        If all have one length.
+    """
+    found = courses(run)
+    need_lengths("success", found, example="[10, 20, 40]")
+    return {"success": found}
+
+
+def draw(found: Sequence[Course], _: str, setup: Setup) -> Figure:
+    """Draw the sequences until the criterion was met against the length, by cell or swept axis."""
+    shown = hue(found, setup.cells)
+    grid = facets(found, {shown.axis, "length"})
+    lengths = sorted({one.length for one in found})
+    ranges = common_ranges(grid, lambda sites: finite_range(map(_sequences, sites)))
+
+    def panel(ax: Axes, one: Panel[Course]) -> list[str]:
+        decade_axis(ax, *ranges[one])
+        length_axis(ax, lengths)
+        ax.set_ylabel("sequences read")
+        ax.set_xlabel("length $T$")
+        keys = list(dict.fromkeys(shown.key(site) for site in one.sites))
+        for i, key in enumerate(keys):
+            mine = sorted((s for s in one.sites if shown.key(s) == key), key=lambda s: s.length)
+            _reached(ax, mine, shown.line(key) | {"label": key}, 0.97 - 0.05 * i)
+        failed = any(np.isnan(site.learnt).any() for site in one.sites)
+        return ["open: not all seeds; × above: none"] if failed else []
+
+    notes = [statistics(found, "median of those that did, and each")]
+    return figure(setup, grid, panel, shown, notes)
+
+
+def _sequences(site: Course) -> Array:
+    """log10 of the sequences to the criterion, NaN where it was not met."""
+    return np.log10(site.learnt * site.batch)
+
+
+def _reached(ax: Axes, sites: Sequence[Course], line: dict[str, Any], height: float) -> None:
+    """Draw one line through the lengths at which any net has learnt, and where none has."""
+    lengths = np.array([site.length for site in sites])
+    each = [_sequences(site) for site in sites]
+    for length, own in zip(lengths, each, strict=True):
+        ax.plot(np.full(own.size, length), own, "o", ms=1.5, color=line["color"], alpha=0.5)
+    some = np.array([not np.isnan(own).all() for own in each])
+    every = np.array([not np.isnan(own).any() for own in each])
+    medians = np.array([quantile(own, 0.5) for own in each])
+    ax.plot(lengths[some], medians[some], **line)
+    for which, face in ((every, line["color"]), (some & ~every, "white")):
+        ax.plot(
+            lengths[which], medians[which], "o", ms=4, color=line["color"], markerfacecolor=face
+        )
+    none = lengths[~some]
+    ax.plot(
+        none, np.full(none.size, height), "x", ms=4, color=line["color"],
+        transform=ax.get_xaxis_transform(), clip_on=False,
+    )  # fmt: skip

@@ -9,7 +9,6 @@ that the experiment as it is now does not ask for: nothing reads them unverified
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from gradflow.experiment.store.manifest import (
@@ -20,6 +19,7 @@ from gradflow.experiment.store.manifest import (
     Manifest,
     damage,
     read_manifest,
+    read_vouched,
 )
 from gradflow.experiment.store.whole import decode, origin, unsealed, write_atomic
 
@@ -42,9 +42,7 @@ def examine(path: Path) -> list[DamagedError]:
     if manifest:
         asked = [(key, manifest.stored.get(key)) for key in manifest.plan]
         points = {place / f"{key}.npz": one.sha256 for key, one in asked if one}
-    for file, sha256 in points.items():
-        problem = _problem(file, sha256)
-        found += [damage(file, problem)] if problem else []
+    found += filter(None, (_examine_point(*each) for each in points.items()))
     for file in sorted((path / UNFINISHED).glob("[!.]*.npz")):
         try:
             unsealed(file.read_bytes())
@@ -58,7 +56,10 @@ def examine_config(path: Path) -> DamagedError | None:
 
     Where the manifest cannot be read either, nothing vouches for it, and only its loss is seen.
     """
-    file, expected = path / CONFIG, _expected(path)
+    return _compared(path / CONFIG, _expected(path))
+
+
+def _compared(file: Path, expected: bytes) -> DamagedError | None:
     try:
         data = file.read_bytes()
     except FileNotFoundError:
@@ -76,7 +77,7 @@ def examine_config(path: Path) -> DamagedError | None:
 def mend_config(path: Path) -> bool:
     """Write a run's ``config.yaml`` again where the manifest tells what it was; return if so."""
     expected = _expected(path)
-    if expected and examine_config(path):
+    if expected and _compared(path / CONFIG, expected):
         write_atomic(path / CONFIG, expected)
         return True
     return False
@@ -91,20 +92,18 @@ def _expected(path: Path) -> bytes:
     return manifest.config.encode()
 
 
-def _problem(file: Path, sha256: str | None) -> str:
-    """Say what is wrong with a point's file; empty if nothing is."""
+def _examine_point(file: Path, sha256: str | None) -> DamagedError | None:
+    """Return the error that a point's file is not sound, if it is not."""
     try:
-        data = file.read_bytes()
-        if sha256 not in (None, hashlib.sha256(data).hexdigest()):
-            return f"its SHA-256 is not the one in {FILE}"
+        data = read_vouched(file, sha256)
         told = origin(data)
         decode(data)
-    except OSError as error:
-        return _said(error)
+    except DamagedError as error:
+        return error
     except (ValueError, KeyError, TypeError) as error:
-        return f"it is no result ({error})"
+        return damage(file, f"it is no result ({error})")
     own = told.get("hash") if isinstance(told, dict) else None
-    return "" if own == file.stem else f"it says that it is point {own}"
+    return None if own == file.stem else damage(file, f"it says that it is point {own}")
 
 
 def _said(error: OSError | ValueError) -> str:

@@ -37,7 +37,7 @@ __all__ = [
     "brief",
     "damage",
     "environment",
-    "read_manifest",
+    "read_manifest", "read_vouched",
     "write_manifest",
 ]  # fmt: skip
 
@@ -125,6 +125,23 @@ def damage(file: Path, problem: str) -> DamagedError:
     """Return the error for a file of a run that is not what was written."""
     root = file.parent.parent if file.parent.name in ("points", UNFINISHED) else file.parent
     return DamagedError(file, problem, f"gradflow run {root} repairs it")
+
+
+def read_vouched(file: Path, sha256: str | None) -> bytes:
+    """Read a file of a run, whose checksum the manifest has; None: it has none.
+
+    Raises
+    ------
+    DamagedError
+        If it cannot be read, or is not the one that the manifest names.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise damage(file, f"it cannot be read ({error.strerror})") from error
+    if sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        raise damage(file, f"its SHA-256 is not the one in {FILE}")
+    return data
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +20,7 @@ from gradflow.experiment.store.manifest import (
     Stored,
     damage,
     read_manifest,
+    read_vouched,
 )
 from gradflow.experiment.store.whole import decode
 
@@ -236,14 +236,7 @@ def load_run(path: Path, stored: Stored, point: Point) -> Result:
     DamagedError
         If the file is missing or is not the one that the manifest names.
     """
-    file = path / "points" / f"{point.hash}.npz"
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise damage(file, f"it cannot be read ({error.strerror})") from error
-    if hashlib.sha256(data).hexdigest() != stored.sha256:
-        raise damage(file, f"its SHA-256 is not the one in {FILE}")
-    return decode(data)
+    return decode(read_vouched(path / "points" / f"{point.hash}.npz", stored.sha256))
 
 
 def _points(manifest: Manifest) -> list[Point]:

@@ -12,7 +12,7 @@ import numpy as np
 from gradflow.core.cells import Cell, Parameter, State
 from gradflow.core.typing import Array, DType, Params
 
-__all__ = ["Layer", "Network", "States", "Weights", "reads"]
+__all__ = ["Layer", "Network", "States", "Weights", "reads", "states_among"]
 
 States: TypeAlias = tuple[tuple[State, ...], ...]
 """States by layer and direction."""
@@ -216,6 +216,13 @@ class Network:
             raise ValueError(
                 f"the initial state of {where} is shaped {part.shape}, expected {shape}"
             ) from None
+
+
+def states_among(states: States | None, columns: slice) -> States | None:
+    """The states of some of the sequences; None, which stands for 0, stays None."""
+    return states and tuple(
+        tuple(tuple(part[..., columns] for part in state) for state in layer) for layer in states
+    )
 
 
 def reads(direction: int, sequence: Array, own_lengths: Array | None = None) -> Array:

@@ -11,7 +11,7 @@ from gradflow.core.engine.observe import Observer
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Loss
-from gradflow.core.network.stack import Network, States, Weights
+from gradflow.core.network.stack import Network, States, Weights, states_among
 from gradflow.core.quantity import Result
 from gradflow.core.record import Timeline
 from gradflow.core.typing import Array, DType
@@ -52,12 +52,8 @@ class Setting:
 
     def few(self, columns: int) -> Setting:
         """The first sequences alone."""
-        few, initial, own = slice(columns), self.initial, self.own_lengths
-        if initial is not None:
-            initial = tuple(
-                tuple(tuple(part[..., few] for part in state) for state in layer)
-                for layer in initial
-            )
+        few, own = slice(columns), self.own_lengths
+        initial = states_among(self.initial, few)
         own = None if own is None else own[few]
         loss, x = self.loss.among(few), self.x[..., few]
         return replace(self, x=x, loss=loss, initial=initial, own_lengths=own)

@@ -15,7 +15,7 @@ from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule, Work
 from gradflow.core.engine.tape import Keep
 from gradflow.core.network.losses import Given
-from gradflow.core.network.stack import Network, States, Weights
+from gradflow.core.network.stack import Network, States, Weights, states_among
 from gradflow.core.quantity import Quantity, Result
 from gradflow.core.record import Norms, Timeline
 from gradflow.core.typing import Array
@@ -59,20 +59,13 @@ class Call:
 
     def among(self, columns: slice) -> Call:
         """Return the call as if it had these sequences alone."""
-
-        def of(states: States | None) -> States | None:
-            return states and tuple(
-                tuple(tuple(part[..., columns] for part in state) for state in layer)
-                for layer in states
-            )
-
         return replace(
             self,
             x=self.x[..., columns],
             lengths=self.lengths[columns],
-            initial=of(self.initial),
+            initial=states_among(self.initial, columns),
             dy=None if self.dy is None else self.dy[..., columns],
-            beyond=of(self.beyond),
+            beyond=states_among(self.beyond, columns),
         )
 
     @cached_property

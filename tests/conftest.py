@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+for name in ("CI", "COLUMNS", "FORCE_COLOR", "GRADFLOW_TRACEBACK"):
+    os.environ.pop(name, None)
+"""What changes a command's output or refuses it: where the tests run is not what they test."""
+
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport() -> Iterator[None]:

@@ -142,7 +142,6 @@ def test_what_cannot_be_compared_says_why(job: Job) -> None:
 
 def test_the_hooks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CI", raising=False)
     hooks: list[Any] = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
     for name, text in (("a", CONFIG), ("b", CONFIG), ("c", CONFIG.replace("rnn", "rnm", 1))):
         Path(f"{name}.gradflow.yaml").write_text(text)

@@ -32,10 +32,8 @@ check: {assert: [{cell: cec, state: s, flat: 1.0e-9}]}
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder, outside CI, with one experiment."""
+    """Work in an empty folder with one experiment."""
     monkeypatch.chdir(tmp_path)
-    for name in ("CI", "COLUMNS", "FORCE_COLOR", "GRADFLOW_TRACEBACK"):
-        monkeypatch.delenv(name, raising=False)
     (tmp_path / "small.yaml").write_text(CONFIG)
     return tmp_path
 

@@ -47,9 +47,9 @@ def tree(module: str) -> ast.Module:
     return ast.parse(MODULES[module].read_text(encoding="utf-8"))
 
 
-def named(module: str, *, lazy: bool) -> Iterator[str]:
-    """All that a module imports; what waits in functions or is there for types only if `lazy`."""
-    for node in ast.walk(tree(module)) if lazy else tree(module).body:
+def named(module: str) -> Iterator[str]:
+    """All that a module imports, also what waits in functions or is there for types only."""
+    for node in ast.walk(tree(module)):
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from (each if each in MODULES else node.module for each in names)
@@ -57,9 +57,9 @@ def named(module: str, *, lazy: bool) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-def imports(module: str, *, lazy: bool) -> Iterator[str]:
+def imports(module: str) -> Iterator[str]:
     """What it imports of the house."""
-    return (each for each in named(module, lazy=lazy) if each in MODULES and each != module)
+    return (each for each in named(module) if each in MODULES and each != module)
 
 
 def storey(module: str) -> int:
@@ -73,24 +73,24 @@ def test_imports_only_go_down() -> None:
     up = {
         f"{module} imports {other}"
         for module in MODULES
-        for other in imports(module, lazy=True)
+        for other in imports(module)
         if storey(other) > storey(module)
     }
     assert not up, "\n".join(sorted(up))
 
 
 def test_no_module_needs_itself() -> None:
-    TopologicalSorter({each: set(imports(each, lazy=False)) for each in MODULES}).prepare()
+    TopologicalSorter({each: set(imports(each)) for each in MODULES}).prepare()
 
 
 def test_torch_is_for_its_door_alone() -> None:
     needing = {
         module
         for module in MODULES
-        if any(each.split(".")[0] == "torch" for each in named(module, lazy=True))
+        if any(each.split(".")[0] == "torch" for each in named(module))
     }
     assert needing
-    known = {module: set(imports(module, lazy=True)) for module in MODULES}
+    known = {module: set(imports(module)) for module in MODULES}
     while more := {module for module in MODULES if needing & known[module]} - needing:
         needing |= more
     assert all(each.startswith("gradflow.integrations.") for each in needing), needing

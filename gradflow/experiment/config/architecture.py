@@ -10,11 +10,12 @@ from pydantic import (
     PlainValidator,
     PrivateAttr,
     SerializeAsAny,
+    ValidationInfo,
     model_validator,
 )
 
 from gradflow.experiment.config.cell import CellConfig
-from gradflow.experiment.config.fields import Section
+from gradflow.experiment.config.fields import Section, nested
 from gradflow.experiment.config.text.mistakes import Mistake, got, inside, is_step, is_whole
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from gradflow.core.network.stack import Network
     from gradflow.experiment.models.weights import Imported
 
-__all__ = ["LayerConfig", "ModelConfig", "lowest_cell"]
+__all__ = ["LayerConfig", "ModelConfig", "beside"]
 
 MOST = 64
 OWN = ("hidden", "bidirectional", "weights")
@@ -50,9 +51,7 @@ class LayerConfig(Section):
 LAYERS = f"how many, from 1 to {MOST}, or a list with a cell for each layer"
 
 
-def _layers(value: Any) -> int | tuple[LayerConfig, ...]:
-    from gradflow.experiment.config.checks import check_model
-
+def _layers(value: Any, info: ValidationInfo) -> int | tuple[LayerConfig, ...]:
     if is_step(value) and value <= MOST:
         return int(value)
     if is_whole(value):
@@ -65,7 +64,7 @@ def _layers(value: Any) -> int | tuple[LayerConfig, ...]:
     for i, one in enumerate(value):
         with inside(i):
             made = {"cell": one} if isinstance(one, str) else one
-            found.append(one if isinstance(one, LayerConfig) else check_model(LayerConfig, made))
+            found.append(one if isinstance(one, LayerConfig) else nested(LayerConfig, made, info))
     return tuple(found)
 
 
@@ -76,23 +75,8 @@ Layers = Annotated[
 ]
 
 
-def lowest_cell(model: dict[str, Any]) -> CellConfig:
-    """Return the cell that stands for all in a section whose layers have one each.
-
-    Raises
-    ------
-    Mistake
-        Seen from inside the section: a layer is wrong, or there is a cell beside them.
-    """
-    with inside("layers"):
-        layers = _layers(model["layers"])
-    if "cell" in model:
-        raise _beside("cell")
-    assert isinstance(layers, tuple)
-    return layers[0].cell
-
-
-def _beside(name: str) -> Mistake:
+def beside(name: str) -> Mistake:
+    """Say that a key stands beside layers that each have their own."""
     return Mistake(
         f"{name} stands beside a list of layers, each of which has its own",
         "a list of layers, or one cell, size and number of layers",
@@ -135,7 +119,7 @@ class ModelConfig(Section):
     def _each_its_own(self) -> ModelConfig:
         for name in OWN if isinstance(self.layers, tuple) else ():
             if name in self.model_fields_set:
-                raise _beside(name)
+                raise beside(name)
         return self
 
     @property

@@ -78,7 +78,7 @@ def check_section(name: str, value: Any) -> Any:
 def check_model(model: type[M], value: Any) -> M:
     """Validate a section against its model."""
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context=check_model)
     except ValidationError as error:
         raise _first(error, Spot("", model, [], None)) from None
 
@@ -86,7 +86,7 @@ def check_model(model: type[M], value: Any) -> M:
 def check_field(model: type[BaseModel], name: str, value: Any) -> Any:
     """Validate one value against the field of a section that it belongs to."""
     try:
-        return _adapter(model, name).validate_python(value, strict=True)
+        return _adapter(model, name).validate_python(value, strict=True, context=check_model)
     except ValidationError as error:
         raise _first(error, _spot(name, keys(model)[name])) from None
 

@@ -10,13 +10,13 @@ from pydantic.fields import FieldInfo
 
 from gradflow.errors import ConfigError
 from gradflow.experiment.config import fit
-from gradflow.experiment.config.architecture import ModelConfig, lowest_cell
+from gradflow.experiment.config.architecture import ModelConfig, beside
 from gradflow.experiment.config.axes import Axis
 from gradflow.experiment.config.by_kind import FileInputs
 from gradflow.experiment.config.checks import check_field, check_section
 from gradflow.experiment.config.sections import PointConfig
 from gradflow.experiment.config.teachable import check_train
-from gradflow.experiment.config.text.mistakes import Mistake
+from gradflow.experiment.config.text.mistakes import Mistake, inside
 from gradflow.experiment.config.text.nodes import Node, Path, Place, spell
 
 __all__ = ["Choice", "Composer", "put"]
@@ -198,9 +198,13 @@ def _section(name: str, tree: Node) -> Any:
 
 
 def _with_cell(model: Any) -> Any:
-    """The section ``model`` with the cell that its weights belong to, where it names none."""
+    """The section ``model`` with its lowest layer's cell, or its weights', where it names none."""
     if isinstance(model, dict) and isinstance(model.get("layers"), tuple | list):
-        return {**model, "cell": lowest_cell(model)}
+        with inside("layers"):
+            lowest = check_field(ModelConfig, "layers", model["layers"])[0]
+        if "cell" in model:
+            raise beside("cell")
+        return {**model, "cell": lowest.cell}
     if not isinstance(model, dict) or "cell" in model or not isinstance(model.get("weights"), str):
         return model
     names = model.get("names")

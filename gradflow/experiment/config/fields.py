@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+)
 
 from gradflow.experiment.config.text.mistakes import (
     Mistake,
@@ -28,6 +35,7 @@ __all__ = [
     "Section",
     "SequenceCount",
     "Slope",
+    "nested",
 ]
 
 
@@ -37,6 +45,16 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_by_name=True
     )
+
+
+M = TypeVar("M", bound=Section)
+
+
+def nested(model: type[M], value: Any, info: ValidationInfo) -> M:
+    """Validate a section in a section, by what validates the outer one (its context)."""
+    validate = info.context
+    made: M = validate(model, value) if validate else model.model_validate(value)
+    return made
 
 
 class ChronoConfig(Section):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator, ValidationInfo, model_validator
 
-from gradflow.experiment.config.fields import EveryStep, Section
+from gradflow.experiment.config.fields import EveryStep, Section, nested
 from gradflow.experiment.config.text.mistakes import Mistake, got, is_number, is_step
 
 if TYPE_CHECKING:
@@ -59,20 +59,14 @@ class WindowConfig(Section):
         return self
 
 
-def _section(model: type[Section], value: Any) -> Any:
-    from gradflow.experiment.config.checks import check_model  # which knows this section
-
-    return check_model(model, value)
-
-
-def _gradient(value: Any) -> Any:
+def _gradient(value: Any, info: ValidationInfo) -> Any:
     if value in ("exact", "carrousel") or isinstance(value, WindowConfig):
         return value
     if isinstance(value, dict):
         for name in ("k1", "k2"):
             if not is_step(value.get(name)):
                 raise Mistake(f"{got(value.get(name))} where a number of steps belongs", GRADIENT)
-        return _section(WindowConfig, value)
+        return nested(WindowConfig, value, info)
     raise Mistake(f"{got(value)} is no gradient to learn by", GRADIENT, "write exact")
 
 
@@ -153,11 +147,11 @@ class UntilConfig(Section):
     every: int = Field(100, ge=1, le=10**9, description="updates between two tests")
 
 
-def _until(value: Any) -> Any:
+def _until(value: Any, info: ValidationInfo) -> Any:
     if value in ("task", "never") or isinstance(value, UntilConfig):
         return value
     if isinstance(value, dict):
-        return _section(UntilConfig, value)
+        return nested(UntilConfig, value, info)
     expected = "task (its published criterion), never, or {within: …, window: …}"
     raise Mistake(f"{got(value)} is no criterion", expected, "write never")
 

@@ -85,9 +85,7 @@ def test_no_module_needs_itself() -> None:
 
 def test_torch_is_for_its_door_alone() -> None:
     needing = {
-        module
-        for module in MODULES
-        if any(each.split(".")[0] == "torch" for each in named(module))
+        module for module in MODULES if any(each.split(".")[0] == "torch" for each in named(module))
     }
     assert needing
     known = {module: set(imports(module)) for module in MODULES}

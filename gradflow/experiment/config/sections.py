@@ -171,7 +171,7 @@ def _record_model(parts: tuple[str, ...], names: tuple[str, ...]) -> type[Record
 
 def _recording(owner: type[Recording]) -> tuple[Any, Any]:
     """The key of a recording: true or false, or a mapping with its options."""
-    about = f"{owner.summary}; `plot --kind {owner.figure}`"
+    about = owner.summary + f"; `plot --kind {owner.figure}`" * bool(owner.figure)
     known = options(owner)
     if not known:
         return bool, Field(False, description=about)

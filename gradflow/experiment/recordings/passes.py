@@ -143,6 +143,7 @@ class CostRecording(Recording):
 
     name = "cost"
     summary = "parameters, operations and bytes of a step, counted"
+    figure = ""
 
     def numbers(self, scope: Scope) -> int:
         """A handful of counts."""

@@ -116,7 +116,7 @@ class Recording:
     """What it measures, in a few words."""
 
     figure: ClassVar[str] = "curves"
-    """The kind of plot that shows it."""
+    """The kind of plot that shows it; empty: only exports have it."""
 
     together: ClassVar[bool] = False
     """Whether it is refused for sequences that end at lengths of their own."""

@@ -23,7 +23,7 @@ from gradflow.core.typing import Array
 from gradflow.errors import NumericalError
 from gradflow.experiment.config.train import TrainConfig
 from gradflow.experiment.recordings import Recording, Scope, Setting
-from gradflow.experiment.store.whole import write_atomic
+from gradflow.experiment.store.whole import write_within
 
 __all__ = ["Pulse", "Seen", "calmed", "pulses", "taught"]
 
@@ -150,8 +150,7 @@ class Seen:
                 speed=pace * self.batch * there.size,
                 left=(self.updates - window.update) / pace,
             )
-            scratch.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(scratch.with_suffix(PULSE), json.dumps(asdict(pulse)).encode())
+            write_within(scratch.with_suffix(PULSE), json.dumps(asdict(pulse)).encode())
 
     def look(self, theta: Array) -> tuple[Setting, list[Result]]:
         """Measure nets with these parameters: the norms, and what else is watched."""

@@ -26,7 +26,7 @@ from gradflow.experiment.measure.seen import Seen, calmed, taught
 from gradflow.experiment.measure.setting import recorded
 from gradflow.experiment.models.written import written
 from gradflow.experiment.recordings import Scope, Setting
-from gradflow.experiment.store.whole import sealed, unsealed, write_atomic
+from gradflow.experiment.store.whole import sealed, unsealed, write_within
 
 __all__ = ["Trained", "train", "write_net"]
 
@@ -135,8 +135,7 @@ def write_net(path: Path, trained: Trained, net: int) -> None:
         found |= {f"{prefix}.{name}": a for name, a in own.items()}
     buffer = io.BytesIO()
     np.savez(buffer, **found)  # type: ignore[arg-type]  # arrays
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, buffer.getvalue())
+    write_within(path, buffer.getvalue())
 
 
 def _kept(trainer: Trainer, scratch: Path | None) -> Iterator[Window]:
@@ -157,8 +156,7 @@ def _kept(trainer: Trainer, scratch: Path | None) -> Iterator[Window]:
             rows = {f"window.{n}": np.array([getattr(one, n) for one in windows]) for n in names}
             buffer = io.BytesIO()
             np.savez(buffer, **{**trainer.snapshot(), **rows})  # type: ignore[arg-type]  # arrays
-            scratch.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(scratch, sealed(buffer.getvalue()))
+            write_within(scratch, sealed(buffer.getvalue()))
             due = time.monotonic() + PAUSE
         yield window
 

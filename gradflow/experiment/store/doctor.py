@@ -21,7 +21,7 @@ from gradflow.experiment.store.manifest import (
     read_manifest,
     read_vouched,
 )
-from gradflow.experiment.store.whole import decode, origin, unsealed, write_atomic
+from gradflow.experiment.store.whole import LOCK, decode, locked, origin, unsealed, write_atomic
 
 __all__ = ["examine", "examine_config", "mend_config"]
 
@@ -78,7 +78,8 @@ def mend_config(path: Path) -> bool:
     """Write a run's ``config.yaml`` again where the manifest tells what it was; return if so."""
     expected = _expected(path)
     if expected and _compared(path / CONFIG, expected):
-        write_atomic(path / CONFIG, expected)
+        with locked(path / LOCK):
+            write_atomic(path / CONFIG, expected)
         return True
     return False
 

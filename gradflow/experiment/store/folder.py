@@ -22,6 +22,7 @@ from gradflow.core.quantity import Result
 from gradflow.experiment.store.manifest import (
     CONFIG,
     FILE,
+    UNFINISHED,
     DamagedError,
     Known,
     Manifest,
@@ -38,6 +39,9 @@ __all__ = ["Folder", "changes", "is_current"]
 
 INDEX_SHARE = 20
 """Writing the manifest may take one part in this many of the time, however many points it holds."""
+
+LOCKED = (f".{FILE}", f".{CONFIG}", "points/", "weights/", f"{UNFINISHED}/")
+"""What is written under the lock alone: a temporary file there has lost its writer."""
 
 
 class Folder:
@@ -60,8 +64,9 @@ class Folder:
         self._shared: dict[int, tuple[Any, str]] = {}
         (path / "points").mkdir(parents=True, exist_ok=True)
         with locked(self._lock):
-            for leftover in (*path.glob(f".*{TEMPORARY}"), *path.glob(f"points/.*{TEMPORARY}")):
-                leftover.unlink(missing_ok=True)
+            for place in LOCKED:
+                for leftover in path.glob(f"{place}.*{TEMPORARY}"):
+                    leftover.unlink(missing_ok=True)
 
     @property
     def _lock(self) -> Path:

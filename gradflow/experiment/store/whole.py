@@ -41,6 +41,7 @@ __all__ = [
     "unsealed",
     "whole_file",
     "write_atomic",
+    "write_within",
 ]
 
 LOCK = ".lock"
@@ -121,6 +122,16 @@ def locked(path: Path) -> Iterator[None]:
                 "  fix: put the results on one that can, with --results DIR"
             ) from error
         yield
+
+
+def write_within(path: Path, data: bytes) -> None:
+    """Put `data` at `path`, which lies in a folder of a run's folder, while holding its lock.
+
+    Whoever holds the lock next knows that what is half written there was left by the dead.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parents[1] / LOCK):
+        write_atomic(path, data)
 
 
 HEADER = "quantities.json"

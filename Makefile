@@ -2,6 +2,8 @@
 # make test         the tests, then the regression gates
 # make test-extras  the tests against torch, keras, onnx and a browser, and those that take long, in
 #                   an environment of their own
+# make torture      what docs/reliability.md promises, measured at full length; under an hour.
+#                   make torture ROW=kills takes one family, FRACTION=0.1 a tenth of each
 # make coverage     all tests of `make test` with the branches that they take
 # make check        lint, format, types
 # make history      the experiments of the literature; hours, goes on where it was stopped
@@ -18,11 +20,13 @@ BENCH = .venv-bench
 EXTRAS = .venv-extras
 PYTEST_FLAGS = -n auto --dist worksteal
 BENCH_FLAGS =
+ROW =
+FRACTION = 1
 
 PIP = bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test test-extras coverage check history bench clean
+.PHONY: run test test-extras torture coverage check history bench clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/gradflow run configs/quickstart.yaml
@@ -36,6 +40,9 @@ test-extras: $(EXTRAS)/.extras
 	command -v chromium || { apt-get update -qq && apt-get install -y -qq chromium; }
 	GRADFLOW_NO_SKIPS=1 $(EXTRAS)/bin/python -m pytest -m extras $(PYTEST_FLAGS)
 	$(EXTRAS)/bin/gradflow verify -q
+
+torture: $(VENV)/.dev
+	$(VENV)/bin/python -m tests.torture $(ROW) --fraction $(FRACTION)
 
 coverage: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --cov --cov-report=term $(PYTEST_FLAGS)

@@ -1,0 +1,142 @@
+"""What all families stand on: commands in processes of their own, that can be killed and weighed.
+
+A process here is a fork of this one, which has read gradflow already: what is killed is a run at
+work, not the reading of modules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import gradflow.experiment.run
+import gradflow.gate.check
+import gradflow.report.tables.closing  # noqa: F401  # read once, not in every fork
+from gradflow.cli import app
+
+
+class Row(NamedTuple):
+    """A promise, what was found, and whether it holds."""
+
+    promise: str
+    figure: str
+    passed: bool
+
+
+class Ended(NamedTuple):
+    """How a process ended: exit code (negative: the signal), its words, what it took."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    megabytes: float
+
+
+class Process(NamedTuple):
+    """A fork at work in a session of its own."""
+
+    pid: int
+    out: Path
+    err: Path
+    start: float
+
+    def send(self, number: int) -> None:
+        """Send a signal, if it is still there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def end(self, patience: float = 60.0) -> Ended:
+        """Wait; after `patience` seconds it is killed."""
+        limit = self.start + patience
+        while (done := os.wait4(self.pid, os.WNOHANG))[0] == 0:
+            if time.monotonic() > limit:
+                self.send(signal.SIGKILL)
+            time.sleep(0.001)
+        seconds = time.monotonic() - self.start
+        code, peak = os.waitstatus_to_exitcode(done[1]), done[2].ru_maxrss / 1024
+        words = [path.read_text("utf-8", "replace") for path in (self.out, self.err)]
+        return Ended(code, words[0], words[1], seconds, peak)
+
+    def left(self, patience: float = 20.0) -> int:
+        """Count the processes of its session that are still there after `patience` seconds."""
+        limit = time.monotonic() + patience
+        while (alive := _session(self.pid)) and time.monotonic() < limit:
+            time.sleep(0.02)
+        return alive
+
+
+def _session(number: int) -> int:
+    count = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, session = stat.read_text().rpartition(") ")[2].split()[:4]
+            count += session == str(number) and state != "Z"
+    return count
+
+
+def launch(work: Callable[[], object], where: Path) -> Process:
+    """Do `work` in a fork, in the folder `where`, which gets its words as well."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    out, err = where / "stdout", where / "stderr"
+    start = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        _work(work, where, out, err)
+    return Process(pid, out, err, start)
+
+
+def _work(work: Callable[[], object], where: Path, *words: Path) -> NoReturn:
+    code = 70
+    try:
+        os.setsid()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.chdir(where)
+        for descriptor, path in enumerate(words, 1):
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(file, descriptor)
+            os.close(file)
+        work()
+        code = 0
+    except SystemExit as error:
+        code = int(error.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def command(*words: object) -> Callable[[], object]:
+    """Return the work of a command line."""
+    return lambda: app(args=[str(word) for word in words], prog_name="gradflow")
+
+
+def call(where: Path, *words: object, patience: float = 60.0) -> Ended:
+    """Run a command line in a fork."""
+    return launch(command(*words), where).end(patience)
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """Give an empty folder for a while."""
+    with tempfile.TemporaryDirectory(prefix="gradflow-torture-") as name:
+        yield Path(name)
+
+
+def times(count: int, fraction: float, least: int = 1) -> int:
+    """Return so much of a full count."""
+    return max(least, round(count * fraction))

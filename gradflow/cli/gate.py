@@ -37,12 +37,14 @@ def baseline(
     overrides: Overrides = None,
     jobs: Jobs = 1,
     results: Results = Path("results"),
-    force: Annotated[bool, typer.Option("--force", help="Write it in CI, too.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write it in CI, and over another experiment's.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the values that `check` expects from now on, and print what changed."""
     _refuse_in_ci(force)
-    _accept(read_experiment(config, overrides), results, jobs, (), quiet)
+    _accept(read_experiment(config, overrides), results, jobs, (), quiet, force)
 
 
 def check(
@@ -90,6 +92,8 @@ def check(
         return
     options = {"assert_only": assert_only, "patterns": patterns or ()}
     verdict = _judge(experiment, results, jobs, accept, quiet, options)
+    if verdict.expected and not verdict.compared:
+        accept += " --force"  # without it, the baseline of another experiment stays
     if not quiet or form != "text" or verdict.exit_code:
         case = shlex.join(["gradflow", "check", *words, "--accept"])
         emit(write_verdict(verdict, kind, config=str(config), accept=accept, accept_case=case))
@@ -136,7 +140,12 @@ def _judge(
 
 
 def _accept(
-    experiment: Experiment, results: Path, jobs: int, cases: Sequence[str], quiet: bool
+    experiment: Experiment,
+    results: Path,
+    jobs: int,
+    cases: Sequence[str],
+    quiet: bool,
+    force: bool = False,
 ) -> None:
     """Write the baseline, or some of its cases, and print what that accepts."""
     from gradflow.experiment.workers.pool import workers
@@ -145,10 +154,17 @@ def _accept(
 
     with bar(experiment.name, quiet=quiet) as on_progress:
         path, change = make_baseline(
-            experiment, out=results, names=cases, workers=workers(jobs), on_progress=on_progress
+            experiment,
+            out=results,
+            names=cases,
+            replace_all=force,
+            workers=workers(jobs),
+            on_progress=on_progress,
         )
     if not quiet:
         emit(accepted(path, change))
+    for text in change.news:
+        say(text)
 
 
 def _show_evidence(

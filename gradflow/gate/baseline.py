@@ -25,11 +25,15 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Change:
-    """What a new baseline makes of the old one; `findings` are those that it accepts."""
+    """What a new baseline makes of the old one; `findings` are those that it accepts.
+
+    `news` says what is not as it was when the experiment was run last.
+    """
 
     findings: tuple[Finding, ...]
     kept: int
     total: int
+    news: tuple[str, ...] = ()
 
 
 def baseline_path(name: str, out: Path) -> Path:

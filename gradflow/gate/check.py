@@ -146,6 +146,7 @@ def make_baseline(
     *,
     out: Path = RESULTS,
     names: Collection[str] = (),
+    replace_all: bool = False,
     workers: Workers = Serial,
     on_progress: OnProgress | None = None,
 ) -> tuple[Path, Change]:
@@ -153,17 +154,21 @@ def make_baseline(
 
     Every point is measured once more with `NOISE` on its inputs, which shows what is chaotic. Of a
     baseline that is there, `names` are the only cases that are written, if any are given: as they
-    are measured now, or no longer where they are not.
+    are measured now, or no longer where they are not. One that shares no case with the experiment
+    is another's, and is replaced with `replace_all` only.
 
     Raises
     ------
     GradflowError
         If a point fails.
     UserError
-        If there is no case of a name, neither in the baseline nor in the experiment.
+        If there is no case of a name, neither in the baseline nor in the experiment, or if the
+        baseline is another experiment's.
     """
     path = baseline_path(experiment.name, out)
     old = read_baseline(path) if names or path.exists() else {}
+    if old and not (names or replace_all):
+        _refuse_another(path, old, experiment)
     only = _points(experiment, names.__contains__) if names else None
     finished = _run(experiment, out, workers, on_progress, only)
     _refuse(finished.failures)
@@ -175,7 +180,8 @@ def make_baseline(
             fix = f"\n  fix: did you mean {near!r}?" if near else ""
             raise UserError(f"neither baseline nor experiment has a case {name!r}{fix}")
     probed = probe(experiment, workers(functools.partial(measure, input_noise=NOISE)), only)
-    return path, accept(path, cases, experiment.check.tolerance, names=names, probed=probed)
+    change = accept(path, cases, experiment.check.tolerance, names=names, probed=probed)
+    return path, replace(change, news=news_of(finished))
 
 
 def accept(
@@ -207,6 +213,16 @@ def _points(experiment: Experiment, wanted: Callable[[str], bool]) -> set[str]:
     """Return the hashes of the points that may have a case of a wanted name."""
     points = (one.point for one in plan(experiment))
     return {point.hash for point in points if any(map(wanted, possible_names(point)))}
+
+
+def _refuse_another(path: Path, old: Mapping[str, Case], experiment: Experiment) -> None:
+    """Keep the baseline of another experiment that has the same name."""
+    if not _points(experiment, old.__contains__):
+        raise UserError(
+            f"{path} is the baseline of another experiment: this one has none of its {len(old)} "
+            f"cases, such as {min(old)!r}\n"
+            "  fix: give this one a name of its own (name=NEW), or replace the file with --force"
+        )
 
 
 def _run(

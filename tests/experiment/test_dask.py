@@ -81,8 +81,13 @@ def test_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gradflow.experiment.workers.dask.CONNECT", 0.3)
     with pytest.raises(UserError, match=r"no Dask scheduler answers(.|\n)*tcp://host:8786"):
         workers(dask="tcp://127.0.0.1:9")(measure).run(bundles(), lambda _: None)
-    with pytest.raises(UserError, match="no Dask scheduler answers"):
-        workers(dask="what://is:this")(measure).run(bundles(), lambda _: None)
+
+
+@pytest.mark.parametrize("address", ["host", "tcp://host", "what://is:8786", "host:this", ":8786"])
+def test_what_is_no_address_is_told_at_once(address: str) -> None:
+    with pytest.raises(UserError, match=r"is no address of a Dask scheduler\n.*tcp://host:8786"):
+        workers(dask=address)(measure)
+    assert workers(dask="[::1]:8786")(measure) != workers(dask="tcp://a-b.org:1")(measure)
 
 
 def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
@@ -15,6 +16,11 @@ __all__ = ["DaskExecutor"]
 CONNECT = 30
 """Seconds that the scheduler has to answer."""
 
+ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?([^\s/:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
+"""Where a scheduler can be; of any other address Dask's client is only rid after a minute."""
+
+EXPECTED = "an address such as tcp://host:8786"
+
 
 @dataclass(frozen=True)
 class DaskExecutor(Generic[T]):
@@ -27,11 +33,20 @@ class DaskExecutor(Generic[T]):
     Raises
     ------
     UserError
-        If Dask is not installed, or no scheduler answers.
+        If Dask is not installed, there can be no scheduler at the address, or none answers.
     """
 
     address: str
     measure: Measure[T] = field(default=DEFAULT)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no address before anything is planned or written."""
+        if not ADDRESS.fullmatch(self.address):
+            raise UserError(
+                f"{self.address!r} is no address of a Dask scheduler\n"
+                f"  expected: {EXPECTED}\n"
+                "  fix: name host and port, as `dask scheduler` printed them when it started"
+            )
 
     def run(self, bundles: Sequence[Bundle], on_done: OnDone[T]) -> None:
         """Measure the bundles; the first have priority."""
@@ -47,7 +62,7 @@ class DaskExecutor(Generic[T]):
         except (OSError, ValueError) as error:
             raise UserError(
                 f"no Dask scheduler answers at {self.address!r}: {error}\n"
-                "  expected: an address such as tcp://host:8786\n"
+                f"  expected: {EXPECTED}\n"
                 "  fix: start one there with `dask scheduler`, or correct the address"
             ) from error
         with client:

@@ -74,7 +74,7 @@ def draw_advice(
     Raises
     ------
     UserError
-        If a format is unknown, or a file cannot be written.
+        If a format is unknown.
     """
     place = target(out, formats)
     with private_style():

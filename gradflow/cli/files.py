@@ -93,7 +93,7 @@ def create(file: Path, text: str, *, force: bool) -> None:
     Raises
     ------
     UserError
-        If it is there already, or cannot be written.
+        If it is there already.
     """
     if str(file) == "-":
         emit(text)
@@ -103,8 +103,6 @@ def create(file: Path, text: str, *, force: bool) -> None:
             stream.write(text)
     except FileExistsError as error:
         raise UserError(f"{file} is there already\n  fix: another name, or --force") from error
-    except OSError as error:
-        raise UserError(f"{file} cannot be written: {error.strerror}") from error
     say(f"wrote {file}; next: gradflow run {file}")
 
 

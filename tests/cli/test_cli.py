@@ -368,7 +368,7 @@ def test_validate_and_schema_and_init(here: Path) -> None:
     assert "already" in call("init", "mine.yaml").stderr
     assert call("init", "mine.yaml", "--force").exit_code == 0
     assert call("init", "-").stdout == (here / "mine.yaml").read_text()
-    assert "cannot be written" in call("init", "no/where.yaml").stderr
+    assert "fix: make the folder, or check the path" in call("init", "no/where.yaml").stderr
 
 
 class Terminal(io.StringIO):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,57 @@ def test_a_file_is_no_folder(here: Path) -> None:
     (here / "figure").write_text("")
     told = call("plot", "mine", "--out", "figure", code=2).stderr
     assert "figure is a file, not a folder\n  fix: name a folder, or a file like figure.png" in told
+
+
+def test_the_baseline_of_another_experiment_is_not_replaced_in_silence(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    call("baseline", "mine.yaml", "-q")
+    assert "model.hidden 2 → 3" in call("baseline", "mine.yaml", "model.hidden=3").stderr
+    kept = (here / "results" / "baselines" / "mine.json").read_bytes()
+    call("rm", "mine")  # as where the baseline was cloned, without the run
+    told = call("baseline", "mine.yaml", "model.cell=gru", code=2).stderr
+    assert "none of its 3 cases, such as 'lstm length=6 seed=0 c'" in told
+    assert (here / "results" / "baselines" / "mine.json").read_bytes() == kept
+    red = call("check", "mine.yaml", "model.cell=gru", code=1).stdout
+    accept = re.search(r"accept it with:\n  gradflow (.*)", red)
+    assert accept is not None
+    call(*accept[1].split())
+    call("check", "mine.yaml", "model.cell=gru")
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[None]:
+    """What a folder forbids is forbidden to root, too, as long as the test lasts (Linux)."""
+    if os.geteuid():
+        yield
+        return
+    library = ctypes.CDLL(None)
+    head = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
+    held = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then the same above 32
+    assert library.capget(head, held) == 0
+    assert library.capset(head, (ctypes.c_uint32 * 6)(held[0] & ~0b110, *held[1:])) == 0
+    yield
+    assert library.capset(head, held) == 0
+
+
+def test_where_nobody_may_write_one_is_told_what_to_do(
+    here: Path, unprivileged: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    call("run", "mine.yaml", "-q")
+    closed = [here / "results" / "mine", here / "results", here]
+    for folder in closed:
+        folder.chmod(0o555)
+    for words in (
+        "run mine.yaml name=b", "plot mine --state h", "plot mine --state h --out x.svg",
+        "export mine --out x.csv", "init a.yaml", "mv mine b", "baseline mine.yaml",
+    ):  # fmt: skip
+        told = call(*words.split(), code=2).stderr
+        assert re.search(r": you may not write .*\n  fix: name a place that you may use", told), (
+            words
+        )
+    assert call("show", "mine", "--json").stdout
+    for folder in closed:
+        folder.chmod(0o755)

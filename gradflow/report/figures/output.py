@@ -106,24 +106,16 @@ class Target:
         """Write a figure in all formats, with what it shows and what it was made from.
 
         Where it moves, `film` is what becomes a gif.
-
-        Raises
-        ------
-        UserError
-            If a file cannot be written.
         """
         written = []
         for form in self.formats:
             path = self.single or self.folder / f"{stem}.{form}"
-            try:
-                if not self.single:
-                    self.folder.mkdir(exist_ok=True)
-                if form == GIF and film is not None:
-                    write_atomic(path, film.render())
-                elif figure is not None:
-                    write_atomic(path, render(figure, form, title, source))
-            except OSError as error:
-                raise UserError(f"{path} cannot be written: {error.strerror}") from error
+            if not self.single:
+                self.folder.mkdir(exist_ok=True)
+            if form == GIF and film is not None:
+                write_atomic(path, film.render())
+            elif figure is not None:
+                write_atomic(path, render(figure, form, title, source))
             written.append(path)
         return written
 

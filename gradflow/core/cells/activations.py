@@ -78,8 +78,9 @@ def _relu(a: Array, out: Array | None = None) -> Array:
 
 
 def _squash(a: Array, most: float, out: Array | None = None) -> Array:
-    y: Array = np.tanh(np.multiply(a, 0.5, out=out), out=out)
-    return y if most == 1 else np.multiply(y, most, out=out)
+    y: Array = np.multiply(a, 0.5, out=out)
+    np.tanh(y, out=y)
+    return y if most == 1 else np.multiply(y, most, out=y)
 
 
 def _inside(y: Array) -> Array:

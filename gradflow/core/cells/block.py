@@ -142,17 +142,19 @@ class MemoryBlock(Cell):
         return state[0] if len(state) == 2 else np.concatenate(state[:2], axis=-2)
 
     def _gates(self, y: Array) -> tuple[Array, ...]:
-        """o, f, i as far as they exist, ``(..., 1, B, columns)``: one for all cells of a block."""
-        B = self.hidden
-        return tuple(y[..., None, k * B : (k + 1) * B, :] for k in range(len(self.shared)))
+        """o, f, i as far as they exist, one for all cells of a block: shaped to meet `_cells`."""
+        each = blocks(y, len(self.shared))
+        return each if self.size == 1 else tuple(gate[..., None, :, :] for gate in each)
 
     def _cells(self, a: Array) -> Array:
-        """First cells, second cells, … apart: ``(..., S, B, columns)``."""
+        """First cells, second cells, … apart: ``(..., S, B, columns)``; as they are where S = 1."""
+        if self.size == 1:
+            return a
         return a.reshape(*a.shape[:-2], self.size, self.hidden, a.shape[-1])
 
     def _sum(self, per_cell: Array) -> Array:
         """Σ over the cells of each block, ``(..., B, columns)``."""
-        total: Array = per_cell[..., 0, :, :] if self.size == 1 else per_cell.sum(axis=-3)
+        total: Array = per_cell if self.size == 1 else per_cell.sum(axis=-3)
         return total
 
     def linearise(self, p: Params, cache: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -164,7 +166,7 @@ class MemoryBlock(Cell):
         o, *f, i = self._gates(y)
         dh_dc = o * self._cells(ACTIVATIONS[self.output_activation].slope(t))
         dc_dg = i * self._cells(ACTIVATIONS[self.activation].slope(g))
-        kept = (f[0].squeeze(-3).copy(), c_prev.copy()) if f else ()
+        kept = (blocks(y, len(self.shared))[1].copy(), c_prev.copy()) if f else ()
         slopes = (dh_dc.reshape(t.shape), t.copy(), dc_dg.reshape(t.shape), g.copy(), y * (1 - y))
         return *slopes, *kept
 
@@ -201,7 +203,8 @@ class MemoryBlock(Cell):
 
     def _kept(self, f: Array, dc: Array) -> Array:
         """f ⊙ dc, f the same for all cells of a block."""
-        return (f[..., None, :, :] * self._cells(dc)).reshape(dc.shape)
+        per_block = f if self.size == 1 else f[..., None, :, :]
+        return (per_block * self._cells(dc)).reshape(dc.shape)
 
     def _split(self, seen: Array) -> State:
         """Divide [h; y] into its parts."""
@@ -224,8 +227,8 @@ class MemoryBlock(Cell):
 
     def open_gates(self, cache: tuple[Array, ...]) -> dict[str, Array]:
         """Each cell's o, f and i, as far as they exist."""
-        each = zip(self.shared, self._gates(cache[0]), strict=True)
-        return {gate: np.tile(y[..., 0, :, :], (self.size, 1)) for gate, y in each}
+        each = zip(self.shared, blocks(cache[0], len(self.shared)), strict=True)
+        return {gate: np.tile(y, (self.size, 1)) for gate, y in each}
 
     def summands(
         self, p: Params, cache: tuple[Array, ...], da: Array, before: State, after: State, x: Array

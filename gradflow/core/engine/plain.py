@@ -103,6 +103,7 @@ def weight_gradients(
         See `pull_plain`.
     """
     first, last = span or (0, len(dy))
+    steps = slice(first, last)
     found: list[tuple[dict[str, Array], ...]] = []
     for index in range(len(net.layers) - 1, -1, -1):
         cell, dx, each = net.layers[index].cell, [], []
@@ -114,8 +115,8 @@ def weight_gradients(
             nothing = tuple(np.zeros_like(part) for part in tape.states[0])
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
                 back = pull_carrousel if carrousel else pull_plain
-                da = back(cell, p, tape.local[first:last], nothing, own[first:last], shorten)
-                each.append(_parameters(cell, p, tape, da, slice(first, last)))
+                da = back(cell, p, tape, steps, nothing, own[steps], shorten)
+                each.append(_parameters(cell, p, tape, da, steps))
             if index:
                 dx.append(reads(direction, cell.drive_vjp(p, da)))
         found.append(tuple(each))
@@ -127,7 +128,8 @@ def weight_gradients(
 
 def _parameters(cell: Cell, p: Params, tape: Tape, da: Array, steps: slice) -> dict[str, Array]:
     """Sum left ⊗ right over the steps of a sweep, for each parameter."""
-    before, after = together(tape.states[:-1], steps), together(tape.states[1:], steps)
+    states = together(tape.states, slice(steps.start, steps.stop + 1))
+    before, after = (tuple(part[cut] for part in states) for cut in (slice(-1), slice(1, None)))
     caches = together(tape.caches, steps)
     found = {}
     for name, summands in cell.summands(p, caches, da, before, after, tape.x[steps]).items():

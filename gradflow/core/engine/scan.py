@@ -207,26 +207,27 @@ def _sweep(
 def pull_plain(
     cell: Cell,
     p: Params,
-    local: Sequence[tuple[Array, ...]],
+    tape: Tape,
+    steps: slice,
     dstate: State,
     inject: Sequence[Array | None],
     shorten: Callable[[Array], Array] | None = None,
 ) -> Array:
-    """Take an adjoint back through a block as it is, for the gradients that training needs.
+    """Take an adjoint back through some steps as it is, for the gradients that training needs.
 
     Without exponents an adjoint that falls below 1e-200 becomes zero before it is subnormal: it
     would change no weight, and subnormals slow a product a hundred times.
 
     Parameters
     ----------
-    cell, p
-        The cell and its parameters.
-    local : sequence of tuple of array
-        What `linearise` made of each step.
+    cell, p, tape
+        The cell, its parameters, and what `unroll` left.
+    steps : slice
+        Which steps of the tape.
     dstate : State
-        ∂L/∂ of the state after the block, through later steps only.
+        ∂L/∂ of the state after them, through later steps only.
     inject : sequence of array or None
-        What joins ∂L/∂h after each step from the loss or the layer above.
+        What joins ∂L/∂h after each of the steps from the loss or the layer above.
     shorten : callable or None
         Is given each ∂L/∂h_k and returns what goes on.
 
@@ -235,7 +236,7 @@ def pull_plain(
     array
         ∂L/∂u of each step, ``(steps, nets, ·, columns)``.
     """
-    das: list[Array] = []
+    das, local = list[Array](), tape.local[steps]
     p = cell.ready(p, dstate[0].shape[-1])
     for t in range(len(local) - 1, -1, -1):
         joining = inject[t]
@@ -253,7 +254,8 @@ def pull_plain(
 def pull_carrousel(
     cell: Cell,
     p: Params,
-    local: Sequence[tuple[Array, ...]],
+    tape: Tape,
+    steps: slice,
     dstate: State,
     inject: Sequence[Array | None],
     shorten: Callable[[Array], Array] | None = None,
@@ -263,22 +265,22 @@ def pull_carrousel(
     What enters a step through h comes from the loss alone then, so all steps take their cotangents
     through the gates at once. See `CarrouselOnly`; arguments and result as those of `pull_plain`.
     """
-    blocks = tuple(np.array(arrays) for arrays in zip(*local, strict=True))
-    carrousel, shape = carrousel_of(cell, blocks), (len(local), *dstate[-1].shape)
+    local, count = together(tape.local, steps), len(inject)
+    carrousel, shape = carrousel_of(cell, local), (count, *dstate[-1].shape)
     keep = np.broadcast_to(carrousel.keep, shape)
-    dh = np.zeros((len(local), *dstate[0].shape), dstate[0].dtype)
+    dh = np.zeros((count, *dstate[0].shape), dstate[0].dtype)
     for t, joining in enumerate(inject):
         if joining is not None:
             dh[t] = joining if shorten is None else shorten(joining)
     alone = carrousel.enter is None
     enters = carrousel.entering(p, dh)
     c, each = dstate[-1], np.empty(shape, dstate[-1].dtype)
-    for t in range(len(local) - 1, -1, -1):
+    for t in range(count - 1, -1, -1):
         each[t] = c + enters[t] if alone else c
         c = keep[t] * (each[t] if alone else c + enters[t])
-    nothing = tuple(np.zeros((len(local), *part.shape), part.dtype) for part in dstate[1:-1])
+    nothing = tuple(np.zeros((count, *part.shape), part.dtype) for part in dstate[1:-1])
     through = (each,) if alone else (dh, *nothing, each)
-    return cell.step_vjp(blind(cell, p), blocks, through)[1]
+    return cell.step_vjp(blind(cell, p), local, through)[1]
 
 
 def pull_joint(

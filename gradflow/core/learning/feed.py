@@ -18,6 +18,9 @@ __all__ = ["Draw", "Feed", "question"]
 Draw: TypeAlias = Callable[[int, np.random.Generator], Batch]
 """So many sequences from a generator."""
 
+Sides: TypeAlias = tuple[Array, Array, Array | None]
+"""Inputs, targets as values and what is allowed, all nets side by side."""
+
 CHUNK = 64
 """Sequences that are drawn at a time, at least."""
 
@@ -49,21 +52,22 @@ class Feed:
 
     def __post_init__(self) -> None:
         self._chunk = -1
-        self._questions: list[Question] = []
+        self._drawn: Sides = np.empty(0), np.empty(0), None
         self._pools: dict[int, Batch] = {}
+        self._tests: dict[int, Batch] = {}
         self._each = -(-CHUNK // self.batch)
 
     def __call__(self, update: int) -> Question:
         """The sequences of an update, counted from 0."""
         chunk, index = divmod(update, self._each)
         if chunk != self._chunk:
-            drawn = [self._batch(seed, chunk) for seed in self.seeds]
-            self._questions = [
-                question([_columns(one, j * self.batch, self.batch) for one in drawn])
-                for j in range(self._each)
-            ]
+            self._drawn = _beside([self._batch(seed, chunk) for seed in self.seeds])
             self._chunk = chunk
-        return self._questions[index]
+        x, targets, allowed = self._drawn
+        own = slice(index * self.batch, (index + 1) * self.batch)
+        return _asked(
+            x[..., own], targets[..., own], None if allowed is None else allowed[..., own]
+        )
 
     def keep(self, nets: Array) -> None:
         """Go on with some of the nets alone."""
@@ -71,7 +75,9 @@ class Feed:
 
     def tests(self, count: int) -> Iterator[Question]:
         """A test set that all nets share and none learns from, and the pool, some at a time."""
-        each = [[self.draw(count, stream(0, "train", "test"))] * len(self.seeds)]
+        if count not in self._tests:
+            self._tests[count] = self.draw(count, stream(0, "train", "test"))
+        each = [[self._tests[count]] * len(self.seeds)]
         if self.pool is not None:
             each.append([self.pooled(seed) for seed in self.seeds])
         for batches in each:
@@ -105,13 +111,21 @@ def _columns(batch: Batch, first: int | Array, count: int = 0) -> Batch:
 
 def question(batches: Sequence[Batch]) -> Question:
     """Put one batch for each net side by side; steps after the last target of any are left out."""
+    return _asked(*_beside(batches))
+
+
+def _beside(batches: Sequence[Batch]) -> Sides:
+    """Inputs, targets and what is allowed of one batch for each net."""
+    x = np.concatenate([batch.x for batch in batches], axis=1)
     targets = np.concatenate([_values(batch) for batch in batches], axis=1)
+    each = [batch.allowed for batch in batches if batch.allowed is not None]
+    return x, targets, np.concatenate(each, axis=1) if each else None
+
+
+def _asked(x: Array, targets: Array, allowed: Array | None) -> Question:
     steps = np.flatnonzero(~np.isnan(targets).all(axis=(1, 2, 3)))
-    length = int(steps[-1]) + 1
-    x = np.concatenate([batch.x[:length] for batch in batches], axis=1)
-    each = [batch.allowed[steps] for batch in batches if batch.allowed is not None]
-    allowed = np.concatenate(each, axis=1) if each else None
-    return Question(x, steps, targets[steps], allowed)
+    x = np.ascontiguousarray(x[: int(steps[-1]) + 1])
+    return Question(x, steps, targets[steps], None if allowed is None else allowed[steps])
 
 
 def _values(batch: Batch) -> Array:

@@ -215,8 +215,7 @@ def _draw(config: PointConfig, task: Task, length: int, batch: Batch) -> Draw:
         if lengths is None:
             return _asked(task.draw(length, count, rng), at)
         chosen = rng.integers(lengths[0], lengths[1] + 1, size=count).tolist()
-        each = [_asked(task.draw(steps, 1, rng), at) for steps in chosen]
-        return _padded(each, length)
+        return _asked(_padded([task.draw(steps, 1, rng) for steps in chosen], length), at)
 
     return draw
 

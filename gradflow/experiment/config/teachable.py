@@ -35,11 +35,11 @@ def check_train(
                 tuple(name.split(".")),
                 on_key=True,
             )
-    plain = not (train.head.bias or train.head.shortcut) and train.head.activation == "identity"
-    if loss.compares and not plain:
+    linear = not train.head.shortcut and train.head.activation == "identity"
+    if loss.compares and not linear:
         raise Mistake(
-            f"the loss {loss.kind} is measured through V alone, and the head has more",
-            "head: {bias: false}, or a loss that is measured apart from what is learnt",
+            f"the loss {loss.kind} is measured through o = V h + b, and the head has more",
+            "head: {bias: true or false}, or a loss that is measured apart from what is learnt",
             f"write loss: {{kind: probe}} and train.loss: {loss.kind}",
             ("train", "head"),
         )

@@ -251,13 +251,14 @@ def _radii(W: Array | None, net: Network) -> Array:
 
 
 def taught(setting: Setting, layout: Layout, theta: Array) -> Setting:
-    """The setting with what was learnt: weights, and V where the loss that is measured has it."""
-    weights, head = layout.views(theta)
+    """The setting with what was learnt: weights, and V and b where the loss measured has them."""
     kind = setting.x.dtype
+    weights, learnt = layout.views(theta)
     cast = tuple(
         tuple({name: a.astype(kind) for name, a in p.items()} for p in layer) for layer in weights
     )
     loss = setting.loss
     if loss.readout is not None:
-        loss = replace(loss, readout=Readout(head["V"].astype(kind)))
+        head = {name: a.astype(kind) for name, a in learnt.items()}
+        loss = replace(loss, readout=Readout(**head, activation=layout.head.activation))
     return replace(setting, weights=cast, loss=loss)

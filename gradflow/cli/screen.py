@@ -115,11 +115,6 @@ def read_experiment(
     if config.is_dir():
         if not any((config / name).is_file() for name in ("config.yaml", "manifest.json")):
             raise UserError(f"{config} is a folder, but no run's: it has no config.yaml")
-        from gradflow.experiment.store.doctor import examine_config
-
-        damaged = examine_config(config)
-        if damaged:
-            raise damaged
         config = config / "config.yaml"
     experiment = load_config(config, overrides or ())
     for note in () if quiet else experiment.notes:

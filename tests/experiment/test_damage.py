@@ -133,9 +133,11 @@ def test_run_repairs_in_the_folder_it_finds(whole: Path) -> None:
     files[2].write_bytes(before[2].replace(b"hidden: 3", b"hidden: 5"))
     found = json.loads(call("doctor", str(run), "--json").stdout)
     assert {one["file"] for one in found} == set(map(str, files))
-    assert (
-        "damaged: it is not the one that manifest.json holds" in call("validate", str(run)).stderr
-    )
+    for command, place in (("validate", run), ("run", run / "config.yaml")):
+        told = call(command, str(place))
+        assert told.exit_code == 3
+        assert "damaged: it is not the one that manifest.json holds" in told.stderr
+        assert f"fix: gradflow run {run} repairs it" in told.stderr
     repaired = call("run", str(run))
     assert repaired.exit_code == 0, repaired.output
     assert "config.yaml was not what a run wrote" in repaired.stderr

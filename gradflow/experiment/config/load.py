@@ -37,9 +37,12 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     ------
     ConfigError
         With the place of the first mistake.
+    DamagedError
+        If it is a run's ``config.yaml`` and not the one that the run's manifest holds.
     """
     path = Path(path)
     _refuse_checkpoint(path)
+    _refuse_damaged(path)
     experiment = _resolved(yaml.read_tree(path), path.parent, overrides, run_name(path.stem))
     experiment._beside.source = str(path.resolve())
     return experiment
@@ -56,6 +59,17 @@ def _refuse_checkpoint(path: Path) -> None:
             expected="an experiment in YAML that names it as model.weights",
             fix=f"gradflow inspect {path} --write mine.yaml, then gradflow run mine.yaml",
         )
+
+
+def _refuse_damaged(path: Path) -> None:
+    if path.name != "config.yaml" or not (path.parent / "manifest.json").is_file():
+        return  # not a run's: no manifest is read, nor NumPy imported
+    from gradflow.experiment.store.doctor import examine_config
+
+    damaged = examine_config(path.parent)
+    if damaged:
+        damaged.fix += "\n  to change a run, say key=value, or edit a copy of the file elsewhere"
+        raise damaged
 
 
 def parse(mapping: Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:

@@ -1,12 +1,18 @@
-"""What the gate remembers of a curve: golden values at a few lags, slope, extremes, class."""
+"""What the gate remembers of a curve: golden values at a few lags, slope, extremes, class.
+
+Of an ill-conditioned case (see `gradflow.gate.twins`) it also remembers how far its slope may
+differ, and the same curve at a shorter length, which is not ill-conditioned. Nothing else would
+show a digit of these that has changed, so their line carries a checksum.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -22,15 +28,17 @@ from gradflow.report.read.records import Curves, curves, other_axes, states
 
 __all__ = [
     "LAGS",
+    "VARIES",
     "Case",
+    "Early",
     "NamedCurve",
     "cases_of",
-    "judged_by_slope",
     "measure_case",
     "meets",
     "named_curves",
     "possible_names",
     "prefix",
+    "rounded",
 ]
 
 LAGS = 16
@@ -39,11 +47,16 @@ LAGS = 16
 DIGITS = 12
 """Decimals of a decade that are kept: far below any tolerance, above the noise of rounding."""
 
-SENSITIVE = 0.1
-"""The part of the tolerance that 1e-13 of input noise may move a well-conditioned case by."""
+VARIES = "varies"
+"""The class of an ill-conditioned case that is not always of one class."""
 
-SLOPE_SHARE = 0.01
-"""Relative slack of an ill-conditioned case's slope: two processors agree to about 0.002."""
+
+@dataclass(frozen=True)
+class Early:
+    """A case at a shorter length."""
+
+    length: int
+    case: Case
 
 
 @dataclass(frozen=True)
@@ -63,8 +76,11 @@ class Case:
     low, high : float or None
         The smallest and largest finite norm at any lag of any sequence.
     slack : float or None
-        For an ill-conditioned case, by how much its slope may differ; it is then judged by that
-        and its class alone. None for all others.
+        For an ill-conditioned case, by how much its slope may differ; of all its steps it is then
+        judged by that and its class alone. None for all others.
+    early : Early or None
+        For an ill-conditioned case, what else it is judged by: the greatest of some shorter
+        lengths at which it is not. None where there is no such length.
     """
 
     kind: str
@@ -74,6 +90,7 @@ class Case:
     low: float | None
     high: float | None
     slack: float | None = None
+    early: Early | None = None
 
     @property
     def span(self) -> int:
@@ -82,7 +99,17 @@ class Case:
 
     def as_json(self) -> str:
         """Write the case on one line, keys sorted; infinities are text."""
-        fields: dict[str, Any] = {
+        fields = self._fields()
+        if self.slack is not None:
+            own: dict[str, Any] = {"slope_within": self.slack}
+            if self.early is not None:
+                own["early"] = {"length": self.early.length, **self.early.case._fields()}
+            own["sum"] = _checksum(fields | {"ill_conditioned": own})
+            fields["ill_conditioned"] = own
+        return json.dumps(fields, sort_keys=True, allow_nan=False)
+
+    def _fields(self) -> dict[str, Any]:
+        return {
             "class": self.kind,
             "high": self.high,
             "lags": self.lags,
@@ -90,9 +117,6 @@ class Case:
             "low": self.low,
             "slope": self.slope,
         }
-        if self.slack is not None:
-            fields["ill_conditioned"] = {"slope_within": self.slack}
-        return json.dumps(fields, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, fields: Any) -> Case:
@@ -104,21 +128,27 @@ class Case:
             If a field is missing, of another type, or contradicts another one.
         """
         line = _Line.model_validate(fields)
-        if len(line.lags) != len(line.log10) or sorted(set(line.lags)) != list(line.lags):
-            raise ValueError("lags have to ascend, with one value of log10 each")
-        slack = line.ill_conditioned.slope_within if line.ill_conditioned else None
-        return cls(line.kind, line.lags, line.log10, line.slope, line.low, line.high, slack)
+        own = line.ill_conditioned
+        if own is None:
+            return line.case()
+        if own.sum != _checksum(fields):
+            raise ValueError("the line is not what was written: its sum is another one")
+        early = Early(own.early.length, own.early.case()) if own.early else None
+        return line.case(own.slope_within, early)
+
+
+def _checksum(fields: Mapping[str, Any]) -> str:
+    """Return eight hexadecimal digits of a line, its own sum left out."""
+    own = {k: v for k, v in fields["ill_conditioned"].items() if k != "sum"}
+    text = json.dumps({**fields, "ill_conditioned": own}, sort_keys=True)
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _IllConditioned(_Strict):
-    slope_within: float = Field(gt=0, allow_inf_nan=False)
-
-
-class _Line(_Strict):
+class _Numbers(_Strict):
     """A case in the file. What is not finite is let in: it differs from what is."""
 
     kind: str = Field(alias="class")
@@ -127,6 +157,25 @@ class _Line(_Strict):
     slope: float | None
     low: float | None
     high: float | None
+
+    def case(self, slack: float | None = None, early: Early | None = None) -> Case:
+        if len(self.lags) != len(self.log10) or sorted(set(self.lags)) != list(self.lags):
+            raise ValueError("lags have to ascend, with one value of log10 each")
+        numbers = (self.lags, self.log10, self.slope, self.low, self.high)
+        return Case(self.kind, *numbers, slack, early)
+
+
+class _Early(_Numbers):
+    length: int = Field(ge=1)
+
+
+class _IllConditioned(_Strict):
+    slope_within: float = Field(gt=0, allow_inf_nan=False)
+    early: _Early | None = None
+    sum: str
+
+
+class _Line(_Numbers):
     ill_conditioned: _IllConditioned | None = None
 
 
@@ -188,9 +237,9 @@ def measure_case(one: Curves) -> Case:
         kind=_kind(one.values),
         lags=tuple(one.lag[at].tolist()),
         values=tuple(_mean(one.values[:, i]) for i in at),
-        slope=_rounded(fits.mean()) if fits.size else None,
-        low=_rounded(known.min()) if known.size else None,
-        high=_rounded(known.max()) if known.size else None,
+        slope=rounded(fits.mean()) if fits.size else None,
+        low=rounded(known.min()) if known.size else None,
+        high=rounded(known.max()) if known.size else None,
     )
 
 
@@ -201,20 +250,6 @@ def cases_of(run: Run) -> dict[str, Case]:
         for point in run.points
         for one in named_curves(point, run.result(point))
     }
-
-
-def judged_by_slope(case: Case, probed: Case, tolerance: float) -> Case:
-    """Mark `case` as ill-conditioned if `probed`, from inputs with 1e-13 of noise, differs."""
-    pairs = [
-        *zip(case.values, probed.values, strict=True),
-        (case.low or 0.0, probed.low or 0.0),
-        (case.high or 0.0, probed.high or 0.0),
-    ]
-    moved = max(abs(a - b) for a, b in pairs if a != b) if any(a != b for a, b in pairs) else 0.0
-    if moved <= SENSITIVE * tolerance and case.kind == probed.kind:
-        return case
-    a, b = case.slope or 0.0, probed.slope or 0.0
-    return replace(case, slack=_rounded(max(tolerance, SLOPE_SHARE * abs(a), 10 * abs(a - b))))
 
 
 @lru_cache(maxsize=64)
@@ -234,8 +269,9 @@ def _kind(values: Array) -> str:
 
 def _mean(column: Array) -> float:
     finite = column[np.isfinite(column)]
-    return _rounded(finite.mean()) if finite.size else float(column[~np.isnan(column)][0])
+    return rounded(finite.mean()) if finite.size else float(column[~np.isnan(column)][0])
 
 
-def _rounded(value: Any) -> float:
+def rounded(value: Any) -> float:
+    """Round to `DIGITS` decimals."""
     return round(float(value), DIGITS) + 0.0

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gradflow.core.quantity import Result
 from gradflow.errors import GradflowError, UserError
 from gradflow.experiment.config import AssertConfig, Experiment
 from gradflow.experiment.config.text.mistakes import nearest
-from gradflow.experiment.measure.duration import pieces
 from gradflow.experiment.measure.measurement import measure
-from gradflow.experiment.measure.plan import bundle, plan
-from gradflow.experiment.run import Finished, OnProgress, run, work
+from gradflow.experiment.measure.plan import plan
+from gradflow.experiment.run import Finished, OnProgress, run
 from gradflow.experiment.store.runs import RESULTS, Run
-from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
+from gradflow.experiment.workers.executor import Failure, Serial
 from gradflow.experiment.workers.pool import Workers
 from gradflow.gate.baseline import Change, baseline_path, merge, read_baseline, write_baseline
 from gradflow.gate.cases import (
     Case,
+    Early,
     cases_of,
-    judged_by_slope,
     measure_case,
     meets,
     named_curves,
@@ -30,12 +27,10 @@ from gradflow.gate.cases import (
     prefix,
 )  # fmt: skip
 from gradflow.gate.compare import Finding, Judgement, compare, idle, judge, ranked
+from gradflow.gate.twins import conditioned, measure_early
 from gradflow.report.read.keys import news as news_of
 
-__all__ = ["NOISE", "accept", "check", "judge_run", "make_baseline", "probe"]
-
-NOISE = 1e-13
-"""Relative noise on the inputs: about what two processors make of the same sum."""
+__all__ = ["accept", "check", "judge_run", "make_baseline"]
 
 
 @dataclass
@@ -84,13 +79,16 @@ def check(
     only = _points(experiment, lambda name: meets(name, patterns)) if patterns else None
     finished = _run(experiment, out, workers, on_progress, only)
     points = [p for p in finished.run.points if only is None or p.hash in only]
+    chosen = {name: case for name, case in expected.items() if meets(name, patterns)}
+    early, failures = measure_early(experiment, chosen, workers)
     return judge_run(
         finished.run.part(points),
         None if assert_only else expected,
         experiment.check.tolerance,
+        early=early,
         assertions=experiment.check.asserts,
         patterns=patterns,
-        failures=finished.failures,
+        failures=(*finished.failures, *failures),
         news=news_of(finished),
     )
 
@@ -100,9 +98,10 @@ def judge_run(
     expected: Mapping[str, Case] | None,
     tolerance: float,
     *,
+    early: Mapping[str, Early] | None = None,
     assertions: Sequence[AssertConfig] = (),
     patterns: Collection[str] = (),
-    failures: tuple[Failure, ...] = (),
+    failures: Sequence[Failure] = (),
     news: tuple[str, ...] = (),
 ) -> Judgement:
     """Compare results, stored or in memory, with the expected cases, and with what is asserted.
@@ -115,10 +114,15 @@ def judge_run(
         The cases of a baseline; None where assertions alone are judged.
     tolerance : float
         In decades.
+    early : mapping, optional
+        What `measure_early` has found.
     assertions, patterns, failures, news
         See `check` and `Judgement`.
     """
     seen = _look(stored, assertions, patterns)
+    for name, one in (early or {}).items():
+        if name in seen.cases:
+            seen.cases[name] = replace(seen.cases[name], early=one)
     chosen = {name: case for name, case in (expected or {}).items() if meets(name, patterns)}
     findings = seen.findings
     if expected is not None:
@@ -134,7 +138,7 @@ def judge_run(
         compared=tuple(sorted(chosen.keys() & seen.cases.keys())),
         asserted=seen.asserted,
         findings=tuple(ranked(findings)),
-        errors=failures,
+        errors=tuple(failures),
         news=news,
         expected=chosen,
         measured=seen.cases,
@@ -152,10 +156,10 @@ def make_baseline(
 ) -> tuple[Path, Change]:
     """Write the baseline of an experiment, and return where and what it changed.
 
-    Every point is measured once more with `NOISE` on its inputs, which shows what is chaotic. Of a
-    baseline that is there, `names` are the only cases that are written, if any are given: as they
-    are measured now, or no longer where they are not. One that shares no case with the experiment
-    is another's, and is replaced with `replace_all` only.
+    Every point is measured once more with noise, which shows what is ill-conditioned (see
+    `conditioned`). Of a baseline that is there, `names` are the only cases that are written, if any
+    are given: as they are measured now, or no longer where they are not. One that shares no case
+    with the experiment is another's, and is replaced with `replace_all` only.
 
     Raises
     ------
@@ -179,8 +183,9 @@ def make_baseline(
             near = nearest(name, [*old, *cases])
             fix = f"\n  fix: did you mean {near!r}?" if near else ""
             raise UserError(f"neither baseline nor experiment has a case {name!r}{fix}")
-    probed = probe(experiment, workers(functools.partial(measure, input_noise=NOISE)), only)
-    change = accept(path, cases, experiment.check.tolerance, names=names, probed=probed)
+    tolerance = experiment.check.tolerance
+    cases = conditioned(experiment, cases, workers, tolerance, only)
+    change = accept(path, cases, tolerance, names=names)
     return path, replace(change, news=news_of(finished))
 
 
@@ -190,18 +195,10 @@ def accept(
     tolerance: float,
     *,
     names: Collection[str] = (),
-    probed: Mapping[str, Case] | None = None,
 ) -> Change:
-    """Write cases into a baseline, all or those of some `names`, and return what that changed.
-
-    `probed` are the same with `NOISE` on the inputs, which marks those that are ill-conditioned.
-    """
+    """Write cases into a baseline, all or those of some `names`, and return what that changed."""
     old = read_baseline(path) if path.exists() else {}
-    chosen = {
-        name: judged_by_slope(case, probed[name], tolerance) if probed else case
-        for name, case in cases.items()
-        if not names or name in names
-    }
+    chosen = {name: case for name, case in cases.items() if not names or name in names}
     touched = {name: case for name, case in old.items() if not names or name in names}
     merged, change = merge(touched, chosen, tolerance)
     rest = {name: case for name, case in old.items() if name not in touched}
@@ -256,26 +253,6 @@ def _look(
         seen.findings += [idle(a) for a, count in zip(assertions, met, strict=True) if not count]
     seen.asserted = sum(met)
     return seen
-
-
-def probe(
-    experiment: Experiment, executor: Executor[Result], only: Collection[str] | None = None
-) -> dict[str, Case]:
-    """Measure all points anew by `executor`, and keep only their cases."""
-    cases: dict[str, Case] = {}
-    failures: list[Failure] = []
-    planned = plan(experiment)
-    skip = {one.hash for one in planned if only is not None and one.hash not in only}
-
-    def on_done(outcome: Outcome[Result]) -> None:
-        failures.extend(outcome.failures)
-        for planned, result in outcome.results:
-            for one in named_curves(planned.point, result):
-                cases[one.name] = measure_case(one.curves)
-
-    executor.run(work(pieces(bundle(planned)), skip), on_done)
-    _refuse(failures)
-    return cases
 
 
 def _refuse(failures: Sequence[Failure]) -> None:

@@ -2,7 +2,8 @@
 
 All differences are in decades. Both directions fail: *vanishing* where a norm is smaller than it
 was, *exploding* where it is larger. A change of class, a case that is missing and one that is new
-fail by themselves. An ill-conditioned case is judged by its slope.
+fail by themselves. An ill-conditioned case is judged by its slope, and by its values at a shorter
+length (see `gradflow.gate.twins`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from gradflow.experiment.config import AssertConfig
 from gradflow.experiment.workers.executor import Failure
-from gradflow.gate.cases import Case, NamedCurve
+from gradflow.gate.cases import VARIES, Case, NamedCurve
 from gradflow.report.read.rates import slopes
 
 __all__ = ["Finding", "FindingKind", "Judgement", "compare", "idle", "judge", "ranked"]
@@ -132,7 +133,7 @@ def compare_case(name: str, expected: Case, measured: Case, tolerance: float) ->
     """Return the worst difference of one case if it is beyond the tolerance."""
     if measured == expected and expected.kind == "finite":
         return None
-    if expected.kind != measured.kind:
+    if expected.kind not in (measured.kind, VARIES):
         reason = f"the norms are now {measured.kind}, in the baseline {expected.kind}"
         return Finding(name, "class", reason)
     if expected.lags != measured.lags:
@@ -141,6 +142,9 @@ def compare_case(name: str, expected: Case, measured: Case, tolerance: float) ->
             f" in the baseline at {len(expected.lags)} up to {expected.lags[-1]}"
         )
         return Finding(name, "class", reason)
+    early = _at_shorter_length(name, expected, measured, tolerance)
+    if early or expected.kind == VARIES:
+        return early
     limit = tolerance if expected.slack is None else expected.slack
     other = [one for one in _differences(name, expected, measured) if one.kind == "class"]
     if other:
@@ -151,6 +155,20 @@ def compare_case(name: str, expected: Case, measured: Case, tolerance: float) ->
     if worst is None or not at_lags or at_lags[0] is worst:
         return worst
     return replace(worst, reason=f"{worst.reason}; beyond the tolerance from lag {at_lags[0].lag}")
+
+
+def _at_shorter_length(
+    name: str, expected: Case, measured: Case, tolerance: float
+) -> Finding | None:
+    """Compare what an ill-conditioned case is at a length at which it is not."""
+    then, now = expected.early, measured.early
+    if then is None:
+        return None
+    if now is None or now.length != then.length:
+        reason = f"ill-conditioned: compared at length {then.length}, which was not measured"
+        return Finding(name, "class", reason)
+    found = compare_case(name, then.case, now.case, tolerance)
+    return found and replace(found, reason=f"at length {then.length}: {found.reason}")
 
 
 def judge(assertion: AssertConfig, one: NamedCurve) -> list[Finding] | None:

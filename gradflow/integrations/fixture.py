@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import sys
@@ -16,15 +15,15 @@ import pytest
 from gradflow import api
 from gradflow.errors import GradflowError, NoBaselineError, UserError
 from gradflow.experiment.config import Experiment
-from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.store.runs import Run
 from gradflow.experiment.workers.executor import Serial
 from gradflow.gate.baseline import read_baseline
 from gradflow.gate.cases import cases_of
-from gradflow.gate.check import NOISE, accept, judge_run, probe
+from gradflow.gate.check import accept, judge_run
 from gradflow.gate.compare import Judgement
 from gradflow.gate.evidence import draw_failures
 from gradflow.gate.formats import write_verdict
+from gradflow.gate.twins import conditioned, measure_early
 
 __all__ = ["GradientFlow"]
 
@@ -122,8 +121,14 @@ class GradientFlow:
         if expected is None:
             self._write(path, stored, experiment, tolerance)
             return None
-        asserts = experiment.check.asserts if experiment is not None else ()
-        verdict = judge_run(stored, expected, tolerance, assertions=asserts)
+        if experiment is None:
+            verdict = judge_run(stored, expected, tolerance)
+        else:
+            early, failures = measure_early(experiment, expected, Serial)
+            asserts = experiment.check.asserts
+            verdict = judge_run(
+                stored, expected, tolerance, early=early, assertions=asserts, failures=failures
+            )
         if not verdict.passed:
             pytest.fail(self._report(verdict, path), pytrace=False)
         return verdict
@@ -152,13 +157,11 @@ class GradientFlow:
     def _write(
         self, path: Path, stored: Run, experiment: Experiment | None, tolerance: float
     ) -> None:
-        probed = (
-            probe(experiment, Serial(functools.partial(measure, input_noise=NOISE)))
-            if experiment is not None
-            else None
-        )
+        cases = cases_of(stored)
+        if experiment is not None:
+            cases = conditioned(experiment, cases, Serial, tolerance)
         was = path.exists()
-        change = accept(path, cases_of(stored), tolerance, probed=probed)
+        change = accept(path, cases, tolerance)
         changed = f", {len(change.findings)} changed" if was else ""
         self.on_write(f"{_near(path)}: {change.total} cases{changed}")
 

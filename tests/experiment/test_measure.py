@@ -52,12 +52,12 @@ def test_imported_weights_are_the_ones_that_are_measured(state_dict):
         np.testing.assert_allclose(first[name].values, want.values, rtol=1e-12, atol=1e-12)
 
 
-def test_input_noise_moves_the_numbers_by_about_as_much():
+def test_noise_moves_the_numbers_by_about_as_much():
     made = gradflow.configure(
         model={"cell": "gru", "hidden": 4}, inputs={"kind": "noise"}, length=10
     )
     (piece,) = bundle(plan(made))
-    (still,), (shaken,) = measure(piece), measure(piece, input_noise=1e-6)
+    (still,), (shaken,) = measure(piece), measure(piece, noise=1e-6)
     gap = np.abs(shaken["h"].values - still["h"].values).max()
     assert 1e-9 < gap < 1e-4
 

@@ -12,11 +12,10 @@ from gradflow.core.network.losses import CrossEntropy, MeanSquaredError, Sum
 from gradflow.core.network.readout import Readout
 from gradflow.experiment.config import load_config
 from gradflow.experiment.measure import setting
-from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.workers.executor import Serial
 from gradflow.gate.baseline import baseline_path, read_baseline
-from gradflow.gate.check import probe
 from gradflow.gate.compare import compare
+from gradflow.gate.twins import probe
 
 ROOT = Path(__file__).parents[2]
 WRONG = 1 + 1e-5
@@ -32,7 +31,7 @@ def findings(name: str) -> list[str]:
     """What the gate finds; every point is measured anew."""
     experiment = load_config(ROOT / "configs" / f"regression-{name}.yaml")
     expected = read_baseline(baseline_path(experiment.name, ROOT / "results"))
-    found = probe(experiment, Serial(measure))
+    found = probe(experiment, Serial)
     return [one.case for one in compare(expected, found, experiment.check.tolerance)]
 
 

@@ -31,15 +31,15 @@ ENCODED = 2
 """How often a recorded number is held: filled in, and copied into its results."""
 
 
-def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result | NumericalError]:
+def measure(bundle: Bundle, *, noise: float = 0.0, twin: int = 0) -> list[Result | NumericalError]:
     """Measure the points of a bundle, which share everything but seed and length.
 
     Parameters
     ----------
     bundle : Bundle
         The points.
-    input_noise : float
-        Relative Gaussian noise on the inputs, to see how sensitive the result is.
+    noise, twin : float, int
+        Relative Gaussian noise on inputs and weights, and which draw of it.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def measure(bundle: Bundle, *, input_noise: float = 0.0) -> list[Result | Numeri
     config = bundle.points[0].config
     seeds, lengths = bundle.seeds, bundle.lengths
     schedule, _ = footprint(bundle)
-    setting = prepare(config, seeds, max(lengths), input_noise)
+    setting = prepare(config, seeds, max(lengths), noise, twin)
     if config.method == "rtrl":
         return list(_forward_in_time(bundle, setting))
     scope = _scope(bundle, setting.net, setting.x.shape[-1])

@@ -35,7 +35,7 @@ __all__ = ["build_network", "check_defined", "prepare", "recorded", "undefined"]
 
 
 def prepare(
-    config: PointConfig, seeds: Sequence[int], length: int, input_noise: float = 0.0
+    config: PointConfig, seeds: Sequence[int], length: int, noise: float = 0.0, twin: int = 0
 ) -> Setting:
     """Draw or read what a configuration describes: the nets of all seeds side by side.
 
@@ -47,25 +47,36 @@ def prepare(
         One net for each.
     length : int
         Steps of the inputs.
-    input_noise : float
-        Relative Gaussian noise on the inputs.
+    noise : float
+        Relative Gaussian noise on inputs and weights.
+    twin : int
+        Which draw of the noise.
     """
     dtype = np.dtype(config.dtype)
     batch = sources.load_inputs(config.inputs, length, config.inputs.seed)
     x = batch.x
-    if input_noise:
-        noise = stream(config.inputs.seed, "input-noise").standard_normal(x.shape)
-        x = x * (1 + input_noise * noise)
     net = build_network(config, x.shape[2])
     loss = _loss(net, config, batch, seeds, dtype)
+    drawn = _weights(net, config, seeds, dtype)
+    if noise:
+        random = stream(config.inputs.seed, "noise", twin)
+        x = _shaken(x, noise, random)
+        drawn = tuple(
+            tuple({name: _shaken(a, noise, random) for name, a in p.items()} for p in layer)
+            for layer in drawn
+        )
     return Setting(
         net,
-        _weights(net, config, seeds, dtype),
+        drawn,
         x.astype(dtype, copy=False),
         loss,
         _initial(net, config, x.shape[-1]),
         batch.lengths,
     )
+
+
+def _shaken(a: Array, noise: float, random: np.random.Generator) -> Array:
+    return (a * (1 + noise * random.standard_normal(a.shape))).astype(a.dtype, copy=False)
 
 
 def build_network(config: PointConfig, features: int) -> Network:

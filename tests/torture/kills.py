@@ -124,7 +124,7 @@ def killed(kills: int, text: str, jobs: int, draw: random.Random) -> Counter[str
     """Kill a sweep so often, going on with it until it is whole, then with the next one."""
     found, reported = Counter[str](), 0
     begin = 0.4 if jobs > 1 else 0.0  # until then workers read modules
-    with workplace() as where:
+    with workplace(disk=True) as where:
         whole, seconds = uninterrupted(where, text, jobs)
         fresh(where, text)
         while found["kills"] < kills:
@@ -176,7 +176,7 @@ def measure(fraction: float) -> Iterator[Row]:
 def signalled(count: int, draw: random.Random) -> Row:
     """Send each of the three signals at random moments."""
     found, slowest = Counter[str](), 0.0
-    with workplace() as where:
+    with workplace(disk=True) as where:
         whole, seconds = uninterrupted(where, SWEEP)
         for number in range(count):
             sent = list(ENDS)[number % 3]

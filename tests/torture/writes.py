@@ -1,0 +1,160 @@
+"""Killed, and failed, at every system call by which a run changes its folder.
+
+A library that is preloaded stands between Python and the C library; it is compiled here. Each call
+is the last one once, and fails once with EIO; from each on the disk is full once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from gradflow.experiment.measure import training
+from gradflow.experiment.store import folder
+from gradflow.experiment.store.doctor import examine
+from tests.torture.ground import Ended, Row, command, launch, workplace
+from tests.torture.kills import stored
+
+KILL = -1
+FAULTS = {
+    "killed": (KILL, 0),
+    "EIO": (errno.EIO, 0),
+    "full": (errno.ENOSPC, 1),
+}
+BEFORE = """\
+name: run
+model: {cell: rnn, hidden: 3}
+inputs: {kind: noise, sequences: 2}
+length: 5
+sweep: {model.cell: [rnn]}
+"""
+AFTER = BEFORE.replace("[rnn]", "[rnn, cec]")
+LEARNING = """\
+name: run
+model: {cell: rnn, hidden: 3}
+inputs: {kind: adding, sequences: 2}
+length: 6
+train: {loss: mse, batch: 2, updates: 20, watch: {every: 10}}
+"""
+SCENES = {"a run's first points": ("", AFTER), "a sweep that grew": (BEFORE, AFTER),
+          "nets that learn": ("", LEARNING)}  # fmt: skip
+
+
+def measure(fraction: float) -> Iterator[Row]:
+    """Go through all calls in a process that was started with the library."""
+    if not shutil.which("cc"):
+        yield Row(
+            "a write is whole wherever it is stopped", "no C compiler (cc): not measured", False
+        )
+        return
+    with workplace() as place:
+        library = place / "shim.so"
+        source = Path(__file__).with_name("shim.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+        for name in SCENES:
+            words = (sys.executable, "-m", "tests.torture.writes", name, str(fraction))
+            told = subprocess.run(
+                words, env=os.environ | {"LD_PRELOAD": str(library)}, stdout=subprocess.PIPE,
+                check=True,
+            ).stdout  # fmt: skip
+            yield from _rows(name, Counter(json.loads(told)))
+
+
+def _rows(name: str, found: Counter[str]) -> Iterator[Row]:
+    wrong = ("lost or torn", "not resumed", "other bytes")
+    said = ", ".join(f"{found[one]} {one}" for one in wrong)
+    figure = f"{found['calls']} calls, {found['killed']} kills: {said}"
+    passed = not any(found[one] for one in wrong)
+    yield Row(f"killed between any two system calls of {name}, nothing is lost", figure, passed)
+    wrong = ("other exit codes", "unclear", "lost or torn (failed)", "not resumed (failed)")
+    said = ", ".join(f"{found[one]} {one}" for one in wrong)
+    unharmed = found["EIO, unharmed"] + found["full, unharmed"]
+    figure = (
+        f"{found['EIO']} times EIO, {found['full']} times a full disk,"
+        f" {unharmed} of them where it does not matter: {said}"
+    )
+    passed = not any(found[one] for one in wrong)
+    promise = f"a call of {name} that fails ends in exit code 3 and one message"
+    yield Row(promise, figure, passed)
+
+
+def _armed(where: Path, at: int, fault: int, lasting: int) -> Callable[[], object]:
+    def work() -> None:
+        training.PAUSE = folder.INDEX_SHARE = 0  # the same calls every time, however long they take
+        shim = ctypes.CDLL(None)
+        shim.shim_arm(str(where).encode(), at, fault, lasting)
+        try:
+            command("run", "run.yaml", "-q")()
+        finally:
+            if fault == 0:
+                os.write(2, f"calls={shim.shim_count()}\n".encode())
+
+    return work
+
+
+def _run(where: Path, at: int = 0, fault: int = 0, lasting: int = 0) -> Ended:
+    return launch(_armed(where, at, fault, lasting), where).end()
+
+
+def _begin(where: Path, before: str, after: str) -> None:
+    shutil.rmtree(where / "results", ignore_errors=True)
+    if before:
+        (where / "run.yaml").write_text(before)
+        assert _run(where).code == 0
+    (where / "run.yaml").write_text(after)
+
+
+def through(before: str, after: str, fraction: float) -> Counter[str]:
+    """Stop a run at each of its calls."""
+    found = Counter[str]()
+    with workplace() as where:
+        _begin(where, before, after)
+        old = stored(where / "results" / "run")
+        ended = _run(where)
+        assert ended.code == 0, ended.err
+        found["calls"] = calls = int(ended.err.rpartition("calls=")[2])
+        whole = stored(where / "results" / "run")
+        for at in range(1, calls + 1, max(1, round(1 / fraction))):
+            for how, (fault, lasting) in FAULTS.items():
+                _begin(where, before, after)
+                ended = _run(where, at, fault, lasting)
+                found[how] += 1
+                there = stored(where / "results" / "run")
+                if ended.code == 0 and there == whole and not ended.err:
+                    found[f"{how}, unharmed"] += 1  # such as making a folder that is there
+                    continue
+                _judge(ended, how, at, found)
+                failed = "" if how == "killed" else " (failed)"
+                sound = all(there.get(name) == data for name, data in old.items()) and all(
+                    whole[name] == data for name, data in there.items()
+                )
+                resumed = _run(where)
+                found[f"lost or torn{failed}"] += not sound
+                if resumed.code or examine(where / "results" / "run"):
+                    print(f"{how} at {at}: {resumed.code} {resumed.err}", file=sys.stderr)
+                    found[f"not resumed{failed}"] += 1
+                found["other bytes"] += stored(where / "results" / "run") != whole
+    return found
+
+
+def _judge(ended: Ended, how: str, at: int, found: Counter[str]) -> None:
+    if how == "killed":
+        return
+    clear = ended.err.startswith("gradflow: ") and ended.err.count("\n") <= 2
+    clear &= "internal" not in ended.err and "Traceback" not in ended.err
+    if ended.code != 3 or not clear:
+        print(f"{how} at {at}: {ended.code} {ended.err}", file=sys.stderr)
+    found["other exit codes"] += ended.code != 3
+    found["unclear"] += not clear
+
+
+if __name__ == "__main__":
+    print(json.dumps(through(*SCENES[sys.argv[1]], float(sys.argv[2]))))

@@ -19,6 +19,7 @@ from gradflow.cli.screen import (
     bar,
     emit,
     read_experiment,
+    read_unchanged,
     say,
 )
 from gradflow.errors import NoBaselineError, UserError
@@ -85,13 +86,12 @@ def check(
     words = [str(config), *(overrides or ())]
     words += [] if results == Path("results") else ["--results", str(results)]
     accept = shlex.join(["gradflow", "baseline", *words])
-    experiment = read_experiment(config, overrides)
     if cases:
         _refuse_in_ci()
-        _accept(experiment, results, jobs, cases, quiet)
+        _accept(read_experiment(config, overrides), results, jobs, cases, quiet)
         return
     options = {"assert_only": assert_only, "patterns": patterns or ()}
-    verdict = _judge(experiment, results, jobs, accept, quiet, options)
+    verdict = _judge(config, overrides, results, jobs, accept, quiet, options)
     if verdict.expected and not verdict.compared:
         accept += " --force"  # without it, the baseline of another experiment stays
     if not quiet or form != "text" or verdict.exit_code:
@@ -110,7 +110,8 @@ def check(
 
 
 def _judge(
-    experiment: Experiment,
+    config: Path,
+    overrides: Sequence[str] | None,
     results: Path,
     jobs: int,
     accept: str,
@@ -118,6 +119,14 @@ def _judge(
     options: dict[str, Any],
 ) -> Judgement:
     """Run what is missing and compare; say how to make a baseline where there is none."""
+    from gradflow.gate.judging import judge_unchanged
+
+    found = read_unchanged(config, overrides, results, quiet=True)
+    if found and (verdict := judge_unchanged(found, results, **options)):
+        for note in found.asked.notes:
+            say(note)
+        return verdict
+    experiment = read_experiment(config, overrides)
     from gradflow.experiment.workers.pool import workers
     from gradflow.gate import check as gate
 

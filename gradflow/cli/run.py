@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ from gradflow.cli.screen import (
     emit_json,
     grid,
     read_experiment,
+    read_unchanged,
     say,
     show_sheet,
     size,
@@ -27,12 +28,17 @@ from gradflow.cli.screen import (
 from gradflow.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from gradflow.experiment.config import Experiment
     from gradflow.experiment.run import Finished, Preview
+    from gradflow.experiment.store.runs import Run
     from gradflow.experiment.workers.executor import Failure
 
 __all__ = ["run", "say_failures"]
+
+WHOLE = "1/1"
+"""The part of a sweep that is all of it."""
 
 SHOWN = 5
 """How many failures are printed in full."""
@@ -53,7 +59,7 @@ def run(
     ] = None,
     shard: Annotated[
         str, typer.Option(metavar="I/N", help="Do part I of N; all parts share one folder.")
-    ] = "1/1",
+    ] = WHOLE,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Work on this Dask scheduler.")
     ] = None,
@@ -61,11 +67,6 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run what is not there yet and show a table of verdicts."""
-    from gradflow.experiment import run as running
-    from gradflow.experiment.measure.measurement import measure
-    from gradflow.experiment.store.manifest import UNFINISHED
-    from gradflow.experiment.workers.pool import workers
-
     changes = [*(overrides or ()), *([f"memory={memory}"] if memory else ())]
     if config.is_dir():
         from gradflow.experiment.store.doctor import mend_config
@@ -76,27 +77,46 @@ def run(
                 f"{config / 'config.yaml'} was not what a run wrote; it is again, from "
                 "manifest.json\n  fix: to change a run, say key=value, or edit a copy of the file"
             )
+    if not (fresh or dry_run or dask) and shard == WHOLE:
+        found = read_unchanged(config, changes, results, quiet=quiet)
+        if found:
+            told = {"computed": 0, "reused": len(found.run.points), "missing": 0, "seconds": 0.0}
+            _show(found.run, told | {"changed": (), "failures": []}, as_json, quiet)
+            return
+    from gradflow.experiment.run import Shard, preview
+
     experiment = read_experiment(config, changes, quiet=quiet)
-    part = running.Shard.parse(shard)
+    options: dict[str, Any] = {"fresh": fresh, "shard": Shard.parse(shard)}
     if dry_run:
-        _show_plan(running.preview(experiment, out=results, fresh=fresh, shard=part), as_json)
+        _show_plan(preview(experiment, out=results, **options), as_json)
         return
-    executor = workers(jobs, dask)(measure)
-    unfinished = results / experiment.name / UNFINISHED
-    with bar(experiment.name, quiet=quiet, learning=unfinished) as on_progress:
-        finished = running.run(
-            experiment,
-            out=results,
-            executor=executor,
-            fresh=fresh,
-            fail_fast=fail_fast,
-            shard=part,
-            on_progress=on_progress,
-        )
-    _show(finished, as_json, quiet)
+    finished = _measured(experiment, results, jobs, dask, quiet, options | {"fail_fast": fail_fast})
+    _show_finished(finished, as_json, quiet)
     if finished.failures:
         say_failures(finished.failures)
         raise typer.Exit(max(failure.exit_code for failure in finished.failures))
+
+
+def _measured(
+    experiment: Experiment,
+    results: Path,
+    jobs: int,
+    dask: str | None,
+    quiet: bool,
+    options: Mapping[str, Any],
+) -> Finished:
+    """Run an experiment, with a bar while it runs."""
+    from gradflow.experiment import run as running
+    from gradflow.experiment.measure.measurement import measure
+    from gradflow.experiment.store.manifest import UNFINISHED
+    from gradflow.experiment.workers.pool import workers
+
+    executor = workers(jobs, dask)(measure)
+    unfinished = results / experiment.name / UNFINISHED
+    with bar(experiment.name, quiet=quiet, learning=unfinished) as on_progress:
+        return running.run(
+            experiment, out=results, executor=executor, on_progress=on_progress, **options
+        )
 
 
 def _stored(folder: Path, changes: list[str], results: Path) -> tuple[list[str], Path]:
@@ -122,35 +142,36 @@ def say_failures(failures: Sequence[Failure]) -> None:
         say(f"  … and {len(failures) - SHOWN} more")
 
 
-def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
+def _show_finished(finished: Finished, as_json: bool, quiet: bool) -> None:
+    """Show what a run did, and what is not as it was when it ran last."""
     from gradflow.report.read.keys import news
+
+    for text in news(finished) if as_json or not quiet else ():
+        say(text)
+    told = {
+        "computed": finished.computed,
+        "reused": finished.reused,
+        "missing": len(finished.run.missing),
+        "seconds": round(finished.seconds, 3),
+        "changed": finished.changed,
+        "failures": [
+            {"axes": dict(failure.point.axes), "hash": failure.point.hash, "reason": failure.reason}
+            for failure in finished.failures
+        ],
+    }
+    _show(finished.run, told, as_json, quiet)
+
+
+def _show(stored: Run, told: Mapping[str, Any], as_json: bool, quiet: bool) -> None:
     from gradflow.report.read.rows import rows
     from gradflow.report.tables.closing import closing_sheet, rows_data
 
     if quiet and not as_json:
         return
-    stored = finished.run
     found = rows(stored) if stored.points else []
-    for text in news(finished):
-        say(text)
     if as_json:
-        failures = [
-            {"axes": dict(failure.point.axes), "hash": failure.point.hash, "reason": failure.reason}
-            for failure in finished.failures
-        ]
-        emit_json(
-            {
-                "name": stored.name,
-                "path": str(stored.path),
-                "computed": finished.computed,
-                "reused": finished.reused,
-                "missing": len(stored.missing),
-                "seconds": round(finished.seconds, 3),
-                "changed": finished.changed,
-                "failures": failures,
-                "rows": rows_data(found),
-            }
-        )
+        place = {"name": stored.name, "path": str(stored.path)}
+        emit_json({**place, **told, "rows": rows_data(found)})
         return
     if found:
         from gradflow.report.read.lessons import lessons
@@ -164,10 +185,10 @@ def _show(finished: Finished, as_json: bool, quiet: bool) -> None:
             show_sheet(sentences(explain(stored)))
         if taught := lessons(stored):
             show_sheet(lesson_lines(taught))
-    missing = f", {len(stored.missing)} missing" if stored.missing else ""
+    missing = f", {told['missing']} missing" if told["missing"] else ""
     say(
-        f"{stored.path}: {finished.computed} points measured in {finished.seconds:.1f} s,"
-        f" {finished.reused} there already{missing}"
+        f"{stored.path}: {told['computed']} points measured in {told['seconds']:.1f} s,"
+        f" {told['reused']} there already{missing}"
     )
 
 

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
     from gradflow.experiment.config import Experiment
     from gradflow.experiment.run import OnProgress, Progress
+    from gradflow.experiment.store.current import Unchanged
     from gradflow.report.tables.layout import Sheet
 
 __all__ = [
     "Config", "Jobs", "Json", "Overrides", "Quiet", "Results", "RunName", "bar", "emit",
-    "emit_json", "grid", "line", "piped", "read_experiment", "say", "show_sheet",
-    "size", "span",
+    "emit_json", "grid", "line", "piped", "read_experiment", "read_unchanged", "say",
+    "show_sheet", "size", "span",
 ]  # fmt: skip
 
 Config: TypeAlias = Annotated[
@@ -120,6 +121,22 @@ def read_experiment(
     for note in () if quiet else experiment.notes:
         say(note)
     return experiment
+
+
+def read_unchanged(
+    config: Path, overrides: Sequence[str] | None, results: Path, *, quiet: bool = False
+) -> Unchanged | None:
+    """Return the run of an experiment that needs no measuring, and say what was said of its file.
+
+    None: something has changed, or may have; read the experiment.
+    """
+    from gradflow.experiment.store.current import unchanged
+
+    file = config / "config.yaml" if config.is_dir() else config
+    found = unchanged(file, overrides or (), results)
+    for note in found.asked.notes if found and not quiet else ():
+        say(note)
+    return found
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]], words: Collection[str]) -> None:

@@ -17,10 +17,12 @@ from gradflow.experiment.config.axes import labels
 from gradflow.experiment.measure.duration import pace, pieces, predicted, share
 from gradflow.experiment.measure.measurement import footprint, scratch
 from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
-from gradflow.experiment.store.folder import Folder, is_current
+from gradflow.experiment.store.current import files_of, is_current
+from gradflow.experiment.store.folder import Folder
 from gradflow.experiment.store.manifest import (
     CONFIG,
     UNFINISHED,
+    Asked,
     DamagedError,
     environment,
     read_manifest,
@@ -207,8 +209,19 @@ def _configured(
     source = "" if own else experiment.source
     before = earlier(path, points, source)
     folder = Folder(path, environment)
-    changed = folder.configure(dump(experiment), axes, points, source)
+    changed = folder.configure(dump(experiment), axes, points, source, _asked(experiment, points))
     return folder, changed, before, set_aside(path, before) if before else None
+
+
+def _asked(experiment: Experiment, points: Sequence[Point]) -> Asked:
+    """In which words the experiment was asked for; none if a file that it names is no point's."""
+    settings = {id(point.settings): point.settings for point in points}.values()
+    read = files_of(part for one in settings for part in one.values() if isinstance(part, dict))
+    return Asked(
+        words=experiment.words if experiment.written.keys() <= read.keys() else "",
+        check=experiment.check.model_dump(by_alias=True),
+        notes=list(experiment.notes),
+    )
 
 
 def _with_scratch(todo: Iterable[Bundle], place: Path) -> tuple[Bundle, ...]:

@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from gradflow.errors import GradflowError, UserError
-from gradflow.experiment.config import AssertConfig, Experiment
+from gradflow.experiment.config import Experiment
 from gradflow.experiment.config.text.mistakes import nearest
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import plan
 from gradflow.experiment.run import Finished, OnProgress, run
-from gradflow.experiment.store.runs import RESULTS, Run
+from gradflow.experiment.store.runs import RESULTS
 from gradflow.experiment.workers.executor import Failure, Serial
 from gradflow.experiment.workers.pool import Workers
 from gradflow.gate.baseline import Change, baseline_path, merge, read_baseline, write_baseline
 from gradflow.gate.cases import (
     Case,
-    Early,
     cases_of,
-    measure_case,
     meets,
-    named_curves,
     possible_names,
-    prefix,
 )  # fmt: skip
-from gradflow.gate.compare import Finding, Judgement, compare, idle, judge, ranked
+from gradflow.gate.compare import Judgement
+from gradflow.gate.judging import assertions_of, judge_run
 from gradflow.gate.twins import conditioned, measure_early
 from gradflow.report.read.keys import news as news_of
 
-__all__ = ["accept", "check", "judge_run", "make_baseline"]
-
-
-@dataclass
-class _Seen:
-    """What one pass over a run's results leaves: no curve is kept."""
-
-    cases: dict[str, Case] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-    asserted: int = 0
+__all__ = ["accept", "check", "make_baseline"]
 
 
 def check(
@@ -86,62 +74,10 @@ def check(
         None if assert_only else expected,
         experiment.check.tolerance,
         early=early,
-        assertions=experiment.check.asserts,
+        assertions=assertions_of(experiment.check.model_dump(by_alias=True)),
         patterns=patterns,
         failures=(*finished.failures, *failures),
         news=news_of(finished),
-    )
-
-
-def judge_run(
-    stored: Run,
-    expected: Mapping[str, Case] | None,
-    tolerance: float,
-    *,
-    early: Mapping[str, Early] | None = None,
-    assertions: Sequence[AssertConfig] = (),
-    patterns: Collection[str] = (),
-    failures: Sequence[Failure] = (),
-    news: tuple[str, ...] = (),
-) -> Judgement:
-    """Compare results, stored or in memory, with the expected cases, and with what is asserted.
-
-    Parameters
-    ----------
-    stored : Run
-        What was measured.
-    expected : mapping or None
-        The cases of a baseline; None where assertions alone are judged.
-    tolerance : float
-        In decades.
-    early : mapping, optional
-        What `measure_early` has found.
-    assertions, patterns, failures, news
-        See `check` and `Judgement`.
-    """
-    seen = _look(stored, assertions, patterns)
-    for name, one in (early or {}).items():
-        if name in seen.cases:
-            seen.cases[name] = replace(seen.cases[name], early=one)
-    chosen = {name: case for name, case in (expected or {}).items() if meets(name, patterns)}
-    findings = seen.findings
-    if expected is not None:
-        failed = tuple(prefix(failure.point) for failure in failures)
-        rest = {name: case for name, case in chosen.items() if not name.startswith(failed)}
-        findings = findings + compare(rest, seen.cases, tolerance)
-    findings += [
-        Finding(prefix(failure.point).strip(), "failed", failure.reason) for failure in failures
-    ]
-    return Judgement(
-        name=stored.name,
-        tolerance=tolerance,
-        compared=tuple(sorted(chosen.keys() & seen.cases.keys())),
-        asserted=seen.asserted,
-        findings=tuple(ranked(findings)),
-        errors=tuple(failures),
-        news=news,
-        expected=chosen,
-        measured=seen.cases,
     )
 
 
@@ -231,28 +167,6 @@ def _run(
 ) -> Finished:
     executor = workers(measure)
     return run(experiment, out=out, executor=executor, only=only, on_progress=on_progress)
-
-
-def _look(
-    stored: Run,
-    assertions: Sequence[AssertConfig],
-    patterns: Collection[str] = (),
-) -> _Seen:
-    seen = _Seen()
-    met = [0] * len(assertions)
-    for point in stored.points:
-        for one in named_curves(point, stored.result(point)):
-            if not meets(one.name, patterns):
-                continue
-            seen.cases[one.name] = measure_case(one.curves)
-            for i, assertion in enumerate(assertions):
-                found = judge(assertion, one)
-                met[i] += found is not None
-                seen.findings += found or []
-    if not patterns:
-        seen.findings += [idle(a) for a, count in zip(assertions, met, strict=True) if not count]
-    seen.asserted = sum(met)
-    return seen
 
 
 def _refuse(failures: Sequence[Failure]) -> None:

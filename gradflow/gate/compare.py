@@ -11,20 +11,31 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from gradflow.experiment.config import AssertConfig
-from gradflow.experiment.workers.executor import Failure
 from gradflow.gate.cases import VARIES, Case, NamedCurve
 from gradflow.report.read.rates import slopes
 
-__all__ = ["Finding", "FindingKind", "Judgement", "compare", "idle", "judge", "ranked"]
+if TYPE_CHECKING:
+    from gradflow.experiment.workers.executor import Failure
+
+__all__ = ["Assertion", "Finding", "FindingKind", "Judgement", "compare", "idle", "judge", "ranked"]
 
 FindingKind: TypeAlias = Literal[
     "vanishing", "exploding", "class", "missing", "new", "failed", "invariant"
 ]
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """A fact that holds without a baseline, as the file's ``check.assert`` says it."""
+
+    cell: str | None
+    state: str
+    flat: float | None
+    slope: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -171,7 +182,7 @@ def _at_shorter_length(
     return found and replace(found, reason=f"at length {then.length}: {found.reason}")
 
 
-def judge(assertion: AssertConfig, one: NamedCurve) -> list[Finding] | None:
+def judge(assertion: Assertion, one: NamedCurve) -> list[Finding] | None:
     """Return what an assertion finds wrong with a curve; None if it is about others.
 
     Assertions are about the top layer: what arrives in a lower one has come through the layers
@@ -186,7 +197,7 @@ def judge(assertion: AssertConfig, one: NamedCurve) -> list[Finding] | None:
     return list(_broken(assertion, one))
 
 
-def idle(assertion: AssertConfig) -> Finding:
+def idle(assertion: Assertion) -> Finding:
     """Return the finding that an assertion has met no curve: it guards nothing."""
     case = f"{assertion.cell or 'all cells'} {assertion.state}"
     return Finding(case, "invariant", "an assertion is about it, but no such curve was recorded")
@@ -233,7 +244,7 @@ def _class(number: float | None) -> str:
     return "none" if number is None else "finite" if math.isfinite(number) else str(number)
 
 
-def _broken(assertion: AssertConfig, one: NamedCurve) -> Iterator[Finding]:
+def _broken(assertion: Assertion, one: NamedCurve) -> Iterator[Finding]:
     values = one.curves.values
     if assertion.flat is not None:
         drift = np.ptp(values, axis=1).max() if np.isfinite(values).all() else math.inf

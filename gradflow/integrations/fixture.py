@@ -19,10 +19,11 @@ from gradflow.experiment.store.runs import Run
 from gradflow.experiment.workers.executor import Serial
 from gradflow.gate.baseline import read_baseline
 from gradflow.gate.cases import cases_of
-from gradflow.gate.check import accept, judge_run
+from gradflow.gate.check import accept
 from gradflow.gate.compare import Judgement
 from gradflow.gate.evidence import draw_failures
 from gradflow.gate.formats import write_verdict
+from gradflow.gate.judging import assertions_of, judge_run
 from gradflow.gate.twins import conditioned, measure_early
 
 __all__ = ["GradientFlow"]
@@ -125,7 +126,7 @@ class GradientFlow:
             verdict = judge_run(stored, expected, tolerance)
         else:
             early, failures = measure_early(experiment, expected, Serial)
-            asserts = experiment.check.asserts
+            asserts = assertions_of(experiment.check.model_dump(by_alias=True))
             verdict = judge_run(
                 stored, expected, tolerance, early=early, assertions=asserts, failures=failures
             )

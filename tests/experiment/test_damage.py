@@ -17,7 +17,7 @@ from gradflow.experiment.store.manifest import DamagedError
 from gradflow.experiment.store.runs import open_run
 from gradflow.experiment.store.whole import sealed
 from gradflow.gate.baseline import read_baseline
-from gradflow.gate.check import judge_run
+from gradflow.gate.judging import judge_run
 
 CONFIG = """\
 name: small

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 from gradflow.errors import NoBaselineError, UserError
-from gradflow.experiment.config import AssertConfig
 from gradflow.experiment.workers.executor import Failure
 from gradflow.gate.baseline import merge, read_baseline, write_baseline
 from gradflow.gate.cases import VARIES, Case, Early, NamedCurve, measure_case, named_curves
-from gradflow.gate.compare import Finding, Judgement, compare, idle, judge
+from gradflow.gate.compare import Assertion, Finding, Judgement, compare, idle, judge
 from gradflow.gate.formats import FORMATS, accepted, write_verdict
 from gradflow.report.format import one_of
 from gradflow.report.read.records import curves
@@ -217,8 +216,8 @@ def a_series(quantity: Any, cell: str = "cec") -> NamedCurve:
     return NamedCurve(f"{cell} s", cell, cell.partition("(")[0], "s", *curves(quantity))
 
 
-def asserts(**fields: Any) -> AssertConfig:
-    return AssertConfig(**{"state": "s", **fields})
+def asserts(**fields: Any) -> Assertion:
+    return Assertion(**{"cell": None, "state": "s", "flat": None, "slope": None, **fields})
 
 
 def test_flatness_is_asserted_without_a_baseline() -> None:

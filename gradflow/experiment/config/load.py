@@ -16,7 +16,7 @@ from gradflow.experiment.config.sections import ORDER, CheckConfig, Experiment
 from gradflow.experiment.config.text import yaml
 from gradflow.experiment.config.text.mistakes import Mistake, choices, got, inside, nearest
 from gradflow.experiment.config.text.nodes import Node, Place, as_node, spell
-from gradflow.experiment.store.names import RUN_NAME, is_run_name, run_name
+from gradflow.experiment.store.names import RUN_NAME, asked_in, is_run_name, run_name
 
 __all__ = ["load_config", "parse", "resolve_tree"]
 
@@ -43,8 +43,11 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     path = Path(path)
     _refuse_checkpoint(path)
     _refuse_damaged(path)
-    experiment = _resolved(yaml.read_tree(path), path.parent, overrides, run_name(path.stem))
+    text = yaml.read_bytes(path)
+    tree = yaml.as_tree(text, path)
+    experiment = _resolved(tree, path.parent, overrides, run_name(path.stem))
     experiment._beside.source = str(path.resolve())
+    experiment._beside.words = asked_in(path, text, overrides)
     return experiment
 
 

@@ -263,6 +263,7 @@ class Beside:
     """What an experiment carries that makes it no other one: see `Experiment`."""
 
     source: str = ""
+    words: str = ""
     written: dict[str, str] = dataclass_field(default_factory=dict)
     made: dict[str, Any] = dataclass_field(default_factory=dict)
 
@@ -271,7 +272,7 @@ class Beside:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Leave behind what can be made again."""
-        return Beside, (self.source, self.written)
+        return Beside, (self.source, self.words, self.written)
 
 
 class Experiment(Settings):
@@ -295,6 +296,11 @@ class Experiment(Settings):
         return self._beside.source
 
     @property
+    def words(self) -> str:
+        """What stands for the words it was asked for in, see `names.asked_in`; or empty."""
+        return self._beside.words
+
+    @property
     def written(self) -> dict[str, str]:
         """Paths as the user wrote them, by what they led to."""
         return self._beside.written
@@ -307,5 +313,5 @@ class Experiment(Settings):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, which makes its own points."""
         copy = super().model_copy(update=update, deep=deep)
-        copy._beside = Beside(self.source, self.written)
+        copy._beside = Beside(self.source, written=self.written)
         return copy

@@ -15,9 +15,9 @@ from gradflow.experiment.config.compose import Composer
 from gradflow.experiment.config.dump import settings
 from gradflow.experiment.config.text.nodes import as_node
 from gradflow.experiment.data.reading import checksum
-from gradflow.experiment.measure.code import code
 from gradflow.experiment.measure.setting import check_defined
 from gradflow.experiment.models.weights import apart
+from gradflow.experiment.store.code import code
 from gradflow.experiment.store.runs import Point
 
 __all__ = ["Bundle", "PlannedPoint", "bundle", "plan"]
@@ -211,7 +211,7 @@ class _Sections:
         if key not in self._told:
             plain = {name: self._section(getattr(config, name)) for name in names}
             net = self._net(config)
-            self._told[key] = Told(plain | rest, net, code(config))
+            self._told[key] = Told(plain | rest, net, code(_makers(config)))
         return self._told[key]
 
     def _text(self, section: Any) -> str:
@@ -250,6 +250,16 @@ class _Sections:
                 "layers": [_layer(layer) for layer in model.build(features).layers],
             }
         return self._nets[key]
+
+
+def _makers(config: PointConfig) -> dict[str, Any]:
+    """What may be a user's own of all that makes the numbers of a point."""
+    return {
+        **{f"cell {one.cell.kind}": type(one.cell) for one in config.model.build(1).layers},
+        f"inputs {config.inputs.kind}": type(config.inputs.task),
+        f"loss {config.loss.kind}": config.loss.core,
+        **{f"recording {one.name}": type(one) for one in config.record.asked},
+    }
 
 
 def _content(source: str) -> str:

@@ -4,8 +4,6 @@
 ``points/HASH.npz``. The manifest is an index with the SHA-256 of every file; a file that was
 renamed into place just before the process died says itself which point it is, and is entered the
 next time. All writing happens under one lock, so any number of processes may fill the same folder.
-
-A stored point is good if its file is whole and the code that made it is the code there is now.
 """
 
 from __future__ import annotations
@@ -13,16 +11,17 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gradflow.core.quantity import Result
+from gradflow.experiment.store.current import changes, is_current, now
 from gradflow.experiment.store.manifest import (
     CONFIG,
     FILE,
     UNFINISHED,
+    Asked,
     DamagedError,
     Known,
     Manifest,
@@ -35,7 +34,7 @@ from gradflow.experiment.store.manifest import (
 from gradflow.experiment.store.runs import Point, Run, load_run
 from gradflow.experiment.store.whole import LOCK, TEMPORARY, encode, locked, origin, write_atomic
 
-__all__ = ["Folder", "changes", "is_current"]
+__all__ = ["Folder"]
 
 INDEX_SHARE = 20
 """Writing the manifest may take one part in this many of the time, however many points it holds."""
@@ -58,7 +57,7 @@ class Folder:
     def __init__(self, path: Path, environment: Callable[[], Mapping[str, Any]]) -> None:
         self.path = path
         self._ask = environment
-        self._manifest = Manifest(name=path.name, created=_now(), updated="")
+        self._manifest = Manifest(name=path.name, created=now(), updated="")
         self._seen: tuple[int, ...] = ()
         self._due = 0.0
         self._shared: dict[int, tuple[Any, str]] = {}
@@ -83,10 +82,12 @@ class Folder:
         axes: Mapping[str, Sequence[Any]],
         points: Sequence[Point],
         source: str = "",
+        asked: Asked | None = None,
     ) -> list[str]:
         """Let the folder stand for an experiment: ``config.yaml`` and the points of its sweep.
 
         `source` is the experiment's file; empty where there is none, or none but ``config.yaml``.
+        `asked` are the words by which `unchanged` knows it again.
 
         Returns what has changed since it was run last, beside the experiment itself.
         """
@@ -95,6 +96,7 @@ class Folder:
             told = changes(self._manifest, points)
             write_atomic(self.path / CONFIG, text.encode())
             self._manifest.config = text
+            self._manifest.asked = asked or Asked()
             self._manifest.axes = {key: list(values) for key, values in axes.items()}
             if source:
                 self._manifest.source = source
@@ -225,54 +227,13 @@ class Folder:
     def _write(self) -> None:
         start = time.monotonic()
         _tidy(self._manifest)
-        self._manifest.updated = _now()
+        self._manifest.updated = now()
         write_atomic(self.path / FILE, write_manifest(self._manifest.model_dump()))
         self._seen = _stamp(self.path / FILE)
         self._due = time.monotonic() + INDEX_SHARE * (time.monotonic() - start)
 
     def _file(self, point: Point) -> Path:
         return self.path / "points" / f"{point.hash}.npz"
-
-
-def is_current(manifest: Manifest, point: Point) -> bool:
-    """Whether a point is stored, and the code that made it is the code there is now."""
-    stored = manifest.stored.get(point.hash)
-    return stored is not None and manifest.code[stored.code] == point.code
-
-
-def changes(manifest: Manifest, points: Iterable[Point]) -> list[str]:
-    """Say what is not as it was when points were measured: code by name, files by their path."""
-    told: dict[str, None] = {}
-    before = _files(
-        manifest.sections[row[name]]
-        for row in manifest.settings.values()
-        for name in ("model", "inputs")
-    )
-    for point in points:
-        stored = manifest.stored.get(point.hash)
-        if stored is not None:
-            old = manifest.code[stored.code]
-            told |= dict.fromkeys(
-                f"the code of {name}"
-                for name in {**old, **point.code}
-                if old.get(name) != point.code.get(name)
-            )
-        else:
-            now = _files(point.settings[name] for name in ("model", "inputs", "loss"))
-            told |= dict.fromkeys(
-                path for path in now if path in before and not now[path] & before[path]
-            )
-    return list(told)
-
-
-def _files(sections: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
-    """The checksums of each file that some sections name."""
-    found: dict[str, set[str]] = {}
-    for section in sections:
-        for part in (section, *(one for one in section.values() if isinstance(one, Mapping))):
-            if "sha256" in part:
-                found.setdefault(part["resolved"], set()).add(part["sha256"])
-    return found
 
 
 def _tidy(manifest: Manifest) -> None:
@@ -300,7 +261,3 @@ def _stamp(file: Path) -> tuple[int, ...]:
     except FileNotFoundError:
         return ()
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

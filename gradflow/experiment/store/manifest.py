@@ -30,6 +30,7 @@ __all__ = [
     "FORMAT",
     "SECTIONS",
     "UNFINISHED",
+    "Asked",
     "DamagedError",
     "Known",
     "Manifest",
@@ -89,6 +90,17 @@ class Stored(_Closed):
     sha256: str
 
 
+class Asked(_Closed):
+    """In which words the experiment was asked for last, see `names.asked_in`, and what they meant.
+
+    `check` is the section of its file; `notes` is what was said of the file when it was read.
+    """
+
+    words: str = ""
+    check: dict[str, Any] = {}
+    notes: list[str] = []
+
+
 class Manifest(_Closed):
     """Everything that a run's folder says of its points.
 
@@ -105,6 +117,7 @@ class Manifest(_Closed):
     updated: str
     source: str = ""
     config: str = ""
+    asked: Asked = Asked()
     axes: dict[str, list[Any]] = {}
     plan: list[Hash] = []
     points: dict[Hash, Known] = {}

@@ -8,6 +8,9 @@ a file whose name meets that of another file, which is still there, is refused.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +21,10 @@ from gradflow.errors import UserError
 if TYPE_CHECKING:  # an experiment file is read, and named, without NumPy
     from gradflow.experiment.store.runs import Point, Run
 
-__all__ = ["ASIDE", "RUN_NAME", "earlier", "is_run_name", "run_name", "set_aside"]
+__all__ = [
+    "ASIDE", "RUN_NAME", "asked_in", "earlier", "is_run_name", "likely_name", "run_name",
+    "set_aside",
+]  # fmt: skip
 
 RUN_NAME = (
     "1 to 64 small letters of any script, digits, '.', '_' and '-', the first a letter or a digit"
@@ -53,6 +59,25 @@ def is_run_name(name: str) -> bool:
 def _is_part(character: str) -> bool:
     """Whether it is a letter of any script with its marks, or a digit."""
     return unicodedata.category(character)[0] in "LMN"
+
+
+def likely_name(config: Path, text: bytes, overrides: Sequence[str]) -> str:
+    """Guess the name of an experiment from its file's text and what overrides it, unread."""
+    lines = [one.replace("=", ":", 1) for one in overrides[::-1]]
+    lines += text.decode(errors="replace").splitlines()
+    given = next((line for line in lines if line.startswith("name:")), "")
+    return given[5:].partition(" #")[0].strip(" \"'") or run_name(config.stem)
+
+
+def asked_in(config: Path, text: bytes, overrides: Sequence[str]) -> str:
+    """Return a digest of the words that ask for an experiment, and of what their paths start from.
+
+    Equal words ask for equal experiments as long as the files that they name, and the code, stay
+    what they are.
+    """
+    place = [os.path.abspath(config), os.path.expanduser("~"), os.getcwd() if overrides else ""]
+    words = [hashlib.sha256(text).hexdigest(), *overrides]
+    return hashlib.sha256(json.dumps([place, words]).encode()).hexdigest()
 
 
 def earlier(path: Path, points: Sequence[Point], source: str) -> Run | None:

@@ -14,7 +14,7 @@ import yaml
 
 from gradflow.experiment.config.text.nodes import LARGEST, Node, Place, out_of_range
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "parse_yaml", "read_tree", "resolve"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "as_tree", "parse_yaml", "read_bytes", "resolve"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
@@ -29,13 +29,13 @@ BEYOND = re.compile(r"[-+]?\.?(inf|infinity|nan)", re.IGNORECASE)
 START = "`gradflow init` writes an experiment to start from"
 
 
-def read_tree(path: Path) -> Node:
+def read_bytes(path: Path) -> bytes:
     """Read an experiment file.
 
     Raises
     ------
     ConfigError
-        If the file cannot be read or is not YAML of the kind described above.
+        If the file cannot be read.
     """
     place = Place(str(path))
     try:
@@ -55,6 +55,17 @@ def read_tree(path: Path) -> Node:
             expected=f"at most {MAX_BYTES} bytes",
             fix="put data into files of their own and name them under inputs.path",
         )
+    return data
+
+
+def as_tree(data: bytes, path: Path) -> Node:
+    """Turn what the experiment file `path` holds into a tree.
+
+    Raises
+    ------
+    ConfigError
+        If it is not YAML of the kind described above.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -65,7 +76,7 @@ def read_tree(path: Path) -> Node:
             fix="save the file as UTF-8",
         ) from None
     if not text.strip():
-        raise place.error("the file is empty", expected="an experiment", fix=START)
+        raise Place(str(path)).error("the file is empty", expected="an experiment", fix=START)
     return parse_yaml(text, str(path))
 
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import numpy as np
-
-from gradflow.experiment.config import PointConfig
 
 __all__ = ["code"]
 
@@ -30,16 +28,13 @@ ROOMS = (
 """Where an edit can change a number: the mathematics, what is read, and what is assumed."""
 
 
-def code(config: PointConfig) -> dict[str, str]:
-    """Return the digests of all code that makes the numbers of a point, by what the code is."""
-    layers = config.model.build(1).layers
-    own: dict[str, Any] = {
-        **{f"cell {layer.cell.kind}": type(layer.cell) for layer in layers},
-        f"inputs {config.inputs.kind}": type(config.inputs.task),
-        f"loss {config.loss.kind}": config.loss.core,
-        **{f"recording {one.name}": type(one) for one in config.record.asked},
-    }
-    digests = {name: _source(maker) for name, maker in own.items()}
+def code(makers: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of all code that makes numbers, by what the code is.
+
+    `makers` are the classes and functions that take part by their names; those of gradflow itself,
+    of which NumPy is a part here, have one digest together.
+    """
+    digests = {name: _source(maker) for name, maker in makers.items()}
     return {"gradflow": _house(), "numpy": np.__version__} | {
         name: digest for name, digest in digests.items() if digest
     }

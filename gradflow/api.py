@@ -33,9 +33,7 @@ from gradflow.report.read.rows import Row, rows
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from gradflow.core.quantity import Result
     from gradflow.experiment.config import Experiment
-    from gradflow.experiment.workers.executor import Outcome
     from gradflow.gate.compare import Judgement
 
 __all__ = ["Flow", "check", "configure", "load", "open", "run"]
@@ -89,31 +87,22 @@ def run(
     GradflowError
         If a point fails; the first one that does.
     """
-    from gradflow.experiment.measure.duration import pieces
     from gradflow.experiment.measure.measurement import measure
-    from gradflow.experiment.measure.plan import bundle, plan
+    from gradflow.experiment.run import in_memory
     from gradflow.experiment.run import run as run_stored
     from gradflow.experiment.workers.pool import workers
 
     if isinstance(experiment, str | Path):
         experiment = load(experiment)
     executor = workers(jobs)(measure)
-    if out is not None:
+    if out is None:
+        finished = in_memory(experiment, executor=executor, fail_fast=True)
+    else:
         finished = run_stored(experiment, out=Path(out), executor=executor, fail_fast=True)
-        _raise_first(finished.failures)
-        for text in news(finished):
-            warnings.warn(text, stacklevel=2)
-        return Flow(finished.run)
-    planned = plan(experiment)
-    results: dict[str, Result] = {}
-
-    def on_done(outcome: Outcome[Result]) -> None:
-        _raise_first(outcome.failures)
-        results.update((point.hash, result) for point, result in outcome.results)
-
-    executor.run(pieces(bundle(planned)), on_done)
-    points = tuple(one.point for one in planned)
-    return Flow(Run(experiment.name, points, load=lambda point: results[point.hash]))
+    _raise_first(finished.failures)
+    for text in news(finished):
+        warnings.warn(text, stacklevel=2)
+    return Flow(finished.run)
 
 
 def open(run: str | Path, out: str | Path = RESULTS) -> Flow:

@@ -39,6 +39,7 @@ __all__ = [
     "Preview",
     "Progress",
     "Shard",
+    "in_memory",
     "preview",
     "run",
     "work",
@@ -166,6 +167,41 @@ def run(
         before=before,
         aside=aside,
     )
+
+
+def in_memory(
+    experiment: Experiment,
+    *,
+    executor: Executor[Result],
+    fail_fast: bool = False,
+    only: Collection[str] | None = None,
+    on_progress: OnProgress | None = None,
+) -> Finished:
+    """Measure the points of an experiment and keep no file; see `run` for the parameters."""
+    start = time.perf_counter()
+    planned = plan(experiment)
+    skip = {one.hash for one in planned if only is not None and one.hash not in only}
+    todo = work(pieces(bundle(planned)), skip)
+    track = _Track(todo, on_progress)
+    results: dict[str, Result] = {}
+    failures: list[Failure] = []
+
+    def on_done(outcome: Outcome[Result]) -> None:
+        results.update((one.hash, result) for one, result in outcome.results)
+        failures.extend(outcome.failures)
+        track.add(outcome)
+        if failures and fail_fast:
+            raise _FailFast
+
+    with contextlib.suppress(_FailFast):
+        executor.run(todo, on_done)
+    found = Run(
+        name=experiment.name,
+        points=tuple(one.point for one in planned if one.hash in results),
+        missing=tuple(one.point for one in planned if one.hash not in results),
+        load=lambda point: results[point.hash],
+    )
+    return Finished(found, len(results), 0, tuple(failures), time.perf_counter() - start)
 
 
 def _measured(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from gradflow.experiment.config import Experiment
 from gradflow.experiment.config.text.mistakes import nearest
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import plan
-from gradflow.experiment.run import Finished, OnProgress, run
+from gradflow.experiment.run import Finished, OnProgress, in_memory, run
 from gradflow.experiment.store.runs import RESULTS
 from gradflow.experiment.workers.executor import Failure, Serial
 from gradflow.experiment.workers.pool import Workers
@@ -65,7 +66,7 @@ def check(
     """
     expected = {} if assert_only else read_baseline(baseline_path(experiment.name, out))
     only = _points(experiment, lambda name: meets(name, patterns)) if patterns else None
-    finished = _run(experiment, out, workers, on_progress, only)
+    finished, told = _run_anywhere(experiment, out, workers, on_progress, only)
     points = [p for p in finished.run.points if only is None or p.hash in only]
     chosen = {name: case for name, case in expected.items() if meets(name, patterns)}
     early, failures = measure_early(experiment, chosen, workers)
@@ -77,7 +78,7 @@ def check(
         assertions=assertions_of(experiment.check.model_dump(by_alias=True)),
         patterns=patterns,
         failures=(*finished.failures, *failures),
-        news=news_of(finished),
+        news=told,
     )
 
 
@@ -167,6 +168,26 @@ def _run(
 ) -> Finished:
     executor = workers(measure)
     return run(experiment, out=out, executor=executor, only=only, on_progress=on_progress)
+
+
+def _run_anywhere(
+    experiment: Experiment,
+    out: Path,
+    workers: Workers,
+    on_progress: OnProgress | None,
+    only: Collection[str] | None,
+) -> tuple[Finished, tuple[str, ...]]:
+    """Run what is missing, or all of it in memory where nothing can be written; and what to say."""
+    try:
+        finished = _run(experiment, out, workers, on_progress, only)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+    else:
+        return finished, news_of(finished)
+    executor = workers(measure)
+    finished = in_memory(experiment, executor=executor, only=only, on_progress=on_progress)
+    return finished, (f"nothing can be written into {out / experiment.name}: measured in memory",)
 
 
 def _refuse(failures: Sequence[Failure]) -> None:

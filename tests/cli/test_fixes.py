@@ -155,3 +155,25 @@ def test_where_nobody_may_write_one_is_told_what_to_do(
     assert call("show", "mine", "--json").stdout
     for folder in closed:
         folder.chmod(0o755)
+
+
+def test_what_is_stored_can_be_asked_for_where_nobody_may_write(
+    here: Path, unprivileged: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    for command in ("run", "baseline"):
+        call(command, "mine.yaml", "-q")
+    closed = [here, *here.rglob("*")]
+    for path in closed:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    stamp = (here / "results" / "mine" / "manifest.json").stat().st_mtime_ns
+    for words in ("run mine.yaml", "run results/mine", "run mine.yaml length=6"):
+        assert "0 points measured" in call(*words.split()).stderr
+    assert call("check", "mine.yaml").stderr == ""
+    told = call("run", "mine.yaml", "--fresh", code=2).stderr
+    assert "manifest.json: you may not write" in told
+    told = call("check", "mine.yaml", "model.hidden=3", code=1).stderr
+    assert "nothing can be written into results/mine: measured in memory" in told
+    assert (here / "results" / "mine" / "manifest.json").stat().st_mtime_ns == stamp
+    for path in closed:
+        path.chmod(0o755 if path.is_dir() else 0o644)

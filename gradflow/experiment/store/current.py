@@ -28,7 +28,7 @@ from gradflow.experiment.store.manifest import (
 )
 from gradflow.experiment.store.names import asked_in, is_run_name, likely_name
 from gradflow.experiment.store.runs import Point, Run, open_run
-from gradflow.experiment.store.whole import LOCK, locked, write_atomic
+from gradflow.experiment.store.whole import alone, is_closed, write_atomic
 
 __all__ = ["Unchanged", "changes", "files_of", "is_current", "now", "unchanged"]
 
@@ -66,7 +66,7 @@ def unchanged(config: Path, overrides: Sequence[str], out: Path) -> Unchanged | 
     path = out / name
     if not (is_run_name(name) and (path / FILE).is_file()):
         return None
-    with locked(path / LOCK):
+    with alone(path):
         try:
             manifest = read_manifest(path)
         except (DamagedError, FileNotFoundError):
@@ -74,8 +74,9 @@ def unchanged(config: Path, overrides: Sequence[str], out: Path) -> Unchanged | 
         words = manifest.name, manifest.asked.words
         if words != (name, asked_in(config, text, overrides)) or not _holds_all(path, manifest):
             return None
-        manifest.updated = now()
-        write_atomic(path / FILE, write_manifest(manifest.model_dump()))
+        if not is_closed(path):
+            manifest.updated = now()
+            write_atomic(path / FILE, write_manifest(manifest.model_dump()))
     return Unchanged(open_run(path), manifest.asked)
 
 

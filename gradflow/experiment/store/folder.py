@@ -4,6 +4,7 @@
 ``points/HASH.npz``. The manifest is an index with the SHA-256 of every file; a file that was
 renamed into place just before the process died says itself which point it is, and is entered the
 next time. All writing happens under one lock, so any number of processes may fill the same folder.
+Where nothing can be written, a run that is complete can still be asked for.
 """
 
 from __future__ import annotations
@@ -32,7 +33,14 @@ from gradflow.experiment.store.manifest import (
     write_manifest,
 )
 from gradflow.experiment.store.runs import Point, Run, load_run
-from gradflow.experiment.store.whole import LOCK, TEMPORARY, encode, locked, origin, write_atomic
+from gradflow.experiment.store.whole import (
+    TEMPORARY,
+    alone,
+    encode,
+    is_closed,
+    origin,
+    write_atomic,
+)  # fmt: skip
 
 __all__ = ["Folder"]
 
@@ -62,14 +70,11 @@ class Folder:
         self._due = 0.0
         self._shared: dict[int, tuple[Any, str]] = {}
         (path / "points").mkdir(parents=True, exist_ok=True)
-        with locked(self._lock):
+        self._closed = is_closed(path)
+        with alone(self.path):
             for place in LOCKED:
-                for leftover in path.glob(f"{place}.*{TEMPORARY}"):
+                for leftover in () if self._closed else path.glob(f"{place}.*{TEMPORARY}"):
                     leftover.unlink(missing_ok=True)
-
-    @property
-    def _lock(self) -> Path:
-        return self.path / LOCK
 
     @cached_property
     def _environment(self) -> tuple[str, dict[str, Any]]:
@@ -91,16 +96,19 @@ class Folder:
 
         Returns what has changed since it was run last, beside the experiment itself.
         """
-        with locked(self._lock):
+        labels = {key: list(values) for key, values in axes.items()}
+        hashes = [point.hash for point in points]
+        with alone(self.path):
             self._refresh()
             told = changes(self._manifest, points)
+            if self._closed and (self._manifest.axes, self._manifest.plan) == (labels, hashes):
+                return told  # it stands for this experiment already
             write_atomic(self.path / CONFIG, text.encode())
             self._manifest.config = text
             self._manifest.asked = asked or Asked()
-            self._manifest.axes = {key: list(values) for key, values in axes.items()}
+            self._manifest.axes, self._manifest.plan = labels, hashes
             if source:
                 self._manifest.source = source
-            self._manifest.plan = [point.hash for point in points]
             for point in points:
                 self._know(point)
             self._write()
@@ -108,15 +116,20 @@ class Folder:
 
     def sound(self, points: Iterable[Point]) -> set[str]:
         """Return the hashes of the points that are stored and still good."""
-        with locked(self._lock):
+        with alone(self.path):
             self._refresh()
             return {point.hash for point in points if self._is_good(point)}
 
     def drop(self, hashes: Iterable[str]) -> None:
-        """Forget results that will be measured again, so that none is read half old, half new."""
-        with locked(self._lock):
+        """Forget results that will be measured again, so that none is read half old, half new.
+
+        Where there is no place for new ones, it is said here, before anything is measured.
+        """
+        asked = list(hashes)
+        with alone(self.path):
             self._refresh()
-            if [self._manifest.stored.pop(key) for key in hashes if key in self._manifest.stored]:
+            old = [self._manifest.stored.pop(key, None) for key in asked]
+            if any(old) or (old and self._closed):
                 self._write()
 
     def put(
@@ -126,7 +139,7 @@ class Folder:
 
         What another process stored in the meantime stays if it is good, unless `replace` is set.
         """
-        with locked(self._lock):
+        with alone(self.path):
             self._refresh()
             for point, result in results:
                 if not replace and self._is_good(point):
@@ -138,8 +151,10 @@ class Folder:
                 self._write()
 
     def flush(self) -> None:
-        """Write the manifest now."""
-        with locked(self._lock):
+        """Write the manifest now, where it can be."""
+        if self._closed:
+            return
+        with alone(self.path):
             self._refresh()
             self._write()
 

@@ -9,6 +9,7 @@ measured it, in ``point.json``.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -19,7 +20,7 @@ import struct
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -33,8 +34,10 @@ from gradflow.errors import UserError
 __all__ = [
     "LOCK",
     "TEMPORARY",
+    "alone",
     "decode",
     "encode",
+    "is_closed",
     "locked",
     "origin",
     "sealed",
@@ -100,7 +103,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     except BaseException as error:
         if isinstance(error, OSError):
             error.filename = str(path)  # the name that the user knows
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # nothing was made there, or nothing can be taken away
+            temporary.unlink()
         raise
 
 
@@ -122,6 +126,17 @@ def locked(path: Path) -> Iterator[None]:
                 "  fix: put the results on one that can, with --results DIR"
             ) from error
         yield
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether nothing can be written into a folder: a read-only file system, or no permission."""
+    effective = os.access in os.supports_effective_ids
+    return not os.access(folder, os.W_OK, effective_ids=effective)
+
+
+def alone(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a run's folder; what cannot be written is only read, and needs none."""
+    return contextlib.nullcontext() if is_closed(folder) else locked(folder / LOCK)
 
 
 def write_within(path: Path, data: bytes) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,10 +78,14 @@ def test_stopping_cancels_the_rest(cluster: Any) -> None:
 
 
 def test_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is there, nobody has certificates, or somebody takes the call and is silent."""
     pytest.importorskip("distributed")
     monkeypatch.setattr("gradflow.experiment.workers.dask.CONNECT", 0.3)
-    with pytest.raises(UserError, match=r"no Dask scheduler answers(.|\n)*tcp://host:8786"):
-        workers(dask="tcp://127.0.0.1:9")(measure).run(bundles(), lambda _: None)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        there = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        for address in ("tcp://127.0.0.1:9", "tls://127.0.0.1:9", there):
+            with pytest.raises(UserError, match=r"scheduler answers.*\w\n(.|\n)*tcp://host:8786"):
+                workers(dask=address)(measure).run(bundles(), lambda _: None)
 
 
 @pytest.mark.parametrize("address", ["host", "tcp://host", "what://is:8786", "host:this", ":8786"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -13,7 +15,7 @@ from gradflow.experiment.workers.executor import DEFAULT, Measure, OnDone, T, at
 
 __all__ = ["DaskExecutor"]
 
-CONNECT = 30
+CONNECT = 5
 """Seconds that the scheduler has to answer."""
 
 ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?([^\s/:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
@@ -58,10 +60,12 @@ class DaskExecutor(Generic[T]):
                 "  fix: pip install 'gradflow-rnn[dask]', here and on the workers"
             ) from error
         try:
+            with ThreadPoolExecutor(1) as aside:  # a notebook has a loop running in this thread
+                aside.submit(asyncio.run, _greeted(self.address)).result()
             client: Any = Client(self.address, timeout=CONNECT, set_as_default=False)  # type: ignore[no-untyped-call]  # so in its package
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:  # the last: tls:// without certificates
             raise UserError(
-                f"no Dask scheduler answers at {self.address!r}: {error}\n"
+                f"no Dask scheduler answers at {self.address!r}: {str(error) or 'silence'}\n"
                 f"  expected: {EXPECTED}\n"
                 "  fix: start one there with `dask scheduler`, or correct the address"
             ) from error
@@ -83,3 +87,14 @@ class DaskExecutor(Generic[T]):
                     future.release()
             finally:
                 client.cancel(list(futures))
+
+
+async def _greeted(address: str) -> None:
+    """Shake hands with the scheduler: a client waits for ever for one that takes the call alone."""
+    from distributed import Security
+    from distributed.comm.core import connect
+
+    options = Security().get_connection_args("client")  # type: ignore[no-untyped-call]  # so in its package
+    greeting = connect(address, timeout=CONNECT, **options)  # type: ignore[no-untyped-call]
+    comm = await asyncio.wait_for(greeting, CONNECT)
+    await comm.close()

@@ -33,12 +33,16 @@ class Row(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a process ended: exit code (negative: the signal), its words, what it took."""
+    """How a process ended: exit code (negative: the signal), its words, what it took.
+
+    `seconds` are those of the clock, `work` those of the processor.
+    """
 
     code: int
     out: str
     err: str
     seconds: float
+    work: float
     megabytes: float
 
 
@@ -63,9 +67,14 @@ class Process(NamedTuple):
                 self.send(signal.SIGKILL)
             time.sleep(0.001)
         seconds = time.monotonic() - self.start
-        code, peak = os.waitstatus_to_exitcode(done[1]), done[2].ru_maxrss / 1024
+        used, code = done[2], os.waitstatus_to_exitcode(done[1])
+        work = used.ru_utime + used.ru_stime
         words = [path.read_text("utf-8", "replace") for path in (self.out, self.err)]
-        return Ended(code, words[0], words[1], seconds, peak)
+        return Ended(code, words[0], words[1], seconds, work, used.ru_maxrss / 1024)
+
+    def over(self) -> bool:
+        """Whether it has ended; `end` says how."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def left(self, patience: float = 20.0) -> int:
         """Count the processes of its session that are still there after `patience` seconds."""
@@ -84,11 +93,11 @@ def _session(number: int) -> int:
     return count
 
 
-def launch(work: Callable[[], object], where: Path) -> Process:
-    """Do `work` in a fork, in the folder `where`, which gets its words as well."""
+def launch(work: Callable[[], object], where: Path, name: str = "") -> Process:
+    """Do `work` in a fork, in the folder `where`, which gets its words under `name` as well."""
     sys.stdout.flush()
     sys.stderr.flush()
-    out, err = where / "stdout", where / "stderr"
+    out, err = where / f"stdout{name}", where / f"stderr{name}"
     start = time.monotonic()
     pid = os.fork()
     if pid == 0:

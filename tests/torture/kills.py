@@ -18,7 +18,7 @@ from gradflow.experiment.config import load_config
 from gradflow.experiment.measure import training
 from gradflow.experiment.measure.measurement import measure as measure_bundle
 from gradflow.experiment.measure.plan import Bundle
-from gradflow.experiment.run import run
+from gradflow.experiment.run import Shard, run
 from gradflow.experiment.store.doctor import examine
 from gradflow.experiment.store.whole import TEMPORARY
 from gradflow.experiment.workers.executor import Executor, OnDone, Outcome
@@ -78,9 +78,10 @@ class Reporting:
         self.inner.run(bundles, told)
 
 
-def sweep(jobs: int = 1) -> None:
+def sweep(jobs: int = 1, shard: Shard | None = None) -> None:
     """Run the experiment that lies in the working folder."""
-    run(load_config(Path("sweep.yaml")), executor=Reporting(workers(jobs)(measured)))
+    executor = Reporting(workers(jobs)(measured))
+    run(load_config(Path("sweep.yaml")), executor=executor, shard=shard or Shard())
 
 
 def stored(folder: Path) -> dict[str, bytes]:

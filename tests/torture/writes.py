@@ -74,14 +74,14 @@ def _rows(name: str, found: Counter[str]) -> Iterator[Row]:
     figure = f"{found['calls']} calls, {found['killed']} kills: {said}"
     passed = not any(found[one] for one in wrong)
     yield Row(f"killed between any two system calls of {name}, nothing is lost", figure, passed)
-    wrong = ("other exit codes", "unclear", "lost or torn (failed)", "not resumed (failed)")
-    said = ", ".join(f"{found[one]} {one}" for one in wrong)
+    bad = ("other exit codes", "unclear", "lost or torn (failed)", "not resumed (failed)")
+    said = ", ".join(f"{found[one]} {one}" for one in bad)
     unharmed = found["EIO, unharmed"] + found["full, unharmed"]
     figure = (
         f"{found['EIO']} times EIO, {found['full']} times a full disk,"
         f" {unharmed} of them where it does not matter: {said}"
     )
-    passed = not any(found[one] for one in wrong)
+    passed = not any(found[one] for one in bad)
     promise = f"a call of {name} that fails ends in exit code 3 and one message"
     yield Row(promise, figure, passed)
 

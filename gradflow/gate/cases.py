@@ -218,13 +218,13 @@ def meets(name: str, patterns: Collection[str]) -> bool:
 
 def named_curves(point: Point, result: Result) -> Iterator[NamedCurve]:
     """Name every norm recorded at a point, by layer and direction."""
-    cell, kind = point.cell, point.net.get("kind", point.cell)
+    cell, kind, start = point.cell, point.net.get("kind", point.cell), prefix(point)
     for state in states(result):
         found = list(curves(result[state]))
         for one in found:
             part = f" layer={one.layer} {one.direction}" if len(found) > 1 else ""
             top = one.layer == found[-1].layer
-            yield NamedCurve(prefix(point) + state + part, cell, kind, state, one, top)
+            yield NamedCurve(start + state + part, cell, kind, state, one, top)
 
 
 def measure_case(one: Curves) -> Case:
@@ -234,9 +234,9 @@ def measure_case(one: Curves) -> Case:
     fits = slopes(one.lag, one.values)
     known = one.values[finite]
     return Case(
-        kind=_kind(one.values),
+        kind="finite" if finite.all() else _kind(one.values),
         lags=tuple(one.lag[at].tolist()),
-        values=tuple(_mean(one.values[:, i]) for i in at),
+        values=_means(one.values[:, at], finite[:, at]),
         slope=rounded(fits.mean()) if fits.size else None,
         low=rounded(known.min()) if known.size else None,
         high=rounded(known.max()) if known.size else None,
@@ -267,9 +267,16 @@ def _kind(values: Array) -> str:
     return ", ".join(f"{name} {counts[name]}" for name in sorted(counts))
 
 
-def _mean(column: Array) -> float:
-    finite = column[np.isfinite(column)]
-    return rounded(finite.mean()) if finite.size else float(column[~np.isnan(column)][0])
+def _means(values: Array, finite: Array) -> tuple[float, ...]:
+    """The mean over sequences at each lag, of what is finite; what there is, if nothing is."""
+    if finite.all():
+        # Lags first: each mean is then added up as it is for a lag alone, to the last bit.
+        return tuple(map(rounded, np.ascontiguousarray(values.T).mean(axis=1).tolist()))
+    columns = zip(values.T, finite.T, strict=True)
+    return tuple(
+        rounded(column[known].mean()) if known.any() else float(column[~np.isnan(column)][0])
+        for column, known in columns
+    )
 
 
 def rounded(value: Any) -> float:

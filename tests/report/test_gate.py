@@ -63,6 +63,16 @@ def test_golden_lags_fit_any_length(length: int) -> None:
     assert sorted(set(case.lags)) == list(case.lags)
 
 
+@pytest.mark.parametrize("sequences", [1, 9, 300])
+def test_golden_values_are_means_of_sequences_to_the_last_bit(sequences: int) -> None:
+    values = np.random.default_rng(sequences).standard_normal((sequences, 40))
+    quantity = line(-0.1, 39, sequences=sequences)
+    quantity.values[0, 0] = values
+    case = a_case(quantity)
+    columns = quantity.values[0, 0, :, [39 - lag for lag in case.lags]]
+    assert list(case.values) == [round(float(column.mean()), 12) for column in columns]
+
+
 def test_equal_cases_pass() -> None:
     assert only(a_case(), a_case()) is None
 

@@ -42,7 +42,7 @@ def ls(results: Results = Path("results"), as_json: Json = False) -> None:
         say(f"no runs in {results}; gradflow run CONFIG makes one")
         return
     grid(
-        ("run", "cells", "lengths", "points", "size", "seconds", "updated"),
+        ("run", "cells", "lengths", "points", "size", "seconds", "updated (UTC)"),
         [
             (
                 one.name,
@@ -51,11 +51,11 @@ def ls(results: Results = Path("results"), as_json: Json = False) -> None:
                 "" if one.damaged else f"{one.points} of {one.total}",
                 size(one.bytes),
                 "" if one.damaged else f"{one.seconds:.1f}",
-                one.updated,
+                one.updated[:16].replace("T", " "),
             )
             for one in runs
         ],
-        words=("run", "cells", "lengths", "updated"),
+        words=("run", "cells", "lengths", "updated (UTC)"),
     )
     for one in runs:
         if one.damaged:

@@ -193,6 +193,8 @@ def _show(stored: Run, told: Mapping[str, Any], as_json: bool, quiet: bool) -> N
 
 
 def _show_plan(preview: Preview, as_json: bool) -> None:
+    from gradflow.report.format import cell_name
+
     todo = preview.bundles
     if as_json:
         bundles = [
@@ -220,7 +222,7 @@ def _show_plan(preview: Preview, as_json: bool) -> None:
         ("cell", "lengths", "seeds", "points", "seconds", "memory"),
         [
             (
-                planned.bundle.points[0].config.model.cell_label,
+                cell_name(planned.bundle.points[0].config.model.cell_label),
                 span(planned.bundle.lengths),
                 span(planned.bundle.seeds),
                 str(len(planned.bundle.points)),

@@ -7,28 +7,37 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gradflow.cli import app
+from gradflow.cli import EXAMPLES, app
 from gradflow.experiment.config import load_config
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import Bundle, PlannedPoint, plan
+from tests.experiment.pickled import checkpoint
 
 ROOT = Path(__file__).parent.parent
 CHAPTER = ROOT / "docs" / "why-lstm.md"
 TEAMS = ROOT / "docs" / "teams.md"
+README = ROOT / "README.md"
 QUANTITIES = ROOT / "docs" / "quantities.md"
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"~?([−-]?)(\d[\d,]*)(?:\.(\d+))?(?:e(-?\d+))?$")
 CUT = "…"
+SMALL = """
+model: {cell: lstm, hidden: 3}
+inputs: {kind: noise, sequences: 2}
+sweep: {model.cell: [rnn, lstm, gru], length: [4, 6]}
+"""
 RULE = "─"
 
 
 def run(source: str) -> str:
     """What the commands of a block print to stdout."""
     printed = ""
+    source = re.sub(r" +&& +", "\n", source)
     for line in source.replace("\\\n", " ").splitlines():
         program, *words = shlex.split(line, comments=True)
         assert program == "gradflow", line
@@ -116,6 +125,45 @@ def test_every_command_prints_what_the_page_for_teams_says(checkout: Path) -> No
     assert {path.name for path in (checkout / "results").iterdir()} == {
         "baselines", "quickstart", "regression"
     }  # fmt: skip
+
+
+@pytest.mark.extras
+def test_the_first_ten_minutes(checkout: Path) -> None:
+    """The README's commands, in its order; two runs that it compares are given their names."""
+    shutil.copytree(ROOT / "results" / "baselines", checkout / "results" / "baselines")
+    tour, *others = [source for source, _ in BLOCK.findall(README.read_text("utf-8"))][1:]
+    assert tour.startswith("gradflow run configs/quickstart.yaml")
+    run(tour)
+    run("gradflow mv wide before\ngradflow run mine.yaml name=after")
+    for source in others:
+        commands = [line for line in source.splitlines() if line.startswith("gradflow")]
+        run("\n".join(line for line in commands if not line.startswith("gradflow verify")))
+    for made in ("plots/length-s.svg", "plots/curves-s.png", "report.html"):
+        assert (checkout / "results" / "quickstart" / made).exists(), made
+    assert (checkout / "flow.csv").exists()
+
+
+def test_the_example_of_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CI", raising=False)
+    names = {command.__name__: example for command, example in EXAMPLES.items()}
+    for name, example in names.items():
+        shown = " ".join(CliRunner().invoke(app, [name, "--help"]).stdout.split())
+        assert shown.endswith(f"Example: gradflow {example}")
+        assert example.split()[0] == name
+    run(f"gradflow {names.pop('init')}\ngradflow {names.pop('validate')}")
+    net = {f"weight_{kind}h_l0": np.ones((8, 2), np.float32) for kind in "ih"}
+    checkpoint(tmp_path / "model.pt", net)
+    (tmp_path / "mine.yaml").unlink()
+    run(f"gradflow {names.pop('inspect')}")
+    (tmp_path / "mine.yaml").write_text(SMALL)
+    assert '"properties"' in run(f"gradflow {names.pop('schema')}".partition(" >")[0])
+    names.pop("report")  # tests/report/test_page.py writes pages, which takes seconds
+    last = [names.pop(name) for name in ("mv", "rm")]
+    for example in [*names.values(), *last]:
+        run(f"gradflow {example}")
+    made = {"length.pdf", "mine.csv", "advice.png", "results"}
+    assert made <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_the_comparison_notices() -> None:

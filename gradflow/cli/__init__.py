@@ -7,6 +7,7 @@ needs when it is called, so that ``--help`` and ``--version`` answer at once.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ from gradflow.cli.keep import diff, doctor, ls, mv, rm
 from gradflow.cli.look import export, plot, report, show
 from gradflow.cli.run import run
 
-__all__ = ["app", "main"]
+__all__ = ["EXAMPLES", "app", "main"]
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -50,11 +51,31 @@ def gradflow(
     """
 
 
-for command in (
-    run, plot, show, diff, report, export, ls, mv, rm, doctor, baseline, check, advise, verify,
-    cost, validate, schema, init, inspect,
-):  # fmt: skip
-    app.command()(guarded(command))
+EXAMPLES: dict[Callable[..., None], str] = {
+    run: "run mine.yaml model.hidden=16",
+    plot: "plot mine --kind length --state h --where cell=lstm,gru --out length.pdf",
+    show: "show mine --quantity s",
+    diff: "diff mine@cell=rnn @cell=lstm --format md",
+    report: "report mine --out mine.html",
+    export: "export mine --out mine.csv",
+    ls: "ls --json",
+    mv: "mv mine first",
+    rm: "rm first --yes",
+    doctor: "doctor mine",
+    baseline: "baseline mine.yaml",
+    check: "check mine.yaml -k gru --format junit",
+    advise: "advise mine.yaml --plot advice.png",
+    verify: "verify rnn cec",
+    cost: "cost mine.yaml model.hidden=128",
+    validate: "validate mine.yaml length=512",
+    schema: "schema > gradflow.schema.json",
+    init: "init mine.yaml",
+    inspect: "inspect model.pt --write mine.yaml",
+}
+"""An example of each command, in the order in which they are listed."""
+
+for command, example in EXAMPLES.items():
+    app.command(epilog=f"Example: gradflow {example}")(guarded(command))
 
 
 def main() -> None:

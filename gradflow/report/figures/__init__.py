@@ -231,7 +231,7 @@ def _check_place(place: Target, kind: str, found: Sequence[str], out: str | Path
     if place.single and len(found) > 1:
         raise UserError(
             f"{out}: one file, but there is a figure for each state: {', '.join(found)}\n"
-            f"  fix: choose one with state, or give a folder"
+            f"  fix: choose one (--state {found[0]}), or name a folder"
         )
 
 

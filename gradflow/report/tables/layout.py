@@ -106,7 +106,9 @@ def print_sheet(sheet: Sheet, console: Console | None = None) -> None:
     columns = [_written(column, write) for column in sheet.columns]
     kept = _spare(columns, console.width)
     notes = list(sheet.notes)
-    left_out = [" ".join(one.header.split()) for one in columns if not any(one is other for other in kept)]
+    left_out = [
+        " ".join(one.header.split()) for one in columns if not any(one is other for other in kept)
+    ]
     if left_out:
         notes.append(f"Left out here: {', '.join(left_out)}.")
     if sheet.title:

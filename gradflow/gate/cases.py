@@ -8,10 +8,9 @@ show a digit of these that has changed, so their line carries a checksum.
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
@@ -19,25 +18,19 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from gradflow.core.quantity import Result
 from gradflow.core.typing import Array
-from gradflow.experiment.store.runs import Point, Run
-from gradflow.report.format import setting
+from gradflow.experiment.store.runs import Run
+from gradflow.gate.naming import named_curves
 from gradflow.report.read.rates import slopes
-from gradflow.report.read.records import Curves, curves, other_axes, states
+from gradflow.report.read.records import Curves
 
 __all__ = [
     "LAGS",
     "VARIES",
     "Case",
     "Early",
-    "NamedCurve",
     "cases_of",
     "measure_case",
-    "meets",
-    "named_curves",
-    "possible_names",
-    "prefix",
     "rounded",
 ]
 
@@ -179,54 +172,6 @@ class _Line(_Numbers):
     ill_conditioned: _IllConditioned | None = None
 
 
-@dataclass(frozen=True)
-class NamedCurve:
-    """A recorded curve and where it belongs; `name` identifies it in a baseline."""
-
-    name: str
-    cell: str
-    kind: str
-    state: str
-    curves: Curves
-    top: bool = True
-
-
-def prefix(point: Point) -> str:
-    """Return how the names of a point's cases begin."""
-    words = [point.cell, f"length={point.length}", f"seed={point.seed}"]
-    words += [f"{path}={setting(value)}" for path, value in other_axes(point).items()]
-    return " ".join(words) + " "
-
-
-def possible_names(point: Point) -> Iterator[str]:
-    """Name every curve that may be recorded at a point, before anything is measured."""
-    for state in point.settings["record"]["states"]:
-        yield prefix(point) + state
-        for i, layer in enumerate(point.net["layers"]):
-            for way in (*layer["directions"], "both"):
-                yield f"{prefix(point)}{state} layer={i} {way}"
-
-
-def meets(name: str, patterns: Collection[str]) -> bool:
-    """Whether a case's name holds one of some texts, in which ``*`` stands for any; none: it does.
-
-    Capitals make no difference.
-    """
-    found = (".*".join(map(re.escape, text.split("*"))) for text in patterns)
-    return not patterns or any(re.search(one, name, re.IGNORECASE) for one in found)
-
-
-def named_curves(point: Point, result: Result) -> Iterator[NamedCurve]:
-    """Name every norm recorded at a point, by layer and direction."""
-    cell, kind, start = point.cell, point.net.get("kind", point.cell), prefix(point)
-    for state in states(result):
-        found = list(curves(result[state]))
-        for one in found:
-            part = f" layer={one.layer} {one.direction}" if len(found) > 1 else ""
-            top = one.layer == found[-1].layer
-            yield NamedCurve(start + state + part, cell, kind, state, one, top)
-
-
 def measure_case(one: Curves) -> Case:
     """Condense a curve."""
     finite = np.isfinite(one.values)
@@ -244,7 +189,7 @@ def measure_case(one: Curves) -> Case:
 
 
 def cases_of(run: Run) -> dict[str, Case]:
-    """Condense every norm of a run, by name."""
+    """Condense every curve of a run, by name."""
     return {
         one.name: measure_case(one.curves)
         for point in run.points

@@ -17,14 +17,10 @@ from gradflow.experiment.store.runs import RESULTS
 from gradflow.experiment.workers.executor import Failure, Serial
 from gradflow.experiment.workers.pool import Workers
 from gradflow.gate.baseline import Change, baseline_path, merge, read_baseline, write_baseline
-from gradflow.gate.cases import (
-    Case,
-    cases_of,
-    meets,
-    possible_names,
-)  # fmt: skip
+from gradflow.gate.cases import Case, cases_of
 from gradflow.gate.compare import Judgement
 from gradflow.gate.judging import assertions_of, judge_run
+from gradflow.gate.naming import meets, possible_names
 from gradflow.gate.twins import conditioned, measure_early
 from gradflow.report.read.keys import news as news_of
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from gradflow.gate.cases import VARIES, Case, NamedCurve
+from gradflow.gate.cases import VARIES, Case
+from gradflow.gate.naming import NamedCurve
 from gradflow.report.read.rates import slopes
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from gradflow.errors import UserError
 from gradflow.gate.cases import Case
 from gradflow.gate.compare import Finding, Judgement
 from gradflow.gate.formats import headline
-from gradflow.gate.sides import CASE_NAME, run_of_cases
+from gradflow.gate.naming import CASE_NAME, in_decades
+from gradflow.gate.sides import run_of_cases
 from gradflow.report.format import axis_names, cell_name, power
 from gradflow.report.read.pairs import Comparison, Side, compare_runs
 from gradflow.report.tables.differences import differences_sheets
@@ -71,7 +72,8 @@ def draw_failures(verdict: Judgement, out: Path) -> list[Path]:
     drawn: dict[tuple[str, str], str] = {}
     for finding in verdict.findings:
         told = CASE_NAME.fullmatch(finding.case)
-        if told and finding.case in verdict.expected and finding.case in verdict.measured:
+        norm = told is not None and told["state"].isalpha()
+        if told and norm and finding.case in verdict.expected and finding.case in verdict.measured:
             drawn.setdefault((told["cell"], told["length"] + told["axes"]), finding.case)
     names = list(drawn.values())
     states = [match["state"] for name in names if (match := CASE_NAME.fullmatch(name))]
@@ -140,7 +142,9 @@ def _findings(verdict: Judgement) -> Sheet:
     worst = [found[0] for found in networks.values()]
 
     def norm(finding: Finding, value: float | None) -> str:
-        return "–" if finding.lag is None or value is None else power(value)
+        if finding.lag is None or value is None:
+            return "–"
+        return power(value) if in_decades(finding.case) else f"{value:.6g}"
 
     return Sheet(
         [

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from gradflow.gate.baseline import Change
 from gradflow.gate.compare import Finding, Judgement
+from gradflow.gate.naming import in_decades
 
 __all__ = ["FORMATS", "Format", "accepted", "headline", "write_verdict"]
 
@@ -69,7 +70,8 @@ def _difference(finding: Finding) -> str:
     """Say by how much a case differs, where that is a number."""
     if math.isinf(finding.difference) or finding.kind == "invariant":
         return ""
-    return f" ({finding.difference:+.3g} decades)"
+    unit = " decades" if in_decades(finding.case) else ""
+    return f" ({finding.difference:+.3g}{unit})"
 
 
 def headline(verdict: Judgement) -> str:

@@ -11,16 +11,9 @@ from gradflow.errors import NoBaselineError
 from gradflow.experiment.store.current import Unchanged
 from gradflow.experiment.store.runs import Run
 from gradflow.gate.baseline import baseline_path, read_baseline
-from gradflow.gate.cases import (
-    Case,
-    Early,
-    measure_case,
-    meets,
-    named_curves,
-    possible_names,
-    prefix,
-)
+from gradflow.gate.cases import Case, Early, measure_case
 from gradflow.gate.compare import Assertion, Finding, Judgement, compare, idle, judge, ranked
+from gradflow.gate.naming import meets, named_curves, possible_names, prefix
 
 if TYPE_CHECKING:
     from gradflow.experiment.workers.executor import Failure

@@ -18,19 +18,11 @@ from gradflow.errors import UserError
 from gradflow.experiment.store.runs import RESULTS, Point, Run, open_run
 from gradflow.gate.baseline import baseline_path, read_baseline
 from gradflow.gate.cases import Case, cases_of
+from gradflow.gate.naming import AXIS, CASE_NAME
 from gradflow.report.read.pairs import Side
 from gradflow.report.read.rows import where
 
-__all__ = ["CASE_NAME", "condensed", "read_sides", "run_of_cases"]
-
-CASE_NAME = re.compile(
-    r"(?P<cell>.+?) length=(?P<length>\d+) seed=(?P<seed>-?\d+)(?P<axes>.*?)"
-    r" (?P<state>\w+)(?: layer=(?P<layer>\d+) (?P<direction>\w+))?"
-)
-"""The name of a case, as `named_curves` gives it."""
-
-AXIS = re.compile(r" (?=[a-z_]\w*(?:\.\w+)*=)")
-"""Where the next swept axis begins: the value of the one before may hold spaces."""
+__all__ = ["condensed", "read_sides", "run_of_cases"]
 
 BASELINE = "baseline"
 
@@ -128,15 +120,16 @@ def condensed(run: Run) -> Run:
 
 
 def _point(told: re.Match[str]) -> tuple[Point, str]:
-    """Read a case's name: which point it is of, and of which state."""
+    """Read a case's name: which point it is of, and of which state, or what else and gate."""
     axes: dict[str, Any] = {"model.cell": told["cell"], "length": int(told["length"])}
     axes["seed"] = int(told["seed"])
     for word in AXIS.split(told["axes"]):
         path, equals, value = word.partition("=")
         axes |= {path.strip(): value} if equals else {}
     key = told.string[: told.start("state")]
+    what = told["state"] + (f" gate={told['gate']}" if told["gate"] else "")
     net = {"cell": told["cell"], "kind": told["cell"].partition("(")[0]}
-    return Point(key, axes, axes["length"], axes["seed"], {}, net), told["state"]
+    return Point(key, axes, axes["length"], axes["seed"], {}, net), what
 
 
 def _series(state: str, places: Mapping[tuple[int, str], Case]) -> Quantity:

@@ -28,15 +28,8 @@ from gradflow.experiment.measure.plan import PlannedPoint, bundle, plan
 from gradflow.experiment.run import work
 from gradflow.experiment.workers.executor import Failure, Outcome
 from gradflow.experiment.workers.pool import Workers
-from gradflow.gate.cases import (
-    VARIES,
-    Case,
-    Early,
-    measure_case,
-    named_curves,
-    prefix,
-    rounded,
-)
+from gradflow.gate.cases import VARIES, Case, Early, measure_case, rounded
+from gradflow.gate.naming import named_curves, prefix
 
 __all__ = ["conditioned", "measure_early", "probe"]
 

@@ -15,9 +15,10 @@ import pytest
 from gradflow.errors import NoBaselineError, UserError
 from gradflow.experiment.workers.executor import Failure
 from gradflow.gate.baseline import merge, read_baseline, write_baseline
-from gradflow.gate.cases import VARIES, Case, Early, NamedCurve, measure_case, named_curves
+from gradflow.gate.cases import VARIES, Case, Early, measure_case
 from gradflow.gate.compare import Assertion, Finding, Judgement, compare, idle, judge
 from gradflow.gate.formats import FORMATS, accepted, write_verdict
+from gradflow.gate.naming import NamedCurve, named_curves
 from gradflow.report.format import one_of
 from gradflow.report.read.records import curves
 from tests.report.fakes import Run, line

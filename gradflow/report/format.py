@@ -62,9 +62,9 @@ def cell_name(label: str) -> str:
     return label.replace("(", " (", 1).replace(", ", ",").replace(",", ", ")
 
 
-def shortest(text: str) -> int:
-    """Return the least width at which `wrap` cuts no word."""
-    return max(len(piece.strip()) for piece in _pieces(text, 0, len))
+def shortest(text: str, measure: Callable[[str], float] = len, word: float = 0) -> float:
+    """Return the least width at which `wrap` cuts no word, and breaks none inside up to `word`."""
+    return max(measure(piece.strip()) for piece in _pieces(text, word, measure))
 
 
 def wrap(text: str, width: float, measure: Callable[[str], float] = len) -> list[str]:

@@ -17,6 +17,7 @@ from gradflow.cli import app
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run, open_run
 from gradflow.report.figures.traces import norm_curves
+from gradflow.report.format import cell_name
 from gradflow.report.page import page, report
 from gradflow.report.page.palette import CONTRAST, DARK, LIGHT, contrast, readable
 from tests.report import fakes
@@ -142,7 +143,7 @@ def test_curves_are_named_and_their_values_can_be_read_back(run, text):
             near = [
                 float(np.abs(one.trace.median - values).max())
                 for one in norms
-                if one.cell == html.unescape(name) and one.length == len(points) - 1
+                if cell_name(one.cell) == html.unescape(name) and one.length == len(points) - 1
             ]
             assert min(near) < 2e-4 * abs(axes["y"][3] - axes["y"][2])
             assert np.round(lags, 1).tolist() == list(range(len(points)))
@@ -167,12 +168,12 @@ def test_every_view_is_there(run, text):
     found = json.loads(re.search(r'id="views">(.*?)</script>', text)[1])
     named = {axis["name"]: (axis["values"], axis["numeric"]) for axis in found["axes"]}
     assert named == {"recurrent gain": (["0.5", "2"], True), "length": (["8", "20"], True)}
-    assert [cell["name"] for cell in found["cells"]] == ["rnn", HOSTILE, "cec"]
+    assert [cell["name"] for cell in found["cells"]] == ["rnn", cell_name(HOSTILE), "cec"]
     assert len(found["curves"]) == 3 * 2 * 2
     norms = norm_curves(run)["s"]
     for one, curve in zip(norms, found["curves"], strict=True):
         assert curve["lag"] == one.trace.lag.tolist()
-        assert found["cells"][curve["cell"]]["name"] == one.cell
+        assert found["cells"][curve["cell"]]["name"] == cell_name(one.cell)
         assert curve["median"] == np.round(one.trace.median, 3).tolist()
 
 

@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradflow.report.figures.margins import LegendEntry, Margins
+from gradflow.report.figures.margins import LegendEntry, Margins, legend_columns
 from gradflow.report.figures.output import ORDINARY, Paper
 from gradflow.report.figures.panels import Grid, Panel
 from gradflow.report.figures.scales import FORMAT, Bar
@@ -105,9 +105,8 @@ def figure(
     """
     rows, columns = grid.shape
     entries = [*_entries(grid, shown), *keys]
-    width, scale = setup.width(columns), setup.scale
-    longest = max((len(name) for _, name in entries), default=1)
-    across = max(1, int((width / scale - 0.2) / (0.5 + 0.06 * longest)))
+    width = setup.width(columns)
+    across = legend_columns([name for _, name in entries], width, setup.paper.size)
     beside = columns == rows == 1 and math.ceil(len(entries) / across) > BELOW and not setup.fits
     if beside:
         width, across = 0.8 * setup.paper.page, 1
@@ -130,7 +129,7 @@ def figure(
         bar = _bar(shown)
     if bar:
         _draw_bar(fig, bar, list(made.values()))
-    margins.labels(along, up)
+    margins.labels(along, up, bool(grid.rows))
     margins.heading(grid.heading if setup.title is None else setup.title)
     margins.panels(made, grid)
     return fig
@@ -202,7 +201,8 @@ def thin_out(made: Places) -> None:
             ax.tick_params(axis="y", labelleft=False)
             for text in [t for t in made[row, left].texts if t.get_label() == FORMAT]:
                 text.remove()
-        if below is not None and _alike(ax.xaxis, made[below, column].xaxis):
+        named = ax.xaxis.get_tick_params("major").get("length") == 0  # bars: each has its own name
+        if below is not None and not named and _alike(ax.xaxis, made[below, column].xaxis):
             ax.tick_params(axis="x", labelbottom=False)
     for (row, column), ax in made.items():
         if any(
@@ -219,7 +219,8 @@ def thin_out(made: Places) -> None:
 
 def _alike(one: Axis, other: Axis) -> bool:
     """Whether two axes have the same limits, scales and tick labels."""
-    if not np.array_equal(one.get_view_interval(), other.get_view_interval()):
+    here, there = (np.array(axis.get_view_interval()) for axis in (one, other))
+    if np.abs(here - there).max() > 1e-9 * np.ptp(here):  # less is rounding
         return False
     written = [
         a.get_major_formatter().format_ticks(list(a.get_majorticklocs())) for a in (one, other)

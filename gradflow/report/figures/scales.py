@@ -61,6 +61,9 @@ X = {"lag": "lag (steps back from the last loss)", "step": "step $k$"}
 NOTHING = "#dddddd"
 """Where there is no number: a quiet colour that is none of the map's."""
 
+BETWEEN = 0.2
+"""Least distance of the ticks of a colour bar, in inches for text of 8 points."""
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -227,8 +230,23 @@ def diverging(low: float, high: float) -> tuple[SymLogNorm, Colormap]:
     return scale, matplotlib.colormaps["RdBu_r"].with_extremes(bad=(0, 0, 0, 0))
 
 
-def decades_bar(colours: ScalarMappable, label: str, low: float, high: float, rows: int) -> Bar:
-    """Make the colour bar of a heat map of decades."""
-    ticks = [side * k for k in (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000) for side in (-1, 1)]
-    options = {"format": FuncFormatter(power_of_ten), "ticks": [0, *ticks], "aspect": 15 * rows}
-    return Bar(colours, label, (min(low, -1.0), max(high, 1.0)), options)
+def decades_bar(
+    colours: ScalarMappable, label: str, low: float, high: float, rows: int, tall: float
+) -> Bar:
+    """Make the colour bar of a heat map of decades, beside rows that are so many inches `tall`.
+
+    Of its ticks there are as many as it has room for, whole powers of ten rather than thirds.
+    """
+    ends = min(low, -1.0), max(high, 1.0)
+    thirds = [sign * k * 10.0**n for k in (1, 3) for n in range(5) for sign in (-1, 1)]
+    places = np.asarray(colours.norm(np.array([*ends, 0.0, *thirds]))).tolist()
+    bottom, top = places[:2]
+    room = BETWEEN * (top - bottom) / (rows * tall)
+    ticks: list[float] = []
+    taken: list[float] = []
+    for tick, at in zip([0.0, *thirds], places[2:], strict=True):
+        if bottom <= at <= top and all(abs(at - other) >= room for other in taken):
+            ticks.append(tick)
+            taken.append(at)
+    options = {"format": FuncFormatter(power_of_ten), "ticks": ticks, "aspect": 15 * rows}
+    return Bar(colours, label, ends, options)

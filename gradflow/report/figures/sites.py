@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradflow.errors import UserError
-from gradflow.report.format import axis_names, setting
+from gradflow.report.format import axis_names, cell_name, setting
 
 __all__ = [
     "Site",
@@ -127,7 +127,7 @@ def words(values: Mapping[str, Hashable]) -> str:
         elif dim == "model.layers":
             written.append(_WORDS.get((dim, str(value)), f"{value} layers"))
         elif dim == "cell":
-            written.append(str(value))
+            written.append(cell_name(str(value)))
         else:
             written.append(_WORDS.get((dim, str(value)), f"{names.get(dim, dim)} {value}"))
     return ", ".join(written)

@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.lines import Line2D
 
+from gradflow.core.typing import Array
 from gradflow.report.figures.sites import Site, varying
-from gradflow.report.format import axis_names
+from gradflow.report.format import axis_names, cell_name
 from gradflow.report.read.pairs import RUN
 
 __all__ = [
     "COLOURS", "DASHES", "GATES", "GREY", "Hue", "by_cell", "by_gate", "by_parameter", "gate_keys",
-    "hue", "literal", "look", "looks", "norm_label", "parameter_keys", "ramp", "swept_hues",
+    "hue", "in_turns", "literal", "look", "looks", "norm_label", "parameter_keys", "ramp",
+    "swept_hues",
 ]  # fmt: skip
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -33,6 +36,12 @@ white, and let one that lies under another show through. With seven colours the 
 42 lines."""
 
 GREY = "#707070"
+
+CLOSE = 0.012
+"""Lines nearer to one another than this share of the panel's height lie on one another."""
+
+STRETCH = 3.0
+"""Length of the stretches in which lines that lie on one another take turns, in line widths."""
 
 FIXED = (
     "rnn", "cec", "lstm", "lstm(peephole=diagonal)", "lstm(coupled)", "lstm(no forget_gate)", "gru",
@@ -58,6 +67,49 @@ def by_gate(gate: str) -> dict[str, Any]:
     """Return colour and dashes of a gate."""
     known = list(GATES)
     return look(known.index(gate) if gate in known else len(known))
+
+
+def in_turns(
+    lines: Sequence[dict[str, Any]], heights: Sequence[Array], ends: tuple[float, float]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Let lines that lie on one another along most of their way take turns.
+
+    Parameters
+    ----------
+    lines, heights
+        The look of each, and where it runs.
+    ends
+        Of the y axis.
+
+    Returns
+    -------
+    list of dict, list of str
+        Their looks, and the note that these need.
+    """
+    near = CLOSE * (ends[1] - ends[0])
+    groups: list[list[int]] = []
+    for i, height in enumerate(heights):
+        for group in groups:
+            if _together(heights[group[0]], height, near):
+                group.append(i)
+                break
+        else:
+            groups.append([i])
+    found = [dict(line) for line in lines]
+    for group in groups:
+        for turn, i in enumerate(group):
+            if len(group) > 1:
+                dashes = (STRETCH, (len(group) - 1) * STRETCH)
+                found[i]["linestyle"] = (turn * STRETCH, dashes)
+    several = any(len(group) > 1 for group in groups)
+    return found, ["lines that lie on one another take turns"] if several else []
+
+
+def _together(one: Array, other: Array, near: float) -> bool:
+    if one.shape != other.shape or one.size < 2:
+        return False
+    apart = np.abs(np.subtract(one, other, where=one != other, out=np.zeros_like(one)))
+    return bool(np.mean(apart <= near) > 0.6)
 
 
 def gate_keys(gates: Collection[str]) -> list[tuple[Line2D, str]]:
@@ -129,7 +181,7 @@ class Hue:
 
     def key(self, site: Site) -> str:
         """Return the value at a site."""
-        return str(site.at(self.axis))
+        return _key(site, self.axis)
 
     def line(self, key: str) -> dict[str, Any]:
         """Return colour and dashes of a value."""
@@ -192,14 +244,19 @@ def by_cell(sites: Sequence[Site], inside: Collection[str] = (), cells: Sequence
     return next((one for one in kinds if len(one.keys) > 1), kinds[0])
 
 
+def _key(site: Site, dim: str) -> str:
+    return cell_name(site.cell) if dim == "cell" else str(site.at(dim))
+
+
 def _of(sites: Sequence[Site], dim: str, cells: Sequence[str]) -> Hue:
-    keys = tuple(dict.fromkeys(str(site.at(dim)) for site in sites))
+    keys = tuple(dict.fromkeys(_key(site, dim) for site in sites))
     if dim == "layer":
         keys = tuple(sorted(keys, key=int))
         return Hue(dim, dim, keys, tuple(map(float, keys)))
     if "." not in dim and dim not in sites[0].axes:
-        found = looks(list(dict.fromkeys([*cells, *keys]))) if dim == "cell" else {}
-        own = tuple(found[key] for key in keys) if found else ()
+        shown = dict.fromkeys(site.cell for site in sites) if dim == "cell" else {}
+        found = looks(list(dict.fromkeys([*cells, *shown])))
+        own = tuple(found[cell] for cell in shown)
         return Hue(dim, "" if dim == "cell" else dim, keys, looks=own)
     values = {site.value(dim): site.axes.get(dim) for site in sites}
     numeric = [v for v in values.values() if isinstance(v, int | float) and type(v) is not bool]

@@ -17,7 +17,7 @@ from gradflow.report.figures.panels import evenly
 from gradflow.report.figures.sites import varying, words
 from gradflow.report.figures.style import look, looks
 from gradflow.report.figures.traces import Curve
-from gradflow.report.format import axis_names
+from gradflow.report.format import axis_names, cell_name
 from gradflow.report.page.palette import coloured
 
 __all__ = ["norm_name", "views"]
@@ -124,7 +124,7 @@ def _drawn(cell: str, number: int) -> dict[str, str]:
     line = look(number)
     dashes = line["linestyle"]
     spaced = "" if dashes == "-" else " ".join(f"{1.6 * part:g}" for part in dashes[1])
-    return {"name": cell, "colour": coloured(line["color"].lower()), "dashes": spaced}
+    return {"name": cell_name(cell), "colour": coloured(line["color"].lower()), "dashes": spaced}
 
 
 def _numbers(one: Curve, lags: int) -> dict[str, list[Any]]:

@@ -60,7 +60,7 @@ class Column:
     def narrowest(self) -> int:
         """Columns of the terminal that it takes at least, unless words are cut."""
         return (
-            max(len(_indent(text)) + shortest(text) for text in self.texts())
+            max(len(_indent(text)) + int(shortest(text)) for text in self.texts())
             if self.kind == "label"
             else self.widest()
         )

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeGuard
 
-import numpy as np
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,7 +16,7 @@ from gradflow.report.figures.canvas import Setup, figure
 from gradflow.report.figures.panels import Panel, common_ranges, facets
 from gradflow.report.figures.scales import X, decade_axis, draw_trace, limits, whole_axis
 from gradflow.report.figures.sites import statistics
-from gradflow.report.figures.style import Hue, hue, norm_label
+from gradflow.report.figures.style import Hue, hue, in_turns, norm_label
 from gradflow.report.figures.traces import Curve, norm_curves
 from gradflow.report.read.bands import finite_range
 from gradflow.report.read.records import default_state
@@ -26,12 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["draw", "draw_onto"]
-
-CLOSE = 0.012
-"""Lines nearer to one another than this share of the panel's height lie on one another."""
-
-STRETCH = 3.0
-"""Length of the stretches in which lines that lie on one another take turns, in line widths."""
 
 
 def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
@@ -135,37 +128,10 @@ def _curves(
     decade_axis(ax, *ends)
     whole_axis(ax)
     notes = limits(ax)
-    turns = _turns(sites, ax.get_ylim())
-    for one, (turn, of) in zip(sites, turns, strict=True):
-        line = shown.line(shown.key(one))
-        if of > 1:
-            line["linestyle"] = (turn * STRETCH, (STRETCH, (of - 1) * STRETCH))
-        key = shown.key(one)
+    keys = [shown.key(one) for one in sites]
+    lines, turns = in_turns(
+        [shown.line(key) for key in keys], [one.trace.median for one in sites], ax.get_ylim()
+    )
+    for one, key, line in zip(sites, keys, lines, strict=True):
         notes += draw_trace(ax, one.trace, x, line, names.get(key, key))
-    if any(of > 1 for _, of in turns):
-        notes.append("lines that lie on one another take turns")
-    return notes
-
-
-def _turns(sites: Sequence[Curve], ends: tuple[float, float]) -> list[tuple[int, int]]:
-    """Of each line: its turn among those that it lies on, and how many these are."""
-    near = CLOSE * (ends[1] - ends[0])
-    groups: list[list[int]] = []
-    for i, one in enumerate(sites):
-        for group in groups:
-            if _together(sites[group[0]], one, near):
-                group.append(i)
-                break
-        else:
-            groups.append([i])
-    found = {i: (turn, len(group)) for group in groups for turn, i in enumerate(group)}
-    return [found[i] for i in range(len(sites))]
-
-
-def _together(one: Curve, other: Curve, near: float) -> bool:
-    """Whether two curves lie on one another along most of their way."""
-    a, b = one.trace.median, other.trace.median
-    if a.shape != b.shape or a.size < 2:
-        return False
-    apart = np.abs(np.subtract(a, b, where=a != b, out=np.zeros_like(a)))
-    return bool(np.mean(apart <= near) > 0.6)
+    return [*notes, *turns]

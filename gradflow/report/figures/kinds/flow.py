@@ -115,12 +115,13 @@ def draw(maps: Sequence[Map], state: str, setup: Setup) -> Figure:
     wide = setup.width(columns) / setup.scale / columns
     dead = any(np.isneginf(one.values).any() for one in maps)
     label = rf"$\Vert\,\partial L_t\,/\,\partial {state}_k\Vert$"
+    tall = min(2.4, 0.72 * wide)
     return figure(
         setup,
         grid,
         panel,
         notes=[statistics(maps, "median"), "blue: vanished, white: 1, red: exploded"],
-        height=min(2.4, 0.72 * wide),
+        height=tall,
         keys=[(Patch(color=NOTHING), "exactly 0: no path from k to t")] if dead else [],
-        bar=decades_bar(ScalarMappable(scale, colours), label, low, high, grid.shape[0]),
+        bar=decades_bar(ScalarMappable(scale, colours), label, low, high, grid.shape[0], tall),
     )

@@ -14,7 +14,7 @@ from gradflow.report.figures.canvas import Setup, figure
 from gradflow.report.figures.panels import Panel, Strip, in_columns
 from gradflow.report.figures.scales import X, decade_axis, draw_trace, limits, whole_axis
 from gradflow.report.figures.sites import statistics
-from gradflow.report.figures.style import GATES, by_gate, gate_keys, norm_label
+from gradflow.report.figures.style import GATES, by_gate, gate_keys, in_turns, norm_label
 from gradflow.report.figures.traces import Trace, Traces, extent, none_recorded, traces
 
 if TYPE_CHECKING:
@@ -62,16 +62,22 @@ def draw(found: Sequence[Traces], name: str, setup: Setup) -> Figure:
 
 def _openings(ax: Axes, shown: Traces, quantity: str, x: str) -> list[str]:
     """Draw a number in 0..1 of each gate; means with their spread over the units."""
-    for gate in shown.gates(quantity):
+    ax.set_ylim(-0.03, 1.03)
+    gates = shown.gates(quantity)
+    lines, notes = in_turns(
+        [by_gate(gate) for gate in gates],
+        [shown.of[quantity, gate].median for gate in gates],
+        ax.get_ylim(),
+    )
+    for gate, line in zip(gates, lines, strict=True):
         trace = shown.of[quantity, gate]
         if quantity == MEAN:
             wide = shown.of[SPREAD, gate].median
             trace = replace(trace, low=trace.median - wide, high=trace.median + wide)
-        draw_trace(ax, trace, x, by_gate(gate), GATES.get(gate, gate))
-    ax.set_ylim(-0.03, 1.03)
+        draw_trace(ax, trace, x, line, GATES.get(gate, gate))
     ax.set_yticks([0, 0.5, 1])
     ax.set_ylabel("opening" if quantity == MEAN else "saturated")
-    return ["opening: mean over the units ± their spread"] if quantity == MEAN else []
+    return [*(["opening: mean over the units ± their spread"] if quantity == MEAN else []), *notes]
 
 
 def _gradient(ax: Axes, trace: Trace, state: str, x: str, ends: tuple[float, float]) -> list[str]:

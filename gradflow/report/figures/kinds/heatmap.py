@@ -25,6 +25,9 @@ __all__ = ["draw"]
 
 ZERO = "#000000"
 
+LEAST = 1.15
+"""Inches of height that the panels have together at least: a colour bar stands beside them."""
+
 
 def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
     """Draw median norms, a row for each length or value of a numeric axis, whichever are more."""
@@ -56,9 +59,14 @@ def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
         ax.set_ylabel("length $T$" if rows.axis == "length" else literal(rows.title))
         return ["black: exactly 0"] if dead else []
 
-    tall = 0.5 + 0.12 * min(len(keys), 12)
-    bar = decades_bar(ScalarMappable(scale, colours), norm_label(state), low, high, grid.shape[0])
-    notes = ["median; blue: vanished, white: 1, red: exploded, grey: no such step"]
+    tall = max(0.5 + 0.12 * min(len(keys), 12), LEAST / grid.shape[0])
+    bar = decades_bar(
+        ScalarMappable(scale, colours), norm_label(state), low, high, grid.shape[0], tall
+    )
+    none = (
+        "no such step" if len({site.place[0] for site in found}) == 1 else "no such step or layer"
+    )
+    notes = [f"median; blue: vanished, white: 1, red: exploded, grey: {none}"]
     return figure(setup, grid, panel, None, notes, height=tall, bar=bar)
 
 

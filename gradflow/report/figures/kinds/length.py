@@ -12,7 +12,7 @@ from gradflow.report.figures.canvas import Setup, figure
 from gradflow.report.figures.panels import Panel, common_ranges, facets
 from gradflow.report.figures.scales import decade_axis, draw_trace, length_axis, limits
 from gradflow.report.figures.sites import need_lengths, statistics
-from gradflow.report.figures.style import hue, norm_label
+from gradflow.report.figures.style import hue, in_turns, norm_label
 from gradflow.report.figures.traces import Curve, Trace
 from gradflow.report.read.bands import finite_range
 
@@ -37,11 +37,14 @@ def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
         ax.set_ylabel(norm_label(state, str(first)))
         ax.set_xlabel("length $T$")
         notes = limits(ax)
-        for key in dict.fromkeys(shown.key(site) for site in one.sites):
-            mine = [site for site in one.sites if shown.key(site) == key]
-            line = shown.line(key) | {"marker": "o", "ms": 2.5}
-            notes += draw_trace(ax, _far_ends(mine), "lag", line, key)
-        return notes
+        keys = list(dict.fromkeys(shown.key(site) for site in one.sites))
+        ends = [_far_ends([site for site in one.sites if shown.key(site) == key]) for key in keys]
+        lines, turns = in_turns(
+            [shown.line(key) for key in keys], [end.median for end in ends], ax.get_ylim()
+        )
+        for key, end, line in zip(keys, ends, lines, strict=True):
+            notes += draw_trace(ax, end, "lag", line | {"marker": "o", "ms": 2.5}, key)
+        return [*notes, *turns]
 
     return figure(setup, grid, panel, shown, [statistics(found)])
 

@@ -16,6 +16,7 @@ from gradflow.report.figures.scales import X, decades_over_steps, draw_trace, li
 from gradflow.report.figures.sites import statistics
 from gradflow.report.figures.style import COLOURS, DASHES, GREY, Hue, hue, norm_label
 from gradflow.report.figures.traces import Part, Traces, extent, none_recorded, traces
+from gradflow.report.format import cell_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +73,7 @@ def _parts(found: Sequence[Traces], setup: Setup) -> Figure:
             trace = one.sites[0].of[key]
             notes += draw_trace(ax, trace, setup.x, line, label)
             if np.isneginf(trace.median).all():
-                notes.append(f"{one.sites[0].cell}: nothing comes through gates")
+                notes.append(f"{cell_name(one.sites[0].cell)}: nothing comes through gates")
         return notes
 
     keys = [(Line2D([], [], **line), label) for label, line in PARTS.values()]

@@ -54,6 +54,9 @@ __all__ = ["draw", "film", "gather"]
 LOSS, NORMS = "loss", "norms"
 """The rows of the figure."""
 
+TALL = 1.35
+"""Inches of a row."""
+
 FRAMES = 60
 """Windows in a film at most."""
 
@@ -144,13 +147,13 @@ def draw(found: Sequence[Growth], state: str, setup: Setup) -> Figure:
             return draw_trivial(ax, [site.course])
         return _map(ax, site, setup.x, scale, colours)
 
-    bar = decades_bar(ScalarMappable(scale, colours), norm_label(state), low, high, 2)
+    bar = decades_bar(ScalarMappable(scale, colours), norm_label(state), low, high, 2, TALL)
     seeds = statistics(found)
     notes = [
         "blue: vanished, white: 1, red: exploded, grey: all nets have learnt",
         seeds and f"loss: {seeds}; norms: median",
     ]
-    return figure(setup, grid, panel, None, notes, height=1.35, bar=bar)
+    return figure(setup, grid, panel, None, notes, height=TALL, bar=bar)
 
 
 def _map(ax: Axes, site: Growth, x: str, scale: Normalize, colours: Colormap) -> list[str]:

@@ -5,6 +5,8 @@ The text of an error is the whole message that a user sees: the place, what was 
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import ClassVar
 
 __all__ = [
@@ -14,7 +16,13 @@ __all__ = [
     "NumericalError",
     "OptionError",
     "UserError",
+    "typed",
 ]
+
+
+def typed(path: str | Path) -> str:
+    """Return a path as it is typed in a shell: a message's fix can be copied as it is."""
+    return shlex.quote(str(path))
 
 
 class GradflowError(Exception):

@@ -17,7 +17,7 @@ from gradflow.cli.screen import (
     read_experiment,
     say,
 )
-from gradflow.errors import GradflowError, UserError
+from gradflow.errors import GradflowError, UserError, typed
 
 if TYPE_CHECKING:
     from gradflow.experiment.models.inspection import Inspected
@@ -103,7 +103,7 @@ def create(file: Path, text: str, *, force: bool) -> None:
             stream.write(text)
     except FileExistsError as error:
         raise UserError(f"{file} is there already\n  fix: another name, or --force") from error
-    say(f"wrote {file}; next: gradflow run {file}")
+    say(f"wrote {file}; next: gradflow run {typed(file)}")
 
 
 SHOWN = 8

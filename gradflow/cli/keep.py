@@ -22,6 +22,7 @@ from gradflow.cli.screen import (
     size,
     span,
 )
+from gradflow.errors import typed
 
 __all__ = ["diff", "doctor", "ls", "mv", "rm"]
 
@@ -59,7 +60,8 @@ def ls(results: Results = Path("results"), as_json: Json = False) -> None:
     )
     for one in runs:
         if one.damaged:
-            say(f"{one.damaged}\n  fix: gradflow run {one.path}, or gradflow rm {one.path}")
+            place = typed(one.path)
+            say(f"{one.damaged}\n  fix: gradflow run {place}, or gradflow rm {place}")
 
 
 def rm(

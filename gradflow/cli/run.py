@@ -25,7 +25,7 @@ from gradflow.cli.screen import (
     size,
     span,
 )
-from gradflow.errors import UserError
+from gradflow.errors import UserError, typed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,7 +125,8 @@ def _stored(folder: Path, changes: list[str], results: Path) -> tuple[list[str],
     if results not in (Path("results"), folder.parent) and results.resolve() != place.parent:
         raise UserError(
             f"{folder} lies in {folder.parent}, --results says {results}\n"
-            f"  fix: gradflow run {folder / 'config.yaml'} --results {results} measures it there"
+            f"  fix: gradflow run {typed(folder / 'config.yaml')} --results {typed(results)} "
+            "measures it there"
         )
     return [f'name="{place.name}"', *changes], folder.parent
 

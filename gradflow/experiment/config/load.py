@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradflow.errors import ConfigError
+from gradflow.errors import ConfigError, typed
 from gradflow.experiment.config.axes import PATHS, normal, read_axes, sections
 from gradflow.experiment.config.checks import check_section, keys, unknown
 from gradflow.experiment.config.compose import FIELDS, Composer, put
@@ -60,7 +60,7 @@ def _refuse_checkpoint(path: Path) -> None:
             "this is a checkpoint, not an experiment file",
             file=str(path),
             expected="an experiment in YAML that names it as model.weights",
-            fix=f"gradflow inspect {path} --write mine.yaml, then gradflow run mine.yaml",
+            fix=f"gradflow inspect {typed(path)} --write mine.yaml, then gradflow run mine.yaml",
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gradflow.errors import typed
 from gradflow.experiment.data.reading import mistake
 from gradflow.experiment.models.found import FoundNet, Near
 from gradflow.experiment.models.opening import Contents, open_checkpoint
@@ -124,10 +125,11 @@ def experiment(found: Inspected, file: Path) -> str:
     if len(readable) != 1:
         names = ", ".join(flat(net.prefix) for net in readable) or "none"
         first = readable[0].prefix if readable else "NET"
+        one = f"{typed(found.path)}#{flat(first)}"
         raise mistake(
             found.path,
             f"an experiment measures one net, and there are {len(readable)}: {names}",
-            fix=f"gradflow inspect {found.path}#{flat(first)} --write {file}",
+            fix=f"gradflow inspect {one} --write {typed(file)}",
         )
     return experiment_text(found, readable[0], file)
 

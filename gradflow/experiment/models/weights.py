@@ -13,7 +13,7 @@ import numpy as np
 from gradflow.core.cells import Cell
 from gradflow.core.network.stack import Layer, States
 from gradflow.core.typing import Array, Params
-from gradflow.errors import UserError
+from gradflow.errors import UserError, typed
 from gradflow.experiment.data.reading import mistake, once
 from gradflow.experiment.models.found import FoundLayer, FoundNet, feeds, stack
 from gradflow.experiment.models.opening import Contents, open_checkpoint
@@ -206,7 +206,7 @@ def _near(path: Path, name: str, what: str) -> tuple[Array, Array | None]:
                 path,
                 f"holds {len(found) or 'no'} matrices called {flat(name)}",
                 expected=f"the name of {what}: {', '.join(there) or 'the file has none'}",
-                fix=f"`gradflow inspect {path.name}` shows what is near the nets",
+                fix=f"`gradflow inspect {typed(path.name)}` shows what is near the nets",
             )
         return found[0].read()
 
@@ -261,7 +261,8 @@ def _only(found: Sequence[FoundNet], name: str, contents: Contents, path: Path) 
         path,
         problem,
         expected="one",
-        fix=f"add #{names[0]} to the path under weights; `gradflow inspect {path}` shows them",
+        fix=f"add #{names[0]} to the path under weights; `gradflow inspect {typed(path)}` "
+        "shows them",
     )
 
 

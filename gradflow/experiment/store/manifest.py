@@ -22,7 +22,7 @@ import threadpoolctl
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from gradflow._version import __version__
-from gradflow.errors import GradflowError
+from gradflow.errors import GradflowError, typed
 
 __all__ = [
     "CONFIG",
@@ -137,7 +137,7 @@ def brief(value: Mapping[str, Any]) -> str:
 def damage(file: Path, problem: str) -> DamagedError:
     """Return the error for a file of a run that is not what was written."""
     root = file.parent.parent if file.parent.name in ("points", UNFINISHED) else file.parent
-    return DamagedError(file, problem, f"gradflow run {root} repairs it")
+    return DamagedError(file, problem, f"gradflow run {typed(root)} repairs it")
 
 
 def read_vouched(file: Path, sha256: str | None) -> bytes:

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from gradflow.errors import UserError
+from gradflow.errors import UserError, typed
 from gradflow.experiment.store.manifest import (
     CONFIG,
     FILE,
@@ -63,7 +63,9 @@ def rename(path: Path, name: str) -> Path:
         raise UserError(f"{name!r} cannot name a run\n  expected: {RUN_NAME}")
     target = path.resolve().with_name(name)
     if target.exists():
-        raise UserError(f"{target} is there already\n  fix: another name, or gradflow rm {target}")
+        raise UserError(
+            f"{target} is there already\n  fix: another name, or gradflow rm {typed(target)}"
+        )
     with locked(path / LOCK):
         manifest = read_manifest(path)
         path.rename(target)

@@ -9,9 +9,11 @@ import pytest
 
 import gradflow
 from gradflow.core import cells
-from gradflow.errors import ConfigError
-from gradflow.experiment.config.cell import gates
-from gradflow.experiment.config.sections import InitConfig
+from gradflow.errors import ConfigError, UserError
+from gradflow.experiment.config.architecture import ModelConfig
+from gradflow.experiment.config.by_kind import LossConfig, input_model
+from gradflow.experiment.config.cell import gates, option_schemas
+from gradflow.experiment.config.sections import InitConfig, PointConfig
 
 VALUES: dict[str, tuple[Any, Any]] = {
     **dict.fromkeys(("recurrent", "input", "peephole"), ("uniform", "normal")),
@@ -22,9 +24,61 @@ VALUES: dict[str, tuple[Any, Any]] = {
 CELLS = [*cells.names(), {"kind": "lstm", "peephole": "diagonal"}, {"kind": "gru", "bias": False}]
 
 
+OTHERS: dict[str, tuple[Any, Any]] = {
+    "model.hidden": (3, 4),
+    "model.layers": (1, 2),
+    "model.bidirectional": (False, True),
+    "inputs.sequences": (2, 3),
+    "inputs.seed": (0, 1),
+    "inputs.features": (1, 2),
+    "inputs.scale": (1.0, 0.5),
+    "init.like": (None, "pytorch"),
+    "loss.kind": ("probe", "sum"),
+    "loss.at": ("last", "all"),
+    "loss.of": ("h", "c"),
+    "length": (7, 8),
+    "seed": (0, 1),
+    "dtype": ("float64", "float32"),
+    "method": ("bptt", "carrousel"),
+    "record.states": (["h"], ["s"]),
+    "record.every": (1, 3),
+    "record.truncation": (None, {"k1": 2, "k2": [3]}),
+    **{
+        f"record.{name}": (False, True)
+        for name in (
+            "paths", "contributions", "gates", "flow_map", "spectrum", "theory", "cost",
+        )
+    },
+}  # fmt: skip
+"""The keys besides those of ``init``, and two values of each."""
+
+ELSEWHERE = {"model": {"cell", "weights", "state", "names"}, "loss": {"head", "targets", "path"}}
+"""Cells are walked below by their options; the others name files."""
+
+KNOWN = {("cec", "inputs.seed"), ("cec", "inputs.scale"), ("cec", "method")}
+"""A linear net's derivatives are the same whatever it reads, and the CEC is all carrousel."""
+
+
 def configured(cell, more):
     plain = {"model": {"cell": cell, "hidden": 3}, "inputs": {"kind": "noise", "sequences": 2}}
     return gradflow.configure(**{**plain, "length": 7, **more})
+
+
+def results(cell, key, value):
+    """All that is recorded with one value of a key, and what is noted of it."""
+    section, _, name = key.rpartition(".")
+    base = {
+        "model": {"cell": cell, "hidden": 3},
+        "inputs": {"kind": "noise", "sequences": 2},
+        "loss": {"at": "ends"} if key == "loss.of" else {},
+        "record": {"states": ["h", "x"]},
+    }
+    more = {**base.get(section, {}), name: value} if section else value
+    made = gradflow.configure(**{**base, "length": 7, section or name: more})
+    flow = gradflow.run(made)
+    (point,) = flow.points
+    found = flow.source.result(point)
+    return {name: one.values.tolist() for name, one in found.items()}, made.notes
 
 
 def curves(cell, key, value):
@@ -36,6 +90,62 @@ def curves(cell, key, value):
 
 def test_every_key_is_walked():
     assert {key.partition(".")[0] for key in VALUES} == {*InitConfig.model_fields} - {"like"}
+
+
+def test_every_other_key_is_walked():
+    sections = {
+        "model": ModelConfig, "inputs": input_model("noise"), "loss": LossConfig,
+        "record": type(configured("rnn", {}).record),
+    }  # fmt: skip
+    known = {
+        f"{section}.{key}"
+        for section, model in sections.items()
+        for key in {*model.model_fields} - {"kind"} - ELSEWHERE.get(section, set())
+    }
+    sections["init"] = InitConfig
+    alone = {*PointConfig.model_fields} - {*sections} - {"train", "memory"}
+    assert {*OTHERS} - {"init.like", "loss.kind"} == known | alone
+
+
+@pytest.mark.parametrize("cell", cells.names())
+@pytest.mark.parametrize("key", OTHERS)
+def test_a_key_changes_something_or_is_refused(cell, key):
+    said = ""
+    try:
+        (one, _), (other, notes) = (results(cell, key, value) for value in OTHERS[key])
+    except UserError as error:
+        said = str(error)
+    if said:
+        assert key in said
+        return
+    assert (one == other) == ((cell, key) in KNOWN)
+    assert notes == ()
+
+
+@pytest.mark.parametrize("kind", cells.names())
+def test_an_option_makes_another_net_or_it_is_told(kind):
+    for name, one in option_schemas(kind).items():
+        values = one.get("enum") or ([True, False] if one.get("type") == "boolean" else ())
+        alike = {}
+        for value in values:
+            found, _ = results({"kind": kind, name: value}, "seed", 0)
+            label = configured({"kind": kind, name: value}, {}).model.cell_label
+            alike.setdefault(repr(found), []).append(label)
+        told = [labels for labels in alike.values() if len(labels) > 1]
+        axis = [{"kind": kind, name: value} for value in values]
+        notes = configured(kind, {"sweep": {"model.cell": axis}} if axis else {}).notes
+        assert len(notes) == len(told), name
+        for note, labels in zip(notes, told, strict=True):
+            assert all(label in note for label in labels)
+            assert "are the same net here" in note
+
+
+def test_two_names_of_one_net_are_told_only_where_they_are():
+    axis = {"sweep": {"model.cell": ["gru", {"kind": "gru", "bias": False}]}}
+    (note,) = configured("gru", axis).notes
+    assert note.startswith("warning: gru and gru(no bias) are the same net here")
+    assert configured("gru", {**axis, "init": {"bias": {"z": 1.0}}}).notes == ()
+    assert configured("gru", {**axis, "init": {"like": "pytorch"}}).notes == ()
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)

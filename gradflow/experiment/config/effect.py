@@ -72,6 +72,50 @@ def _changed(init: InitConfig, key: Key) -> InitConfig:
     return init.model_copy(update={name: next(w for w in words if w not in (value, "glorot"))})
 
 
+def _twins(composer: Composer) -> Iterator[str]:
+    """Say which cells of a sweep are one net under two names: what sets them apart is drawn as 0.
+
+    Nets that learn, or are imported, are not drawn alone.
+    """
+    if not any(axis.path[:2] == ("model", "cell") for axis in composer.axes):
+        return
+    alike: dict[tuple[str, bytes], dict[str, None]] = {}
+    seen: set[tuple[int, ...]] = set()
+    for choice in composer.choices(seeds=False):
+        model, init, train = (composer.section(name, choice) for name in ("model", "init", "train"))
+        if (forms := (id(model), id(init), id(train))) in seen:
+            continue
+        seen.add(forms)
+        if train is None and model.weights is None and isinstance(model.layers, int):
+            drawn = init.model_dump_json()
+            alike.setdefault((drawn, _does(model.cell, drawn)), {})[model.cell.label] = None
+    for names in {tuple(one): None for one in alike.values() if len(one) > 1}:
+        yield (
+            f"warning: {choices(names, 'and')} are the same net here: what sets them apart is "
+            "drawn as 0, so all their norms are the same"
+        )
+
+
+@cache
+def _does(cell: CellConfig, init: str) -> bytes:
+    """What one step of a small net of such a cell makes of a state, there and back."""
+    import numpy as np
+
+    from gradflow.core.network.initialise import draw_parameters
+
+    given = InitConfig.model_validate_json(init, strict=False)
+    small, rng = cell.build(3), np.random.default_rng(0)
+    try:
+        p = draw_parameters(small, 2, given.build(), 0, 0, "forward")
+    except ValueError:  # a scheme that means nothing there: another check says so
+        return repr(cell).encode()
+    nets = {name: array[None] for name, array in p.items()}
+    state = tuple(rng.standard_normal((1, size, 8)) for size in small.sizes)
+    after, cache = small.step(nets, state, small.drive(nets, rng.standard_normal((1, 2, 8))))
+    before, *_ = small.step_vjp(nets, small.linearise(nets, cache), state)
+    return repr((small.kind, [part.tolist() for part in (*after, *before)])).encode()
+
+
 def check_effects(composer: Composer) -> None:
     """Refuse axes that change nothing at all; note what changes nothing at some points.
 
@@ -80,6 +124,7 @@ def check_effects(composer: Composer) -> None:
     ConfigError
         At an axis along which all rows would be the same.
     """
+    composer.notes |= dict.fromkeys(_twins(composer))
     written = dict.fromkeys(_written(composer))
     swept = {axis.path: axis for axis in composer.axes if len(axis.values) > 1}
     useful: dict[Key, set[str]] = {key: set() for key in written}

@@ -93,3 +93,24 @@ def test_a_part_of_a_run_has_the_face_of_the_whole():
     part = flow.source.part(flow.select(length=5))
     assert (part.name, part.path) == (flow.source.name, flow.source.path)
     assert [point.length for point in part.points] == [5]
+
+
+@pytest.mark.parametrize(
+    ("scale", "init", "off"), [(1.0, {}, 2e-6), (1.0, {"like": "pytorch"}, 2e-5), (10.0, {}, 1e-4)]
+)
+def test_float32_has_the_digits_that_the_page_on_quantities_says(scale, init, off):
+    found = []
+    for dtype in ("float64", "float32"):
+        flow = gradflow.run(
+            gradflow.configure(
+                model={"cell": "rnn", "hidden": 32},
+                inputs={"kind": "noise", "scale": scale},
+                init=init,
+                dtype=dtype,
+                length=100,
+                sweep={"model.cell": ["rnn", "lstm", "gru"]},
+            )
+        )
+        found.append([flow.get("h", cell=cell).values for cell in ("rnn", "lstm", "gru")])
+    apart = np.abs(np.subtract(*found)).max()
+    assert off / 30 < apart < off

@@ -21,7 +21,7 @@ from gradflow.experiment.store.doctor import examine
 from gradflow.experiment.store.runs import open_run
 from gradflow.gate.baseline import read_baseline
 from gradflow.gate.cases import Case
-from gradflow.gate.check import judge_run
+from gradflow.gate.judging import judge_run
 from tests.torture.ground import Row, call, launch, times, workplace
 
 SMALL = """\

@@ -20,7 +20,7 @@ from typing import NamedTuple, NoReturn
 
 import gradflow.experiment.run
 import gradflow.gate.check
-import gradflow.report.tables.closing  # noqa: F401  # read once, not in every fork
+import gradflow.report.tables.closing  # read once, not in every fork
 from gradflow.cli import app
 
 
@@ -137,6 +137,34 @@ def command(*words: object) -> Callable[[], object]:
 def call(where: Path, *words: object, patience: float = 60.0) -> Ended:
     """Run a command line in a fork."""
     return launch(command(*words), where).end(patience)
+
+
+FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect",
+             "pickle.find_class")  # fmt: skip
+"""What no file may make a command do: events of Python's own audit."""
+
+CANARY = "forbidden:"
+SEEN = (sys.prefix, sys.base_prefix, str(Path(gradflow.experiment.run.__file__).parents[2]),
+        "/proc", "/sys", "/dev/null", "/dev/urandom")  # fmt: skip
+"""Where a command may read unasked."""
+
+
+def watched(where: Path, *words: object, patience: float = 20.0) -> Ended:
+    """Run a command line in a fork that says on stderr when it does or opens what it may not."""
+
+    def hook(event: str, args: tuple[object, ...]) -> None:
+        if event in FORBIDDEN:
+            os.write(2, f"{CANARY} {event} {args!r}\n".encode())
+        elif event == "open" and isinstance(args[0], str | bytes):
+            path = os.path.abspath(os.fsdecode(args[0]))
+            if not path.startswith((str(where), *SEEN)):
+                os.write(2, f"{CANARY} open {path!r}\n".encode())
+
+    def work() -> None:
+        sys.addaudithook(hook)
+        command(*words)()
+
+    return launch(work, where).end(patience)
 
 
 @contextmanager

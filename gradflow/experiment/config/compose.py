@@ -10,12 +10,19 @@ from pydantic.fields import FieldInfo
 
 from gradflow.errors import ConfigError
 from gradflow.experiment.config import fit
+from gradflow.experiment.config.agreement import (
+    check_features,
+    check_init,
+    check_length,
+    check_loss,
+    check_train,
+    remark,
+)
 from gradflow.experiment.config.architecture import ModelConfig, beside
 from gradflow.experiment.config.axes import Axis
 from gradflow.experiment.config.by_kind import FileInputs
 from gradflow.experiment.config.checks import check_field, check_section
 from gradflow.experiment.config.sections import PointConfig
-from gradflow.experiment.config.teachable import check_train
 from gradflow.experiment.config.text.mistakes import Mistake, inside
 from gradflow.experiment.config.text.nodes import Node, Path, Place, spell
 
@@ -127,21 +134,21 @@ class Composer:
                 names = (*names, "model")
             inputs = self._once(names, choice, lambda: fit.fit_file(inputs, asked, model))
             self.notes |= dict.fromkeys(inputs.notes)
-        length: int = self._once(
-            ("length", *names), choice, lambda: fit.check_length(asked, inputs)
-        )
-        self._once((*names, "loss"), choice, lambda: fit.check_loss(loss, inputs, length))
+        length: int = self._once(("length", *names), choice, lambda: check_length(asked, inputs))
+        self._once((*names, "loss"), choice, lambda: check_loss(loss, inputs, length))
         asks = (*names, "model", "loss")
         self._once(asks, choice, lambda: fit.check_files(loss, inputs, length, model))
-        self.notes |= dict.fromkeys(fit.remark(loss, inputs, length))
+        self.notes |= dict.fromkeys(remark(loss, inputs, length))
         if not (model.weights is not None and self._some_drawn):
-            self._once(("model", "init"), choice, lambda: fit.check_init(init, model))
-        self._once(("model", *names), choice, lambda: fit.check_features(model, inputs))
+            self._once(("model", "init"), choice, lambda: check_init(init, model))
+        self._once(("model", *names), choice, lambda: check_features(model, inputs))
         if train is not None:
             asks = ("model", *names, "loss", "method", "train")
             method = self.section("method", choice)
             self._once(
-                asks, choice, lambda: check_train(train, loss, inputs, length, method, model)
+                asks,
+                choice,
+                lambda: check_train(train, loss, inputs, length, method, model),
             )
         return {"inputs": inputs, "length": length}
 

@@ -15,6 +15,7 @@ from gradflow.experiment.store.runs import Run
 from gradflow.report.figures import KINDS, plot
 from gradflow.report.figures.canvas import Setup
 from gradflow.report.figures.output import private_style
+from gradflow.report.figures.style import GREY
 from gradflow.report.read.lessons import lessons
 from tests.experiment.test_training import learning
 from tests.report.test_plots import axes_of, overlaps, texts
@@ -75,6 +76,19 @@ def test_figures_are_the_same_bytes_and_their_texts_apart(
     with private_style():
         for name, found in KINDS[kind].gather(taught, state).items():
             assert overlaps(KINDS[kind].draw(found, name, Setup())) == ([], [])
+
+
+def test_where_no_net_has_learnt_stands_above_all_numbers(tmp_path: Path) -> None:
+    train = {"optimiser": {"kind": "sgd", "rate": 0.0}}
+    stalled = run(learning("stalled", train=train, sweep={"length": [4, 6]}), out=tmp_path).run
+    with private_style():
+        found = KINDS["success"].gather(stalled)["success"]
+        (ax,) = KINDS["success"].draw(found, "success", Setup()).axes
+    (border,) = (line.get_ydata()[0] for line in ax.lines if line.get_color() == GREY)
+    (none,) = (line.get_ydata() for line in ax.lines if line.get_marker() == "x")
+    assert len(none) == 2
+    assert max(ax.get_yticks()) <= border < min(none) < ax.get_ylim()[1]
+    assert "none" in [text.get_text() for text in ax.texts]
 
 
 def test_a_net_that_has_stopped_keeps_its_last_number(taught: Run) -> None:

@@ -17,6 +17,7 @@ from gradflow.report.figures.canvas import Setup, thin_out
 from gradflow.report.figures.margins import legend_columns
 from gradflow.report.figures.output import ORDINARY, private_style
 from gradflow.report.figures.panels import facets
+from gradflow.report.figures.scales import whole_axis
 from gradflow.report.figures.sites import at_greatest_length, words
 from gradflow.report.figures.style import by_cell, hue, literal, looks, ramp
 from gradflow.report.figures.traces import LAGS, norm_curves
@@ -538,6 +539,13 @@ def test_panels_of_one_range_but_for_rounding_share_their_ticks():
     below.set_xlim(-1e-14, 8)
     thin_out({(0, 0): above, (1, 0): below})
     assert not above.xaxis.get_tick_params()["labelbottom"]
+
+
+def test_a_single_step_has_a_whole_number():
+    ax = Figure().subplots()
+    whole_axis(ax)
+    ax.plot([0], [1], "o")
+    assert [tick for tick in ax.get_xticks() if abs(tick) < 0.5] == [0.0]
 
 
 def test_a_legend_has_as_few_lines_as_fit_and_full_ones():

@@ -114,13 +114,13 @@ def floor(ax: Axes) -> float:
 
 
 def zeros(ax: Axes, along: Array, values: Array, colour: Any) -> list[str]:
-    """Mark at the lower edge where values are exactly zero: × where a stretch begins, a line on."""
+    """Mark where values are exactly zero, low in the panel: × where a stretch begins, a line on."""
     dead = np.append(values == -np.inf, False)
     starts = np.flatnonzero(dead & ~np.append(False, dead[:-1]))
     if not starts.size:
         return []
     edge = ax.get_xaxis_transform()
-    height = 0.025 * len({artist.get_gid() for artist in ax.lines if artist.get_gid()})
+    height = 0.015 + 0.025 * len({artist.get_gid() for artist in ax.lines if artist.get_gid()})
     name = f"zeros {height}"
     for start in starts:
         stop = start + int(dead[start:].argmin()) - 1
@@ -156,7 +156,8 @@ def whole_axis(ax: Axes) -> None:
 
 def whole_ticks(axis: Axis) -> None:
     """Put the ticks of an axis at whole numbers."""
-    axis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=[1, 2, 2.5, 5, 10]))
+    steps = [1, 2, 2.5, 5, 10]
+    axis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=steps, min_n_ticks=1))
 
 
 def length_axis(ax: Axes, lengths: Sequence[int]) -> None:

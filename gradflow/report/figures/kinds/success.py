@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 from gradflow.core.typing import Array
 from gradflow.experiment.store.runs import Run
@@ -15,7 +16,7 @@ from gradflow.report.figures.kinds.learning import Course, courses
 from gradflow.report.figures.panels import Panel, common_ranges, facets
 from gradflow.report.figures.scales import decade_axis, length_axis
 from gradflow.report.figures.sites import need_lengths, statistics
-from gradflow.report.figures.style import hue
+from gradflow.report.figures.style import GREY, hue
 from gradflow.report.read.bands import finite_range, quantile
 
 if TYPE_CHECKING:
@@ -43,18 +44,20 @@ def draw(found: Sequence[Course], _: str, setup: Setup) -> Figure:
     grid = facets(found, {shown.axis, "length"})
     lengths = sorted({one.length for one in found})
     ranges = common_ranges(grid, lambda sites: finite_range(map(_sequences, sites)))
+    failed = any(np.isnan(site.learnt).all() for site in found)
 
     def panel(ax: Axes, one: Panel[Course]) -> list[str]:
+        keys = list(dict.fromkeys(shown.key(site) for site in one.sites))
         decade_axis(ax, *ranges[one])
+        rows = _rows_above(ax, len(shown.keys)) if failed else np.zeros(len(shown.keys))
         length_axis(ax, lengths)
         ax.set_ylabel("sequences read")
         ax.set_xlabel("length $T$")
-        keys = list(dict.fromkeys(shown.key(site) for site in one.sites))
-        for i, key in enumerate(keys):
+        for row, key in zip(rows, keys, strict=False):
             mine = sorted((s for s in one.sites if shown.key(s) == key), key=lambda s: s.length)
-            _reached(ax, mine, shown.line(key) | {"label": key}, 0.97 - 0.05 * i)
-        failed = any(np.isnan(site.learnt).any() for site in one.sites)
-        return ["open: not all seeds; × above: none"] if failed else []
+            _reached(ax, mine, shown.line(key) | {"label": key}, row)
+        some = any(np.isnan(site.learnt).any() for site in one.sites)
+        return ["open: not all seeds"] if some else []
 
     notes = [statistics(found, "median of those that did, and each")]
     return figure(setup, grid, panel, shown, notes)
@@ -65,7 +68,21 @@ def _sequences(site: Course) -> Array:
     return np.log10(site.learnt * site.batch)
 
 
-def _reached(ax: Axes, sites: Sequence[Course], line: dict[str, Any], height: float) -> None:
+def _rows_above(ax: Axes, rows: int) -> Array:
+    """Make room above the numbers for where no net has learnt; return the heights of its rows."""
+    low, high = ax.get_ylim()
+    row = 0.07 * (high - low)
+    ax.yaxis.set_major_locator(FixedLocator([at for at in ax.get_yticks() if low <= at <= high]))
+    ax.set_ylim(low, high + row * (rows + 0.5))
+    ax.axhline(high, color=GREY, linewidth=0.5)
+    ax.annotate(
+        "none", (0, high + row * (rows + 0.5) / 2), (-4, 0), xycoords=ax.get_yaxis_transform(),
+        textcoords="offset points", ha="right", va="center", fontsize="small",
+    )  # fmt: skip
+    return high + row * (rows - 0.25 - np.arange(rows))
+
+
+def _reached(ax: Axes, sites: Sequence[Course], line: dict[str, Any], row: float) -> None:
     """Draw one line through the lengths at which any net has learnt, and where none has."""
     lengths = np.array([site.length for site in sites])
     each = [_sequences(site) for site in sites]
@@ -80,7 +97,4 @@ def _reached(ax: Axes, sites: Sequence[Course], line: dict[str, Any], height: fl
             lengths[which], medians[which], "o", ms=4, color=line["color"], markerfacecolor=face
         )
     none = lengths[~some]
-    ax.plot(
-        none, np.full(none.size, height), "x", ms=4, color=line["color"],
-        transform=ax.get_xaxis_transform(), clip_on=False,
-    )  # fmt: skip
+    ax.plot(none, np.full(none.size, row), "x", ms=4, color=line["color"])

@@ -57,7 +57,7 @@ def advise(
     else:
         show_sheet(advice_sheet(found, experiment))
     if plot is not None:
-        from gradflow.advice.figure import draw_advice
+        from gradflow.advice.show import draw_advice
 
         for path in draw_advice(found, plot):
             say(str(path))

@@ -9,7 +9,7 @@ Every combination of options is tried; see `gradflow.testing.conformance`.
 
 from __future__ import annotations
 
-from gradflow.core.cells.variants import variants
+from gradflow.core.cells import variants
 from gradflow.testing.conformance import Check, check_cell, conformance
 
 __all__ = ["Check", "check_cell", "conformance", "variants"]

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradflow.core.cells import Cell
-from gradflow.core.cells.variants import variants
+from gradflow.core.cells import Cell, variants
 from gradflow.core.typing import Array
 from gradflow.testing.trial import CellTrial, claim, relative, worst
 

@@ -24,8 +24,7 @@ import numpy as np
 
 from gradflow.core import cells
 from gradflow.core.analyses.rtrl import rtrl
-from gradflow.core.cells import Cell
-from gradflow.core.cells.variants import variants
+from gradflow.core.cells import Cell, variants
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Probe

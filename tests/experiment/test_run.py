@@ -16,7 +16,7 @@ from gradflow.experiment.config import load_config
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.run import Progress, Shard, preview, run
-from gradflow.experiment.store import code
+from gradflow.experiment.store import current
 from gradflow.experiment.store.manifest import DamagedError
 from gradflow.experiment.store.runs import latest, list_runs, open_run
 from gradflow.experiment.workers.executor import Serial
@@ -61,7 +61,7 @@ def test_what_other_code_has_measured_is_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(an_experiment(), out=tmp_path)
-    monkeypatch.setattr(code, "_house", lambda: "other")
+    monkeypatch.setattr(current, "_house", lambda: "other")
     again = run(an_experiment(), out=tmp_path)
     assert (again.computed, again.changed) == (12, ("the code of gradflow",))
     again = run(an_experiment(), out=tmp_path)

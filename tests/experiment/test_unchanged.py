@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from gradflow.cli import app
 from gradflow.experiment.config import load_config
 from gradflow.experiment.run import run
-from gradflow.experiment.store import code, current
+from gradflow.experiment.store import current
 from gradflow.experiment.store.current import unchanged
 from gradflow.experiment.store.runs import latest
 from gradflow.gate.baseline import read_baseline, write_baseline
@@ -116,7 +116,7 @@ def test_other_code_is_planned(
     monkeypatch.setattr(current, "code", lambda makers: digests and ours | digests)
     assert not asked_again()
     monkeypatch.undo()
-    monkeypatch.setattr(code, "_house", lambda: "other")
+    monkeypatch.setattr(current, "_house", lambda: "other")
     assert not asked_again()
 
 

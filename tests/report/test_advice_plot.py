@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gradflow.advice.advise import Advice
-from gradflow.advice.figure import draw_advice, draw_changes
 from gradflow.advice.search import Found, Trial
+from gradflow.advice.show import draw_advice, draw_changes
 from gradflow.errors import UserError
 from gradflow.report.figures.output import private_style
 from tests.report.fakes import walk

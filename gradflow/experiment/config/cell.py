@@ -101,7 +101,7 @@ def known_states() -> tuple[str, ...]:
 
 @cache
 def _states(kinds: tuple[str, ...]) -> tuple[str, ...]:
-    from gradflow.core.cells.variants import variants
+    from gradflow.core.cells import variants
 
     registry = _registry()
     parts = (part for kind in kinds for one in variants(registry[kind], 1) for part in one.parts)

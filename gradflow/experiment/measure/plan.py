@@ -17,7 +17,7 @@ from gradflow.experiment.config.text.nodes import as_node
 from gradflow.experiment.data.reading import checksum
 from gradflow.experiment.measure.setting import check_defined
 from gradflow.experiment.models.weights import apart
-from gradflow.experiment.store.code import code
+from gradflow.experiment.store.current import code
 from gradflow.experiment.store.runs import Point
 
 __all__ = ["Bundle", "PlannedPoint", "bundle", "plan"]

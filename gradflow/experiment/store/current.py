@@ -3,19 +3,28 @@
 A stored point is good if its file is whole and the code that made it is the code there is now. What
 has changed since is told. Where nothing has, down to the words that ask, `unchanged` says so
 without a plan: no experiment is read, no core object is built.
+
+Digests of code go by path and content, so that they are the same in every process, inside and
+outside a git tree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
+
+import numpy as np
 
 from gradflow.errors import UserError
 from gradflow.experiment.data.reading import checksum
-from gradflow.experiment.store.code import code
 from gradflow.experiment.store.manifest import (
     CONFIG,
     FILE,
@@ -30,7 +39,15 @@ from gradflow.experiment.store.names import asked_in, is_run_name, likely_name
 from gradflow.experiment.store.runs import Point, Run, open_run
 from gradflow.experiment.store.whole import alone, is_closed, write_atomic
 
-__all__ = ["Unchanged", "changes", "files_of", "is_current", "now", "unchanged"]
+__all__ = ["Unchanged", "changes", "code", "files_of", "is_current", "now", "unchanged"]
+
+HOUSE = Path(__file__).resolve().parents[2]
+
+ROOMS = (
+    "core",
+    *(f"experiment/{room}" for room in ("config", "data", "models", "recordings", "measure")),
+)
+"""Where an edit can change a number: the mathematics, what is read, and what is assumed."""
 
 
 @dataclass(frozen=True)
@@ -147,3 +164,63 @@ def files_of(sections: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
 def now() -> str:
     """The time as a manifest has it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def code(makers: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of all code that makes numbers, by what the code is.
+
+    `makers` are the classes and functions that take part by their names; those of gradflow itself,
+    of which NumPy is a part here, have one digest together.
+    """
+    digests = {name: _source(maker) for name, maker in makers.items()}
+    return {"gradflow": _house(), "numpy": np.__version__} | {
+        name: digest for name, digest in digests.items() if digest
+    }
+
+
+@cache
+def _house() -> str:
+    files = (file for room in ROOMS for file in (HOUSE / room).rglob("*"))
+    return _digest(HOUSE, (file for file in files if file.suffix in (".py", ".npz")))
+
+
+@cache
+def _source(maker: Any) -> str:
+    """Digest a user's class or function by its package; empty for one of gradflow's own."""
+    module = sys.modules.get(maker.__module__)
+    file = getattr(module, "__file__", None)
+    if file is None:  # typed into an interpreter
+        return hashlib.sha256(b"".join(_compiled(maker))).hexdigest()[:16]
+    path = Path(file).resolve()
+    if path.is_relative_to(HOUSE):
+        return ""
+    top = sys.modules[maker.__module__.partition(".")[0]]
+    for folder in map(Path, getattr(top, "__path__", ())):
+        if path.is_relative_to(folder.resolve()):
+            return _digest(folder, folder.rglob("*.py"))
+    return _digest(path.parent, [path])
+
+
+def _digest(root: Path, files: Iterable[Path]) -> str:
+    """Digest files by their path below `root` and their content."""
+    digest = hashlib.sha256()
+    for name, file in sorted((file.relative_to(root).as_posix(), file) for file in files):
+        content = file.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def _compiled(maker: Any) -> Iterator[bytes]:
+    """The compiled functions of what has no file, without the place that they were typed at."""
+    members = inspect.getmembers(maker, inspect.isfunction) if inspect.isclass(maker) else ()
+    for _, function in members or [("", maker)]:
+        yield from _instructions(function.__code__)
+
+
+def _instructions(block: CodeType) -> Iterator[bytes]:
+    yield block.co_code + repr(block.co_names).encode()
+    for constant in block.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _instructions(constant)
+        else:
+            yield repr(constant).encode()

@@ -4,6 +4,8 @@
 #                   an environment of their own
 # make torture      what docs/reliability.md promises, measured at full length; under an hour.
 #                   make torture ROW=kills takes one family, FRACTION=0.1 a tenth of each
+# make test-lowest  the tests with the lowest versions that pyproject.toml allows, in an environment
+#                   of their own; the lowest Python, too: make test-lowest PYTHON=python3.11
 # make coverage     all tests of `make test` with the branches that they take
 # make check        lint, format, types
 # make history      the experiments of the literature; hours, goes on where it was stopped
@@ -18,15 +20,17 @@ PYTHON = python3
 VENV = .venv
 BENCH = .venv-bench
 EXTRAS = .venv-extras
+LOWEST = .venv-lowest
 PYTEST_FLAGS = -n auto --dist worksteal
 BENCH_FLAGS =
 ROW =
 FRACTION = 1
 
-PIP = bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
+PIP = $(INSTALL) -c constraints.txt
 SOURCES = pyproject.toml constraints.txt
 
-.PHONY: run test test-extras torture coverage check history bench clean
+.PHONY: run test test-extras test-lowest torture coverage check history bench clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/gradflow run configs/quickstart.yaml
@@ -44,6 +48,9 @@ test-extras: $(EXTRAS)/.extras
 torture: $(VENV)/.dev
 	$(VENV)/bin/python -m tests.torture $(ROW) --fraction $(FRACTION)
 
+test-lowest: $(LOWEST)/.lowest
+	$(LOWEST)/bin/python -m pytest $(PYTEST_FLAGS)
+
 coverage: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --cov --cov-report=term $(PYTEST_FLAGS)
 
@@ -59,7 +66,7 @@ bench: $(BENCH)/.bench
 	$(BENCH)/bin/python -m benchmarks $(BENCH_FLAGS)
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(EXTRAS) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(EXTRAS) $(LOWEST) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -80,6 +87,13 @@ $(EXTRAS)/bin/python:
 
 $(EXTRAS)/.extras: $(SOURCES) $(EXTRAS)/bin/python
 	$(EXTRAS)/$(PIP) -e '.[dev,parquet,dask,report,peers,keras,onnx]'
+	touch $@
+
+$(LOWEST)/bin/python:
+	$(PYTHON) -m venv $(LOWEST)
+
+$(LOWEST)/.lowest: pyproject.toml constraints-lowest.txt $(LOWEST)/bin/python
+	$(LOWEST)/$(INSTALL) -c constraints-lowest.txt -e '.[dev,parquet,dask,report]'
 	touch $@
 
 $(BENCH)/.bench: $(SOURCES) $(BENCH)/bin/python

@@ -1,8 +1,13 @@
-"""The house: imports only go down its storeys, names have one home, files and functions an end."""
+"""The house: imports only go down its storeys, names have one home, files and functions an end.
+
+What it stands on is tested at its lowest, too.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -142,3 +147,16 @@ def test_a_name_has_one_home() -> None:
         if len(where) > 1 and kind != "constant" and name not in PROTOCOLS and name[0] != "_"
     }
     assert not several, "\n".join(sorted(several))
+
+
+def test_the_lowest_versions_are_those_that_are_tested() -> None:
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    tested = ("dev", "parquet", "dask", "report")  # as in the Makefile
+    extras = [one for name in tested for one in project["optional-dependencies"][name]]
+    bounds = [re.split(r"(?:\[\w+\])?>=", one) for one in project["dependencies"] + extras]
+    text = (ROOT.parent / "constraints-lowest.txt").read_text("utf-8").lower()
+    pins = dict(line.split("==") for line in text.splitlines() if not line.startswith("#"))
+    zeros = re.compile(r"(\.0)+$")
+    false = {n for n, bound in bounds if zeros.sub("", pins[n.lower()]) != zeros.sub("", bound)}
+    assert len(bounds) > 15
+    assert not false

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from gradflow.errors import UserError
+from gradflow.experiment.config.text.nodes import visible
 
 __all__ = [
     "as_data",
@@ -145,9 +146,12 @@ def plus_minus(value: float, spread: float | None = None) -> str:
 
 
 def setting(value: Any) -> str:
-    """Write a swept axis' value on one line: ``0.5``, ``chrono 100``, ``[8, 16]``, ``true``."""
+    """Write a swept axis' value on one line: ``0.5``, ``chrono 100``, ``[8, 16]``, ``true``.
+
+    What would not show in a text is escaped, as it could steer a terminal, and no SVG can hold it.
+    """
     if isinstance(value, str):
-        return " ".join(value.split())
+        return visible(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {setting(item)}" for key, item in value.items())
     if isinstance(value, Sequence):

@@ -69,7 +69,9 @@ def test_lags_are_whole_where_they_can_be():
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ("ortho\n gonal", "ortho gonal"),
+        ("ortho\n gonal", "ortho\\n gonal"),
+        ("\x1b[31m \u202e", "\\x1b[31m \\u202e"),
+        ("two  spaces", "two  spaces"),
         (1.0, "1"),
         (0.05, "0.05"),
         (1e-7, "1e−07"),

@@ -11,6 +11,7 @@ import numpy as np
 
 from gradflow.core.inputs import Batch, series_stream, symbol_stream
 from gradflow.core.typing import Array
+from gradflow.experiment.config.text.nodes import visible
 from gradflow.experiment.data.delimited import read_csv
 from gradflow.experiment.data.reading import (
     MAX_BYTES,
@@ -88,7 +89,7 @@ class Numbers:
         """See `FileData`."""
         n, T, features = self.values.shape
         warning = f"warning: {self.path.name}"
-        read = f"read {self.path.name}: {_count(n, 'sequence')} × {_count(T, 'step')} × "
+        read = f"read {visible(self.path.name)}: {_count(n, 'sequence')} × {_count(T, 'step')} × "
         found = [read + _count(features, "feature")]
         if self.lengths is not None:
             found[0] += f", each sequence ends after {self.lengths.min()} to {T} of them"
@@ -138,7 +139,7 @@ class Text:
     def notes(self) -> list[str]:
         """See `FileData`."""
         count = _count(len(self.codes), "character")
-        return [f"read {self.path.name}: {count}, {len(self.alphabet)} different"]
+        return [f"read {visible(self.path.name)}: {count}, {len(self.alphabet)} different"]
 
 
 @once

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradflow.core.inputs import Batch
 from gradflow.core.typing import Array
+from gradflow.experiment.config.text.nodes import visible
 from gradflow.experiment.data.reading import enough, mistake
 
 __all__ = ["Tokens", "checked_tokens"]
@@ -61,7 +62,8 @@ class Tokens:
     def notes(self) -> list[str]:
         """See `FileData`."""
         n, T = self.codes.shape
-        return [f"read {self.path.name}: {n:,} × {T:,} tokens, {self.codes.max() + 1:,} at most"]
+        most = f"{self.codes.max() + 1:,} at most"
+        return [f"read {visible(self.path.name)}: {n:,} × {T:,} tokens, {most}"]
 
 
 def checked_tokens(path: Path, array: Array, lengths: Array | None) -> Tokens:

@@ -146,7 +146,7 @@ def measure(fraction: float) -> Iterator[Row]:
         with workplace() as where:
             _prepare(where, names)
             for surface, (words, code, judge) in SURFACES.items():
-                ended = call(where, *words)
+                ended = call(where, *words, patience=300)
                 found["looks"] += len(names)
                 if ended.code != code or not _sound(judge, where, ended, names):
                     found[surface] += 1

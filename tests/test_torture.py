@@ -1,0 +1,37 @@
+"""A slice of what `make torture` measures at full length, a family at a time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.torture.__main__ import ROWS
+
+HOME = Path(__file__).parents[1]
+
+
+def torture(*words: str) -> subprocess.CompletedProcess[str]:
+    python = (sys.executable, "-m", "tests.torture", *words)
+    paths = os.pathsep.join(filter(None, [str(HOME), os.environ.get("PYTHONPATH", "")]))
+    return subprocess.run(
+        python, cwd=HOME, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def test_rows_are_known_by_their_name() -> None:
+    done = torture("kill")
+    assert done.returncode == 2
+    assert "unknown row kill; known: kills, " in done.stderr
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("row", [row for row in ROWS if row != "gate"])
+def test_a_slice_of_the_torture_holds(row: str) -> None:
+    done = torture(row, "--fraction", "0.01")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"`make torture ROW={row}` |" in done.stdout

@@ -14,6 +14,7 @@ from gradflow.cli.screen import (
     Overrides,
     Quiet,
     emit_json,
+    foresee,
     line,
     read_experiment,
     say,
@@ -41,6 +42,7 @@ def advise(
     from gradflow.advice.show import advice_data, advice_sheet
     from gradflow.experiment.workers.pool import workers
 
+    foresee(plot)
     experiment = read_experiment(config, overrides)
     with line("advise", quiet=quiet) as at:
         found = search(

@@ -18,6 +18,7 @@ from gradflow.cli.screen import (
     Results,
     bar,
     emit,
+    foresee,
     read_experiment,
     read_unchanged,
     say,
@@ -83,6 +84,7 @@ def check(
     from gradflow.report.format import one_of
 
     kind = one_of("format", form, FORMATS)
+    foresee(plot)
     words = [str(config), *(overrides or ())]
     words += [] if results == Path("results") else ["--results", str(results)]
     accept = shlex.join(["gradflow", "baseline", *words])
@@ -98,8 +100,15 @@ def check(
         case = shlex.join(["gradflow", "check", *words, "--accept"])
         emit(write_verdict(verdict, kind, config=str(config), accept=accept, accept_case=case))
     _show_evidence(verdict, accept, plot, summary)
+    _end(verdict, patterns or (), assert_only)
+
+
+def _end(verdict: Judgement, patterns: Sequence[str], assert_only: bool) -> None:
+    """Say what stands beside the verdict, and end with its exit code."""
     if verdict.exit_code == 4 and patterns:
         say(f"no case has {' or '.join(map(repr, patterns))} in its name")
+    elif verdict.exit_code == 4 and assert_only:
+        say("the experiment asserts nothing\n  fix: write facts under check.assert in its file")
     for text in verdict.news:
         say(text)
     for failure in verdict.errors:

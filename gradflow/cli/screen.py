@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Config", "Jobs", "Json", "Overrides", "Quiet", "Results", "RunName", "bar", "emit",
-    "emit_json", "grid", "line", "piped", "read_experiment", "read_unchanged", "say",
+    "emit_json", "foresee", "grid", "line", "piped", "read_experiment", "read_unchanged", "say",
     "show_sheet", "size", "span",
 ]  # fmt: skip
 
@@ -115,7 +115,10 @@ def read_experiment(
 
     if config.is_dir():
         if not any((config / name).is_file() for name in ("config.yaml", "manifest.json")):
-            raise UserError(f"{config} is a folder, but no run's: it has no config.yaml")
+            raise UserError(
+                f"{config} is a folder, but no run's: it has no config.yaml\n"
+                "  fix: name an experiment file, or a run's folder as gradflow ls shows them"
+            )
         config = config / "config.yaml"
     experiment = load_config(config, overrides or ())
     for note in () if quiet else experiment.notes:
@@ -137,6 +140,14 @@ def read_unchanged(
     for note in found.asked.notes if found and not quiet else ():
         say(note)
     return found
+
+
+def foresee(plot: Path | None) -> None:
+    """Refuse the name of a figure that cannot be written, before anything is measured for it."""
+    if plot is not None:
+        from gradflow.report.figures.output import target
+
+        target(plot)
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]], words: Collection[str]) -> None:

@@ -27,12 +27,11 @@ from gradflow.experiment.store.manifest import (
     environment,
     read_manifest,
 )  # fmt: skip
-from gradflow.experiment.store.names import earlier, set_aside
+from gradflow.experiment.store.names import BASELINES, earlier, set_aside
 from gradflow.experiment.store.runs import RESULTS, Point, Run
 from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
 
 __all__ = [
-    "BASELINES",
     "Finished",
     "OnProgress",
     "Planned",
@@ -44,9 +43,6 @@ __all__ = [
     "run",
     "work",
 ]
-
-BASELINES = "baselines"
-"""The folder beside the runs that holds the gate's golden values; no run can have its name."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ class Shard:
         """Read ``i/n``."""
         number, _, count = text.partition("/")
         if not (number.isdecimal() and count.isdecimal()):
-            raise UserError(f"shard {text!r}\n  expected: i/n with i from 1 to n, e.g. 2/8")
+            raise UserError(f"{text!r} is no shard\n  expected: i/n with i from 1 to n, e.g. 2/8")
         return cls(int(number), int(count))
 
 

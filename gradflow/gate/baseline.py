@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from gradflow.errors import NoBaselineError, UserError
 from gradflow.experiment.store.manifest import DamagedError
+from gradflow.experiment.store.names import BASELINES
 from gradflow.experiment.store.whole import write_atomic
 from gradflow.gate.cases import Case
 from gradflow.gate.compare import Finding, compare
@@ -38,7 +39,7 @@ class Change:
 
 def baseline_path(name: str, out: Path) -> Path:
     """Return where the baseline of experiment `name` lies, beside the runs in `out`."""
-    return out / "baselines" / f"{name}.json"
+    return out / BASELINES / f"{name}.json"
 
 
 def read_baseline(path: Path) -> dict[str, Case]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.core.quantity import SERIES, Quantity, Result
-from gradflow.errors import UserError
+from gradflow.errors import NoBaselineError, UserError
 from gradflow.experiment.store.runs import RESULTS, Point, Run, open_run
 from gradflow.gate.baseline import baseline_path, read_baseline
 from gradflow.gate.cases import Case, cases_of
@@ -60,7 +60,11 @@ def read_sides(a: str, b: str | None = None, out: Path = RESULTS) -> tuple[Side,
 def _run(text: str, out: Path) -> Run:
     name = _split(text, out)[0]
     if name.endswith(".json"):
-        return run_of_cases(Path(name).stem, read_baseline(Path(name)), Path(name))
+        try:
+            return run_of_cases(Path(name).stem, read_baseline(Path(name)), Path(name))
+        except NoBaselineError as error:
+            fix = "gradflow baseline CONFIG writes one, or name another run"
+            raise NoBaselineError(f"{error}\n  fix: {fix}") from error
     return open_run(name, out)
 
 

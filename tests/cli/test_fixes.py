@@ -177,3 +177,34 @@ def test_what_is_stored_can_be_asked_for_where_nobody_may_write(
     assert (here / "results" / "mine" / "manifest.json").stat().st_mtime_ns == stamp
     for path in closed:
         path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_a_wrong_name_of_a_figure_is_told_before_anything_is_measured(here: Path) -> None:
+    for command in ("check", "advise"):
+        told = call(command, "mine.yaml", "--plot", "x.jpg", code=2).stderr
+        assert "fix: call it x.png" in told
+    assert not (here / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "fix"),
+    [
+        ("show moin", 2, "did you mean mine?"),
+        ("show gone", 2, "gradflow run CONFIG makes one"),
+        ("diff mine", 4, "gradflow baseline CONFIG writes one"),
+        ("mv mine baselines", 2, "another name"),
+        ("check mine.yaml --assert-only", 4, "write facts under check.assert"),
+        ("run mine.yaml name=", 2, "write for instance name: mine"),
+        ("run mine.yaml --dask a:1 -j 2", 2, "leave --jobs out"),
+        ("run .", 2, "name an experiment file, or a run's folder"),
+        ("run mine.yaml method=rtrl record.paths=true", 2, "remove record.paths, or set method"),
+        ("run mine.yaml model={cell:", 2, "put all of it in quotes: 'model={kind: …}'"),
+        ("run torn.yaml", 2, "put a } where what the { of line 1 opens ends, or a comma here"),
+    ],
+)
+def test_what_is_wrong_comes_with_what_helps(here: Path, words: str, code: int, fix: str) -> None:
+    if words.split()[0] in ("show", "diff", "mv"):
+        call("run", "mine.yaml", "-q")
+    (here / "torn.yaml").write_text("model: {cell: lstm\ninputs: {kind: noise}\n")
+    told = call(*words.split(), code=code).stderr
+    assert f"fix: {fix}" in told

@@ -587,7 +587,9 @@ def test_wrong_texts(tmp_path, monkeypatch):
     path.write_text("abcdef")
     assert message(path, 7).startswith("has 6 steps, fewer than the 7 asked for")
     assert message(path, 4, 2).startswith("has 3 steps in each of 2 pieces, fewer than the 4")
-    assert message(path, None, 7).startswith("has 0 steps in each of 7 pieces")
+    text = message(path, None, 7)
+    assert text.startswith("has 6 characters, fewer than the 7 asked for")
+    assert "fix: set `sequences` to at most 6" in text
     monkeypatch.setattr(reader, "MAX_BYTES", 287)
     assert message(path).startswith("6 characters, one-hot, need 288 bytes at 6 steps")
 

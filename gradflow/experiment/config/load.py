@@ -152,7 +152,7 @@ def _unknown_section(key: str) -> Mistake:
 def _check_name(name: Any) -> str:
     if isinstance(name, str) and is_run_name(name):
         return name
-    fix = f"write for instance name: {run_name(str(name))}"
+    fix = f"write for instance name: {run_name(str(name or 'mine'))}"
     if name is not None and not isinstance(name, str):
         fix = f'put it in quotes: "{got(name)}"'
     raise Mistake(f"{got(name)} cannot name an experiment", RUN_NAME, fix, ("name",))
@@ -207,7 +207,15 @@ def _override(tree: Node, text: str) -> Node:
             expected="a dotted path of the file, '=' and a value",
             fix="write for instance model.hidden=64",
         )
-    node = yaml.parse_yaml(value, place.file, len(name) + 1)
+    try:
+        node = yaml.parse_yaml(value, place.file, len(name) + 1)
+    except ConfigError as error:
+        if any(value.count(left) > value.count(right) for left, right in ("{}", "[]")):
+            raise Place(place.file, error.line, error.column).error(
+                f"{error.problem}: a shell cuts words at spaces",
+                fix=f"put all of it in quotes: '{key}={{kind: …}}'",
+            ) from None
+        raise
     if not value.strip():
         node = Node(None, Place(place.file, 1, len(text) + 1))
     path = tuple(key.split("."))

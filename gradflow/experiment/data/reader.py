@@ -122,6 +122,7 @@ class Text:
         """Cut the text into pieces of equal length, what is left over dropped; see `FileData`."""
         pieces = sequences or 1
         piece = len(self.codes) // pieces
+        enough(self.path, "characters", len(self.codes), pieces, "sequences")
         each = "steps" if pieces == 1 else f"steps in each of {pieces} pieces"
         enough(self.path, each, piece, steps or 1, "length")
         steps = piece if steps is None else steps

@@ -225,10 +225,12 @@ def check_defined(configs: Iterable[PointConfig]) -> None:
             reasons.setdefault(name, []).append(missing[name])
     for name, each in reasons.items():
         if len(each) == len(seen):
+            forward = any(method == "rtrl" for method, _ in seen)
+            other = "set method: bptt" if forward else "choose another cell"
             raise UserError(
                 f"record.{name}: {each[0]}\n"
                 "  expected: at least one network of the experiment that it is defined on\n"
-                f"  fix: remove record.{name}, or choose another cell"
+                f"  fix: remove record.{name}, or {other}"
             )
 
 

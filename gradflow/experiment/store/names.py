@@ -22,9 +22,12 @@ if TYPE_CHECKING:  # an experiment file is read, and named, without NumPy
     from gradflow.experiment.store.runs import Point, Run
 
 __all__ = [
-    "ASIDE", "RUN_NAME", "asked_in", "earlier", "is_run_name", "likely_name", "run_name",
-    "set_aside",
+    "ASIDE", "BASELINES", "RUN_NAME", "asked_in", "earlier", "is_run_name", "likely_name",
+    "run_name", "set_aside",
 ]  # fmt: skip
+
+BASELINES = "baselines"
+"""The folder beside the runs that holds the gate's golden values; no run can have its name."""
 
 RUN_NAME = (
     "1 to 64 small letters of any script, digits, '.', '_' and '-', the first a letter or a digit"

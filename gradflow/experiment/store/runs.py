@@ -204,8 +204,13 @@ def find_run(run: str | Path, out: Path = RESULTS) -> Path:
     if path is None:
         names = [summary.name for summary in list_runs(out)]
         near = difflib.get_close_matches(str(run), names, n=1)
-        known = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none yet'}"
-        raise UserError(f"there is no run {str(run)!r} in {out}; {known}")
+        known = f"known: {', '.join(names) or 'none yet'}"
+        fix = (
+            f"did you mean {near[0]}?"
+            if near
+            else "gradflow run CONFIG makes one; --results DIR says where runs are"
+        )
+        raise UserError(f"there is no run {str(run)!r} in {out}; {known}\n  fix: {fix}")
     return path
 
 

@@ -15,7 +15,7 @@ from gradflow.experiment.store.manifest import (
     read_manifest,
     write_manifest,
 )
-from gradflow.experiment.store.names import ASIDE, RUN_NAME, is_run_name
+from gradflow.experiment.store.names import ASIDE, BASELINES, RUN_NAME, is_run_name
 from gradflow.experiment.store.whole import LOCK, TEMPORARY, locked, write_atomic
 
 __all__ = ["remove", "rename"]
@@ -59,7 +59,9 @@ def rename(path: Path, name: str) -> Path:
     DamagedError
         If the run cannot be read.
     """
-    if not is_run_name(name) or name == "baselines":
+    if name == BASELINES:
+        raise UserError(f"{name!r} is where the baselines are kept\n  fix: another name")
+    if not is_run_name(name):
         raise UserError(f"{name!r} cannot name a run\n  expected: {RUN_NAME}")
     target = path.resolve().with_name(name)
     if target.exists():

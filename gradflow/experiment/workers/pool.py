@@ -176,7 +176,10 @@ def workers(jobs: int = 1, dask: str | None = None) -> Workers:
     """
     if dask is not None:
         if jobs != 1:
-            raise UserError("--jobs and --dask exclude each other\n  fix: Dask has its own workers")
+            raise UserError(
+                "--jobs and --dask exclude each other\n"
+                "  fix: leave --jobs out: Dask has its own workers"
+            )
         from gradflow.experiment.workers.dask import DaskExecutor
 
         return lambda measure: DaskExecutor(dask, measure)

@@ -143,7 +143,7 @@ def target(
     if form not in known:
         raise UserError(
             f"{out}: figures are written as {', '.join(known)}\n"
-            f"  fix: --out {out.with_suffix('.png')}; a folder of that name has to be there"
+            f"  fix: call it {out.with_suffix('.png')}; a folder of that name has to be there"
         )
     if asked not in ([], [form]):
         raise UserError(

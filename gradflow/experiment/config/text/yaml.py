@@ -229,7 +229,11 @@ def _explain(error: yaml.MarkedYAMLError) -> tuple[yaml.Mark | None, dict[str, s
         left, right = CLOSES[opened]
         if problem.endswith(tuple(f"'{end}'" for end in ENDS)):
             return error.context_mark, _words(f"this {left} is never closed", fix=f"add a {right}")
-        return mark, _words(f"a comma or {right} is missing before this")
+        line = error.context_mark.line + 1 if error.context_mark else 1
+        return mark, _words(
+            f"a comma or {right} is missing before this",
+            fix=f"put a {right} where what the {left} of line {line} opens ends, or a comma here",
+        )
     if "single document" in context:
         return mark, _words("a second document begins here", "one experiment in a file")
     if "quoted scalar" in context and "end of" in problem:
@@ -248,7 +252,9 @@ def _explain(error: yaml.MarkedYAMLError) -> tuple[yaml.Mark | None, dict[str, s
             "this does not continue what stands above", fix="check the indentation and the quotes"
         )
     if "node content" in problem:
-        return mark, _words("a value is missing here")
+        return mark, _words(
+            "a value is missing here", fix="write one, or remove the comma or colon"
+        )
     return mark, _words(f"this is not YAML: {problem}")
 
 

@@ -130,6 +130,9 @@ def public(module: str) -> Iterator[tuple[str, str]]:
             yield "type", node.name
         elif isinstance(node, ast.FunctionDef):
             yield "function", node.name
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            if re.match("[A-Z][a-z]", node.targets[0].id):  # an alias that does not say so
+                yield "type", node.targets[0].id
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             alias = isinstance(node.annotation, ast.Name) and node.annotation.id == "TypeAlias"
             yield "type" if alias else "constant", node.target.id

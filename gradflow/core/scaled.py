@@ -176,11 +176,11 @@ def stacked(each: Sequence[Scaled]) -> Scaled:
     )
 
 
-def concatenated(each: Sequence[Scaled], axis: int = -2) -> Scaled:
-    """Join numbers of one part along an axis along which they then share their exponents."""
-    level = [one.level(axis) for one in each]
+def concatenated(each: Sequence[Scaled]) -> Scaled:
+    """Join numbers of one part along the features, which then share their exponents."""
+    level = [one.level(-2) for one in each]
     top = np.max([one.magnitude() for one in level], axis=0)
-    return Scaled((np.concatenate([one.at(top).values for one in level], axis),), top)
+    return Scaled((np.concatenate([one.at(top).values for one in level], -2),), top)
 
 
 def cosine(a: Scaled, b: Scaled) -> Array:

@@ -23,7 +23,7 @@ exponents for RNNs, Frontiers in Applied Mathematics and Statistics 8 (2022).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,9 @@ __all__ = [
     "participation",
     "spectrum",
 ]
+
+BLOCKS = 20
+"""Blocks of time whose scatter gives the exponents' error."""
 
 _TOGETHER = 1 << 20
 """Bytes of matrices whose singular values are sought side by side."""
@@ -99,7 +102,6 @@ def spectrum(
     steps: Sequence[int] = (0,),
     *,
     settle: int | None = None,
-    batches: int = 20,
     initial: States | None = None,
 ) -> Spectrum:
     """Compute all singular values of ∂S_T/∂S_k for the given k, and all Lyapunov exponents.
@@ -115,7 +117,7 @@ def spectrum(
         Inputs ``(T, nets or 1, inputs, sequences)``.
     steps : sequence of int
         The k, in 0..T.
-    settle, batches : int
+    settle : int or None
         See `lyapunov`.
     initial : States, optional
         As in `backpropagate`.
@@ -132,14 +134,12 @@ def spectrum(
         raise ValueError(f"steps must lie in 0..{T}, not {list(steps)}")
     frame = Frame(net, *width(weights, x))
     found: dict[int, Scaled] = {}
-    growth = np.empty((T + 1, *frame.growth.shape))
 
     def keep(step: int) -> None:
-        growth[T - step] = frame.growth
         if step in wanted:
             found[step] = frame.product
 
-    travel(net, weights, x, frame, keep, initial)
+    growth = _growth(net, weights, x, frame, keep, initial)
     together = _together(frame.product.values.nbytes)
     logs = np.concatenate(
         [
@@ -148,7 +148,7 @@ def spectrum(
         ]
     )
     logs = np.moveaxis(logs, 0, 2) * LOG10_2
-    return Spectrum(np.array(wanted), logs, _exponents(growth, settle, batches))
+    return Spectrum(np.array(wanted), logs, _exponents(growth, settle))
 
 
 def bytes_needed(
@@ -182,7 +182,6 @@ def lyapunov(
     vectors: int | None = None,
     *,
     settle: int | None = None,
-    batches: int = 20,
 ) -> Exponents:
     """Compute the leading Lyapunov exponents from a frame of a few vectors.
 
@@ -197,8 +196,6 @@ def lyapunov(
     settle : int or None
         Steps left out at either end: early on the state has not settled, and at the end, where the
         way back begins, the frame has not turned yet. None means a tenth of all.
-    batches : int
-        Blocks of time for the error bars.
 
     Raises
     ------
@@ -208,14 +205,7 @@ def lyapunov(
         If a state or a single step's derivative overflows.
     """
     frame = Frame(net, *width(weights, x), vectors)
-    T = len(x)
-    growth = np.empty((T + 1, *frame.growth.shape))
-
-    def keep(step: int) -> None:
-        growth[T - step] = frame.growth
-
-    travel(net, weights, x, frame, keep)
-    return _exponents(growth, settle, batches)
+    return _exponents(_growth(net, weights, x, frame), settle)
 
 
 def condition(log10_singular: Array) -> Array:
@@ -235,7 +225,28 @@ def participation(log10_singular: Array) -> Array:
     return share
 
 
-def _exponents(growth: Array, settle: int | None, batches: int) -> Exponents:
+def _growth(
+    net: Network,
+    weights: Weights,
+    x: Array,
+    frame: Frame,
+    keep: Callable[[int], None] | None = None,
+    initial: States | None = None,
+) -> Array:
+    """Take a frame back: log2 of its growth since T, at steps T, …, 0; `keep` looks at each."""
+    T = len(x)
+    growth = np.empty((T + 1, *frame.growth.shape))
+
+    def at_step(step: int) -> None:
+        growth[T - step] = frame.growth
+        if keep is not None:
+            keep(step)
+
+    travel(net, weights, x, frame, at_step, initial)
+    return growth
+
+
+def _exponents(growth: Array, settle: int | None) -> Exponents:
     """Mean growth per step and its error, from log2 of the growth since T at steps T, …, 0."""
     T = len(growth) - 1
     skip = T // 10 if settle is None else settle
@@ -243,7 +254,7 @@ def _exponents(growth: Array, settle: int | None, batches: int) -> Exponents:
         raise ValueError(f"leaving out {skip} steps at either end leaves none of {T}")
     total = growth[skip : T - skip + 1]
     gone = growth[-1] == NOTHING
-    borders = np.linspace(0, len(total) - 1, min(batches, len(total) - 1) + 1).round().astype(int)
+    borders = np.linspace(0, len(total) - 1, min(BLOCKS, len(total) - 1) + 1).round().astype(int)
     blocks = np.diff(total[borders], axis=0) * LOG10_2 / np.diff(borders)[:, None, None, None]
     error = np.full(gone.shape, np.inf)
     if len(blocks) > 1:

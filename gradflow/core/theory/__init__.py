@@ -13,7 +13,7 @@ from gradflow.core.engine.forward import forward
 from gradflow.core.network.stack import Network, States, Weights
 from gradflow.core.quantity import Prediction
 from gradflow.core.theory.carrousel import carrousel_rate, chrono_decay, chrono_rate
-from gradflow.core.theory.gated import UNITS, at_rest, population_rate
+from gradflow.core.theory.gated import UNITS, WINDOW, at_rest, population_rate
 from gradflow.core.theory.population import covers, gains
 from gradflow.core.theory.vanilla import norm_bound, radius_rate, rnn_chi, rnn_driven
 from gradflow.core.typing import Array, Params
@@ -30,9 +30,6 @@ __all__ = [
     "rnn_chi",
     "rnn_driven",
 ]
-
-WINDOW = 256
-"""Steps of the inputs that predictions look at."""
 
 
 def predict(

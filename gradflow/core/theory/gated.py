@@ -44,8 +44,11 @@ from gradflow.core.typing import Array, Params
 
 __all__ = ["at_rest", "population_rate"]
 
-UNITS = 1024
-"""Units of a population."""
+WINDOW = 256
+"""Steps of the inputs that predictions look at."""
+
+UNITS, POPULATIONS = 1024, 4
+"""Units of a population, and how many of them scatter."""
 
 
 def at_rest(cell: Cell, p: Params, x: Array | None = None) -> Prediction:
@@ -140,16 +143,7 @@ def _why_not_zero(
     return why_not
 
 
-def population_rate(
-    cell: Cell,
-    p: Params,
-    x: Array,
-    *,
-    units: int = UNITS,
-    populations: int = 4,
-    steps: int = 256,
-    settle: int | None = None,
-) -> Prediction:
+def population_rate(cell: Cell, p: Params, x: Array, *, units: int = UNITS) -> Prediction:
     """Predict the rate of one layer from its gains σ_k, its drive and its inputs.
 
     Of W only σ_k = ‖W_k‖_F/√N is used, and of U, b and diagonal peepholes each unit's own.
@@ -161,24 +155,22 @@ def population_rate(
     p : Params
         The parameters of one net, ``(1, rows, cols)``.
     x : array
-        One sequence ``(steps, 1, inputs, 1)``; its first `steps` steps are used.
-    units, populations : int
-        Size of a population, and how many of them; their scatter gives the error.
-    steps, settle : int
-        Steps that a population makes, and how many are left out of the rate at either end; None
-        means a quarter, which leaves a half.
+        One sequence ``(steps, 1, inputs, 1)``; its first `WINDOW` steps are used, and a quarter at
+        either end is left out of the rate.
+    units : int
+        Size of a population; the scatter of `POPULATIONS` of them gives the error.
 
     Raises
     ------
     ValueError
         If the cell has recurrent weights that the theory does not cover, or x is too short.
     """
-    steps = min(steps, len(x))
-    settle = steps // 4 if settle is None else settle
+    steps = min(WINDOW, len(x))
+    settle = steps // 4
     if steps < 2 * settle + 2:
         raise ValueError(f"{steps} steps are too few: {settle} settle at either end")
     halves = np.array(
-        [_slopes(cell, p, x[:steps], units, settle, draw) for draw in range(populations)]
+        [_slopes(cell, p, x[:steps], units, settle, draw) for draw in range(POPULATIONS)]
     )
     rate, error = _mean(halves.mean(axis=1))
     drift, uncertain = _mean(halves[:, 1] - halves[:, 0])

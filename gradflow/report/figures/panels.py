@@ -85,7 +85,7 @@ class Grid(Generic[S]):
         return self.titles[panel.column] if panel.row == first else ""
 
 
-def facets(sites: Sequence[S], inside: Collection[str], across: int | None = None) -> Grid[S]:
+def facets(sites: Sequence[S], inside: Collection[str]) -> Grid[S]:
     """Split sites by all that is not told apart `inside` a panel.
 
     Two things that vary have rows and columns of their own; one alone is laid out in lines.
@@ -96,8 +96,6 @@ def facets(sites: Sequence[S], inside: Collection[str], across: int | None = Non
         Of one figure.
     inside : collection of str
         ``cell``, ``length``, ``layer``, ``direction`` or dotted paths of swept axes.
-    across : int, optional
-        Columns in which panels are laid out that vary in one thing.
 
     Returns
     -------
@@ -113,7 +111,7 @@ def facets(sites: Sequence[S], inside: Collection[str], across: int | None = Non
     rows, columns = _sides(kept, _told_apart(kept, outside))
     heading, note = words(_shared(sites, kept)), "; ".join(notes)
     if not rows or not columns:
-        return _lines(kept, rows or columns, heading, note, across)
+        return _lines(kept, rows or columns, heading, note)
     down, right = _ordered(kept, rows), _ordered(kept, columns)
     panels = []
     for (i, row), (j, column) in itertools.product(enumerate(down), enumerate(right)):
@@ -170,12 +168,10 @@ def evenly(items: Sequence[Any], most: int) -> list[Any]:
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
-def _lines(
-    kept: Sequence[S], dims: Sequence[str], heading: str, note: str, across: int | None
-) -> Grid[S]:
+def _lines(kept: Sequence[S], dims: Sequence[str], heading: str, note: str) -> Grid[S]:
     """Lay out the values of one thing as the lines of a page."""
     keys = _ordered(kept, dims)
-    across = min(len(keys), across or (2 if len(keys) in (2, 4) else 3))
+    across = min(len(keys), 2 if len(keys) in (2, 4) else 3)
     panels = (Panel(i // across, i % across, _with(kept, dims, key)) for i, key in enumerate(keys))
     return Grid(tuple(panels), _written(keys, dims), (), heading, note)
 

@@ -8,7 +8,7 @@ first axis stand behind as ghosts.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def views(norms: Mapping[str, Sequence[Curve]], cells: Sequence[str]) -> dict[st
     if 3 * FEWEST * len(every) > BUDGET:  # a large sweep: what it is judged by has to do
         states = states[:1]
         every = list(norms[states[0]])
-    axes = _axes(every)
+    axes = _switches(every)
     of = looks(cells)
     return {
         "states": [{"name": state, "label": norm_name(state, norms)} for state in states],
@@ -85,11 +85,11 @@ def norm_name(name: str, among: Collection[str] = ()) -> str:
     return f"∂L/∂{state}" + (", the last loss alone" if which == "last" else of_sum)
 
 
-Axis = tuple[str, str, list[str], bool]
+Switch: TypeAlias = tuple[str, str, list[str], bool]
 """Dimension, its name, its values in words, and whether they are numbers."""
 
 
-def _axes(every: Sequence[Curve]) -> list[Axis]:
+def _switches(every: Sequence[Curve]) -> list[Switch]:
     """What has more than one value beside the cell: swept axes, the length, the place."""
     paths = varying(every)
     names = {"length": "length", "place": "layer"} | axis_names(paths)

@@ -34,11 +34,11 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def readable(colour: str, ground: str = DARK["ground"]) -> str:
+def readable(colour: str) -> str:
     """Mix a colour with white until it stands out from a dark ground."""
     mixed = colour
     for share in range(1, 21):
-        if contrast(mixed, ground) >= CONTRAST:
+        if contrast(mixed, DARK["ground"]) >= CONTRAST:
             break
         red, green, blue = (c + (1 - c) * share / 20 for c in to_rgb(colour))
         mixed = to_hex((red, green, blue))

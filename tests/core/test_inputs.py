@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gradflow.core.inputs import TASKS, series_stream, symbol_stream
 from gradflow.core.inputs.reber import SYMBOLS as REBER
 from gradflow.core.inputs.symbols import SYMBOLS as TEMPORAL
+from gradflow.core.inputs.task import sequence_streams
 from gradflow.errors import UserError
 from tests.work import calls
 
@@ -136,6 +137,12 @@ def test_silence():
 def test_scale_is_a_factor():
     one, two = (draw("noise", 10, 2, 0, scale=s).x for s in (1.0, 2.0))
     np.testing.assert_array_equal(2 * one, two)
+
+
+def test_noise_is_drawn_from_each_sequence_s_own_stream():
+    x = draw("noise", 10, 2, 7, features=3, scale=1.5).x
+    for j, rng in sequence_streams(7, "noise", 2):
+        np.testing.assert_array_equal(x[:, 0, :, j], 1.5 * rng.standard_normal((10, 3)))
 
 
 def test_noise_needs_a_feature():

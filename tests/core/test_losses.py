@@ -214,5 +214,11 @@ def test_what_makes_no_sense_says_so():
         Readout(np.zeros((1, 2, 3)), np.zeros((1, 3, 1)))
 
 
+def test_a_readout_is_drawn_with_a_variance_of_one_over_its_outputs():
+    V = Readout.draw(4000, 3, (0, 1), np.dtype(np.float64)).V
+    assert V.shape == (2, 4000, 3)
+    assert np.var(V) == pytest.approx(1 / 3, rel=5 * np.sqrt(2 / V.size))
+
+
 def test_the_registry_knows_them():
     assert LOSSES.names()[:5] == ("probe", "sum", "mse", "cross_entropy", "given")

@@ -176,6 +176,15 @@ def test_a_part_of_the_frame_finds_the_leading_exponents() -> None:
     np.testing.assert_allclose(few.decades, every.decades[..., :2], atol=0.01 * every.decades.std())
 
 
+def test_a_tenth_at_either_end_is_left_out_unless_told_otherwise() -> None:
+    net = Network.of(cells.RNN(3), 1)
+    weights = drawn(net, Init(recurrent="normal", recurrent_gain=1.5))
+    x = np.random.default_rng(8).standard_normal((50, 1, 1, 1))
+    usual, tenth, none = (lyapunov(net, weights, x, settle=s).decades for s in (None, 5, 0))
+    np.testing.assert_array_equal(usual, tenth)
+    assert np.abs(usual / none - 1).min() > 1e-3
+
+
 def test_the_error_of_an_exponent_is_that_of_a_mean_over_time() -> None:
     """One unit, its forget gate driven by noise: log f_t are independent draws."""
     net = Network.of(cells.LSTM(1), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,15 @@ def test_rows_are_known_by_their_name() -> None:
     done = torture("kill")
     assert done.returncode == 2
     assert "unknown row kill; known: kills, " in done.stderr
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not shutil.which("cc"), reason="a library is compiled and preloaded"
+)
+def test_a_file_is_the_one_before_or_the_one_after_wherever_its_write_stops() -> None:
+    done = torture("writes", "--fraction", "0.001")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ": 0 neither, 0 leftovers of a failure | yes |" in done.stdout
 
 
 @pytest.mark.extras

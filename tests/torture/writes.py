@@ -20,10 +20,14 @@ from pathlib import Path
 from gradflow.experiment.measure import training
 from gradflow.experiment.store import folder
 from gradflow.experiment.store.doctor import examine
+from gradflow.experiment.store.whole import write_atomic
 from tests.torture.ground import Ended, Row, command, launch, workplace
 from tests.torture.kills import stored
 
 KILL = -1
+LEAST = 0.005
+"""The fraction below which one file alone is written."""
+
 FAULTS = {
     "killed": (KILL, 0),
     "EIO": (errno.EIO, 0),
@@ -59,13 +63,25 @@ def measure(fraction: float) -> Iterator[Row]:
         library = place / "shim.so"
         source = Path(__file__).with_name("shim.c")
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-        for name in SCENES:
-            words = (sys.executable, "-m", "tests.torture.writes", name, str(fraction))
-            told = subprocess.run(
-                words, env=os.environ | {"LD_PRELOAD": str(library)}, stdout=subprocess.PIPE,
-                check=True,
-            ).stdout  # fmt: skip
-            yield from _rows(name, Counter(json.loads(told)))
+        words = (sys.executable, "-m", "tests.torture.writes", str(fraction))
+        env = os.environ | {"LD_PRELOAD": str(library)}
+        child = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        yield _one(Counter(json.loads(child.stdout.readline())))
+        for name, line in zip(SCENES, child.stdout, strict=False):
+            yield from _rows(name, Counter(json.loads(line)))
+        assert child.wait() == 0
+
+
+def _one(found: Counter[str]) -> Row:
+    figure = (
+        f"{found['killed']} kills, {found['EIO']} times EIO, {found['full']} times a full disk, at"
+        f" each of its calls: {found['torn']} neither, {found['leftovers']} leftovers of a failure"
+    )
+    passed = found["killed"] > 0 and not (found["torn"] or found["leftovers"])
+    return Row(
+        "a file is the one before or the one after, wherever its write stops", figure, passed
+    )
 
 
 def _rows(name: str, found: Counter[str]) -> Iterator[Row]:
@@ -112,6 +128,32 @@ def _begin(where: Path, before: str, after: str) -> None:
     (where / "run.yaml").write_text(after)
 
 
+def one_file() -> Counter[str]:
+    """Stop the write of one file at each of its calls."""
+    found = Counter[str]()
+    with workplace() as where:
+        place = where / "files"
+        place.mkdir()
+        file, before, after = place / "x.npz", b"before", bytes(1 << 16)
+        for at in range(1, 100):
+            for how, (fault, lasting) in FAULTS.items():
+                file.write_bytes(before)
+
+                def work(at: int = at, fault: int = fault, lasting: int = lasting) -> None:
+                    ctypes.CDLL(None).shim_arm(str(place).encode(), at, fault, lasting)
+                    write_atomic(file, after)
+
+                ended = launch(work, where).end()
+                if ended.code == 0 and how == "killed":
+                    return found
+                found[how] += 1
+                found["torn"] += file.read_bytes() not in (before, after)
+                found["leftovers"] += how != "killed" and len(list(place.iterdir())) > 1
+                for left in place.glob(".*"):
+                    left.unlink()
+    return found
+
+
 def through(before: str, after: str, fraction: float) -> Counter[str]:
     """Stop a run at each of its calls."""
     found = Counter[str]()
@@ -122,7 +164,8 @@ def through(before: str, after: str, fraction: float) -> Counter[str]:
         assert ended.code == 0, ended.err
         found["calls"] = calls = int(ended.err.rpartition("calls=")[2])
         whole = stored(where / "results" / "run")
-        for at in range(1, calls + 1, max(1, round(1 / fraction))):
+        step = max(1, round(1 / fraction))
+        for at in range(min(calls, step) // 2 + 1, calls + 1, step):
             for how, (fault, lasting) in FAULTS.items():
                 _begin(where, before, after)
                 ended = _run(where, at, fault, lasting)
@@ -157,4 +200,7 @@ def _judge(ended: Ended, how: str, at: int, found: Counter[str]) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(through(*SCENES[sys.argv[1]], float(sys.argv[2]))))
+    print(json.dumps(one_file()), flush=True)
+    share = float(sys.argv[1])
+    for scene in SCENES.values() if share >= LEAST else ():
+        print(json.dumps(through(*scene, share)), flush=True)

@@ -79,7 +79,7 @@ def rm(
 ) -> None:
     """Remove runs: what gradflow wrote; whatever else lies in their folders stays."""
     from gradflow.experiment.store.runs import find_run
-    from gradflow.experiment.store.shelf import remove
+    from gradflow.experiment.store.upkeep import remove
 
     found = [find_run(run, results) for run in runs]
     if sys.stdin.isatty() and not yes:
@@ -102,7 +102,7 @@ def mv(
 ) -> None:
     """Rename a run."""
     from gradflow.experiment.store.runs import find_run
-    from gradflow.experiment.store.shelf import rename
+    from gradflow.experiment.store.upkeep import rename
 
     path = find_run(run, results)
     say(f"{path} is now {rename(path, name)}")
@@ -115,9 +115,9 @@ def doctor(run: RunName = None, results: Results = Path("results"), as_json: Jso
 
     `gradflow run FOLDER` repairs a run: it measures again what is damaged, and nothing else.
     """
-    from gradflow.experiment.store.doctor import examine
     from gradflow.experiment.store.manifest import DamagedError
     from gradflow.experiment.store.runs import find_run, list_runs
+    from gradflow.experiment.store.upkeep import examine
     from gradflow.gate.baseline import examine_baselines
 
     paths = [one.path for one in list_runs(results)] if run is None else [find_run(run, results)]

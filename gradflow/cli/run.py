@@ -69,7 +69,7 @@ def run(
     """Run what is not there yet and show a table of verdicts."""
     changes = [*(overrides or ()), *([f"memory={memory}"] if memory else ())]
     if config.is_dir():
-        from gradflow.experiment.store.doctor import mend_config
+        from gradflow.experiment.store.upkeep import mend_config
 
         changes, results = _stored(config, changes, results)
         if not dry_run and mend_config(config):

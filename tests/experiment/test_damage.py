@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 from gradflow.cli import app
 from gradflow.errors import UserError
-from gradflow.experiment.store.doctor import examine
 from gradflow.experiment.store.manifest import DamagedError
 from gradflow.experiment.store.runs import open_run
+from gradflow.experiment.store.upkeep import examine
 from gradflow.experiment.store.whole import sealed
 from gradflow.gate.baseline import read_baseline
 from gradflow.gate.judging import judge_run

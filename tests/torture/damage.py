@@ -17,8 +17,8 @@ from gradflow.experiment.measure import training
 from gradflow.experiment.measure.seen import Seen
 from gradflow.experiment.models.weights import read_weights
 from gradflow.experiment.run import run
-from gradflow.experiment.store.doctor import examine
 from gradflow.experiment.store.runs import open_run
+from gradflow.experiment.store.upkeep import examine
 from gradflow.gate.baseline import read_baseline
 from gradflow.gate.cases import Case
 from gradflow.gate.judging import judge_run

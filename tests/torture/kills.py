@@ -19,7 +19,7 @@ from gradflow.experiment.measure import training
 from gradflow.experiment.measure.measurement import measure as measure_bundle
 from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.run import Shard, run
-from gradflow.experiment.store.doctor import examine
+from gradflow.experiment.store.upkeep import examine
 from gradflow.experiment.store.whole import TEMPORARY
 from gradflow.experiment.workers.executor import Executor, OnDone, Outcome
 from gradflow.experiment.workers.pool import workers

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gradflow.experiment.measure import training
 from gradflow.experiment.store import folder
-from gradflow.experiment.store.doctor import examine
+from gradflow.experiment.store.upkeep import examine
 from gradflow.experiment.store.whole import write_atomic
 from tests.torture.ground import Ended, Row, command, launch, workplace
 from tests.torture.kills import stored

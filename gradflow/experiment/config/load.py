@@ -67,7 +67,7 @@ def _refuse_checkpoint(path: Path) -> None:
 def _refuse_damaged(path: Path) -> None:
     if path.name != "config.yaml" or not (path.parent / "manifest.json").is_file():
         return  # not a run's: no manifest is read, nor NumPy imported
-    from gradflow.experiment.store.doctor import examine_config
+    from gradflow.experiment.store.upkeep import examine_config
 
     damaged = examine_config(path.parent)
     if damaged:

@@ -100,6 +100,19 @@ def test_what_noise_moves_by_more_than_a_tenth_of_the_tolerance_is_ill_condition
         assert twins._moves(a_case(), moved(by * TOLERANCE), TOLERANCE) is moves
 
 
+def test_twins_say_what_a_case_is_judged_by() -> None:
+    """By a slope that may differ by what it differs by among twins, or by none."""
+    case, zeros = a_case(), a_case(norms(np.full((1, 1, 2, 101), -np.inf)))
+    assert case.slope is not None
+    others = [replace(case, slope=case.slope + by) for by in (0.001, -0.001)]
+    judged = twins._judged_by_slope(case, others, TOLERANCE)
+    assert judged.slack == pytest.approx(12.0 * 0.001, rel=1e-6)
+    assert twins._judged_by_slope(case, [case], TOLERANCE).slack == TOLERANCE
+    assert twins._moves(case, zeros, TOLERANCE)
+    none = twins._judged_by_slope(case, [zeros], TOLERANCE)
+    assert (none.kind, none.slope, none.slack) == (VARIES, None, TOLERANCE)
+
+
 def test_one_sequence_among_many_is_enough() -> None:
     quantity = line(-0.1, 100, sequences=16)
     quantity.values[0, 0, 5, 0] *= 1 + 1e-4 / 10 * math.log10(math.e) * 10

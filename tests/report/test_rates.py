@@ -212,6 +212,10 @@ def test_a_curve_that_turns_is_not_continued():
     assert summary.bend.decades == pytest.approx(-1.42, rel=1e-6)
     assert summary.horizons["float16"] is None
     assert bend(np.arange(9.0), np.array([0, -1, -2, -3, -4, -3, -2, -1, 0.0]), 0.0).kind == "turn"
+    hill = bend(np.arange(9.0), np.array([0, 1, 2, 3, 4, 3, 2, 1, 0.0]), 0.0)
+    assert (hill.kind, hill.decades) == ("turn", 4.0)
+    stairs = bend(np.arange(9.0), np.array([0, 0, 0, 0, 0, -3, -3, -3, -3.0]), -0.375)
+    assert (stairs.kind, stairs.decades) == ("uneven", 1.5)
     wild = np.where(np.arange(200) % 2, 3.0, -3.0)
     assert bend(np.arange(200.0), wild - wild[0], 0.0) is not None
 

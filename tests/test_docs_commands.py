@@ -150,6 +150,9 @@ def test_the_example_of_every_command(tmp_path: Path, monkeypatch: pytest.Monkey
     for name, example in names.items():
         shown = " ".join(CliRunner().invoke(app, [name, "--help"]).stdout.split())
         assert shown.endswith(f"Example: gradflow {example}")
+        assert not re.search(r"\[\[|\{[a-z]|\]\.\.\.\]", shown), (
+            "arguments are written once, in capitals"
+        )
         assert example.split()[0] == name
     run(f"gradflow {names.pop('init')}\ngradflow {names.pop('validate')}")
     net = {f"weight_{kind}h_l0": np.ones((8, 2), np.float32) for kind in "ih"}

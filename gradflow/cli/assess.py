@@ -71,7 +71,7 @@ REFUTED = 1
 def verify(
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CELL]...", help="Kinds of cells; default: all that are known."),
+        typer.Argument(metavar="CELL", help="Kinds of cells; default: all that are known."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

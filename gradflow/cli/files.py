@@ -30,7 +30,7 @@ def validate(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CONFIG]... [KEY=VALUE]...",
+            metavar="CONFIG|KEY=VALUE",
             help="Further files, and changes to all of them.",
             show_default=False,
         ),
@@ -76,9 +76,9 @@ def schema(
 
 
 def init(
-    file: Annotated[Path, typer.Argument(help="The file to write; - is stdout.")] = Path(
-        "experiment.yaml"
-    ),
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The file to write; - is stdout.")
+    ] = Path("experiment.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Write an experiment file to start from."""
@@ -111,7 +111,10 @@ SHOWN = 8
 
 
 def inspect(
-    file: Annotated[str, typer.Argument(help="A checkpoint, or FILE#NET.", show_default=False)],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A checkpoint, or FILE#NET.", show_default=False),
+    ],
     write: Annotated[
         Path | None,
         typer.Option("--write", metavar="YAML", help="Write the experiment that measures it."),

@@ -68,7 +68,7 @@ def rm(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Names or folders.",
             show_default=False,
             autocompletion=complete.runs,
@@ -94,10 +94,16 @@ def mv(
     run: Annotated[
         str,
         typer.Argument(
-            help="Its name or folder.", show_default=False, autocompletion=complete.runs
+            metavar="RUN",
+            help="Its name or folder.",
+            show_default=False,
+            autocompletion=complete.runs,
         ),
     ],
-    name: Annotated[str, typer.Argument(help="What it is called from now on.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="What it is called from now on.", show_default=False),
+    ],
     results: Results = Path("results"),
 ) -> None:
     """Rename a run."""
@@ -153,7 +159,7 @@ def diff(
     b: Annotated[
         str | None,
         typer.Argument(
-            metavar="[B]",
+            metavar="B",
             help="The other: RUN, RUN@KEY=VALUE, or @KEY=VALUE of the same run. "
             "Default: A itself, which is then compared with its baseline.",
             show_default=False,

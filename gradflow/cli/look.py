@@ -18,7 +18,7 @@ __all__ = ["export", "plot", "report", "show"]
 Other: TypeAlias = Annotated[
     str | None,
     typer.Argument(
-        metavar="[OTHER]",
+        metavar="OTHER",
         help="A run to lay over it, named as for diff.",
         show_default=False,
         autocompletion=complete.runs,

@@ -37,6 +37,7 @@ __all__ = [
 Config: TypeAlias = Annotated[
     Path,
     typer.Argument(
+        metavar="CONFIG",
         help="Experiment file, or a run's folder.",
         show_default=False,
         autocompletion=complete.configs,
@@ -45,13 +46,13 @@ Config: TypeAlias = Annotated[
 Overrides: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...", help="Changes to it, e.g. model.hidden=64.", show_default=False
+        metavar="KEY=VALUE", help="Changes to it, e.g. model.hidden=64.", show_default=False
     ),
 ]
 RunName: TypeAlias = Annotated[
     str | None,
     typer.Argument(
-        metavar="[RUN]",
+        metavar="RUN",
         help="A run's name or folder; default: the latest.",
         show_default=False,
         autocompletion=complete.runs,

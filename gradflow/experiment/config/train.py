@@ -65,7 +65,8 @@ def _gradient(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, dict):
         for name in ("k1", "k2"):
             if not is_step(value.get(name)):
-                raise Mistake(f"{got(value.get(name))} where a number of steps belongs", GRADIENT)
+                problem = f"{got(value.get(name))} where a number of steps belongs"
+                raise Mistake(problem, GRADIENT, "write for instance {k1: 10, k2: 20}")
         return nested(WindowConfig, value, info)
     raise Mistake(f"{got(value)} is no gradient to learn by", GRADIENT, "write exact")
 

@@ -226,7 +226,7 @@ def check_defined(configs: Iterable[PointConfig]) -> None:
     for name, each in reasons.items():
         if len(each) == len(seen):
             forward = any(method == "rtrl" for method, _ in seen)
-            other = "set method: bptt" if forward else "choose another cell"
+            other = "set method: bptt" if forward else "choose another network"
             raise UserError(
                 f"record.{name}: {each[0]}\n"
                 "  expected: at least one network of the experiment that it is defined on\n"

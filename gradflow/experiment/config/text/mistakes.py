@@ -196,9 +196,11 @@ EXAMPLES = {
     "flat": 1e-9,
     "assert": "[{state: s, flat: 1e-9}]",
     "bias": "{f: 1.0}",
+    "k1": 4,
+    "k2": "[4, 16]",
 }
-FORMS = {"truncation": "{k1: 4, k2: [4, 16]}"}
-"""Examples of mappings that need more than one key."""
+FORMS = {"truncation": "{k1: 4, k2: [4, 16]}", "clip": "{norm: 1.0}"}
+"""Examples of mappings whose first key alone, as it is by default, would not do."""
 PLAIN = {int: 1, float: 1.0, bool: True}
 EXPECTED = {"path": "the path of a .npy, .npz, .csv or .txt file"}
 
@@ -271,4 +273,7 @@ def _mend(value: Any, spot: Spot) -> str:
         return f'put it in quotes: "{got(value)}"'
     if noun(target) == "a list" and isinstance(value, str):
         return f"write [{value}]"
+    kind = getattr(bare(target), "model_fields", {}).get("kind")
+    if kind is not None and value in get_args(kind.annotation):
+        return f"write {{kind: {value}}}"
     return example(spot)

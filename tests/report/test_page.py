@@ -124,6 +124,8 @@ def test_every_table_and_figure_is_there_without_a_script(text):
     assert len(plots) == pictures - 1 >= 4  # one waits for the script
     assert all(len(attrs["aria-label"]) > 20 for attrs in plots)
     assert "T = 8" in said
+    assert "10–90\u00a0%" in said
+    assert not re.search(r"<p[^>]*>[^<]*\d %", text)
 
 
 def test_curves_are_named_and_their_values_can_be_read_back(run, text):

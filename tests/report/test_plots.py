@@ -250,7 +250,7 @@ def test_exact_zeros_are_marked_and_formats_are_named(tmp_path):
     run = Run(tmp_path).add("rnn", 30, 0, {"s": series(values)})
     run.add("gru", 30, 0, {"s": series(np.full((1, 1, 1, 31), -np.inf))})
     fig = figure(run)
-    assert "× on the axis, and the line from it: exactly 0" in texts(fig)
+    assert "× at the bottom, and the line from it: exactly 0" in texts(fig)
     assert "float16" in texts(fig)
     assert "dotted: here the range of the format ends" in texts(fig)
     assert sum(one.get_marker() == "x" for one in fig.axes[0].lines) == 2
@@ -300,6 +300,14 @@ def test_lines_that_lie_on_one_another_take_turns(tmp_path):
     rnn, lstm = (lines[cell]._unscaled_dash_pattern for cell in ("rnn", "lstm"))
     assert rnn[1] == lstm[1] == (3.0, 3.0)
     assert rnn[0] != lstm[0]
+
+
+def test_lines_that_part_after_many_close_steps_keep_their_dashes(tmp_path):
+    run, lag = Run(tmp_path), np.array([1000, 100, *reversed(range(20))])
+    for cell, slope in (("rnn", -0.01), ("lstm", -0.02)):
+        norm = series(slope * lag[None, None, None], lag=lag[None], step=1000 - lag)
+        run.add(cell, 1000, 0, {"s": norm})
+    assert "take turns" not in texts(figure(run))
 
 
 def test_an_exponential_is_straight_against_length(tmp_path):

@@ -130,7 +130,7 @@ def zeros(ax: Axes, along: Array, values: Array, colour: Any) -> list[str]:
         )  # fmt: skip
     begin = len(starts) * [height]
     ax.plot(along[starts], begin, "x", ms=4, color=colour, transform=edge, clip_on=False, gid=name)
-    return ["× on the axis, and the line from it: exactly 0"]
+    return ["× at the bottom, and the line from it: exactly 0"]
 
 
 def decade_axis(ax: Axes, low: float, high: float) -> None:

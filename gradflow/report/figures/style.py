@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.lines import Line2D
 
-from gradflow.core.typing import Array
 from gradflow.report.figures.sites import Site, varying
 from gradflow.report.format import axis_names, cell_name
 from gradflow.report.read.pairs import RUN
+
+if TYPE_CHECKING:
+    from gradflow.report.figures.traces import Trace
 
 __all__ = [
     "COLOURS", "DASHES", "GATES", "GREY", "Hue", "by_cell", "by_gate", "by_parameter", "gate_keys",
@@ -70,13 +72,13 @@ def by_gate(gate: str) -> dict[str, Any]:
 
 
 def in_turns(
-    lines: Sequence[dict[str, Any]], heights: Sequence[Array], ends: tuple[float, float]
+    lines: Sequence[dict[str, Any]], traces: Sequence[Trace], ends: tuple[float, float]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Let lines that lie on one another along most of their way take turns.
 
     Parameters
     ----------
-    lines, heights
+    lines, traces
         The look of each, and where it runs.
     ends
         Of the y axis.
@@ -88,9 +90,9 @@ def in_turns(
     """
     near = CLOSE * (ends[1] - ends[0])
     groups: list[list[int]] = []
-    for i, height in enumerate(heights):
+    for i, trace in enumerate(traces):
         for group in groups:
-            if _together(heights[group[0]], height, near):
+            if _together(traces[group[0]], trace, near):
                 group.append(i)
                 break
         else:
@@ -105,11 +107,14 @@ def in_turns(
     return found, ["lines that lie on one another take turns"] if several else []
 
 
-def _together(one: Array, other: Array, near: float) -> bool:
-    if one.shape != other.shape or one.size < 2:
+def _together(one: Trace, other: Trace, near: float) -> bool:
+    """Whether two lines are near over more than 0.6 of the x axis: steps may be spaced in log."""
+    a, b = one.median, other.median
+    if a.shape != b.shape or a.size < 2:
         return False
-    apart = np.abs(np.subtract(one, other, where=one != other, out=np.zeros_like(one)))
-    return bool(np.mean(apart <= near) > 0.6)
+    close = np.abs(np.subtract(a, b, where=a != b, out=np.zeros_like(a))) <= near
+    width = np.diff(one.lag)
+    return bool(width[close[1:] & close[:-1]].sum() > 0.6 * width.sum())
 
 
 def gate_keys(gates: Collection[str]) -> list[tuple[Line2D, str]]:

@@ -89,10 +89,10 @@ def _template() -> Any:
 
 
 def _powers(text: str) -> Any:
-    """Raise the exponents of a sentence: ``10^-1.5`` is 10 to the −1.5."""
+    """Raise the exponents of a sentence, ``10^-1.5``, and keep signs of per cent with numbers."""
     from markupsafe import Markup, escape
 
-    raised = re.sub(r"10\^(-?)([\d.]*\d)", _raised, str(escape(text)))
+    raised = re.sub(r"10\^(-?)([\d.]*\d)", _raised, str(escape(text)).replace(" %", "\u00a0%"))
     return Markup(raised)  # nothing in it but sup is markup
 
 

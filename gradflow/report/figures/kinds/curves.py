@@ -130,7 +130,7 @@ def _curves(
     notes = limits(ax)
     keys = [shown.key(one) for one in sites]
     lines, turns = in_turns(
-        [shown.line(key) for key in keys], [one.trace.median for one in sites], ax.get_ylim()
+        [shown.line(key) for key in keys], [one.trace for one in sites], ax.get_ylim()
     )
     for one, key, line in zip(sites, keys, lines, strict=True):
         notes += draw_trace(ax, one.trace, x, line, names.get(key, key))

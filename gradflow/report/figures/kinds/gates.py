@@ -66,7 +66,7 @@ def _openings(ax: Axes, shown: Traces, quantity: str, x: str) -> list[str]:
     gates = shown.gates(quantity)
     lines, notes = in_turns(
         [by_gate(gate) for gate in gates],
-        [shown.of[quantity, gate].median for gate in gates],
+        [shown.of[quantity, gate] for gate in gates],
         ax.get_ylim(),
     )
     for gate, line in zip(gates, lines, strict=True):

@@ -39,9 +39,7 @@ def draw(found: Sequence[Curve], state: str, setup: Setup) -> Figure:
         notes = limits(ax)
         keys = list(dict.fromkeys(shown.key(site) for site in one.sites))
         ends = [_far_ends([site for site in one.sites if shown.key(site) == key]) for key in keys]
-        lines, turns = in_turns(
-            [shown.line(key) for key in keys], [end.median for end in ends], ax.get_ylim()
-        )
+        lines, turns = in_turns([shown.line(key) for key in keys], ends, ax.get_ylim())
         for key, end, line in zip(keys, ends, lines, strict=True):
             notes += draw_trace(ax, end, "lag", line | {"marker": "o", "ms": 2.5}, key)
         return [*notes, *turns]

@@ -116,7 +116,7 @@ def draw(found: Sequence[Singular] | Sequence[Rates], name: str, setup: Setup) -
 
     keys = [
         (Line2D([], [], **_line(0, 3)), "the largest"),
-        (Line2D([], [], **_line(2, 3)), "the others"),
+        (Line2D([], [], **_line(2, 3)), "the others, lighter downwards"),
     ]
     return figure(setup, grid, panel, notes=[statistics(every, "median")], keys=keys)
 

@@ -163,3 +163,16 @@ def test_the_lowest_versions_are_those_that_are_tested() -> None:
     false = {n for n, bound in bounds if zeros.sub("", pins[n.lower()]) != zeros.sub("", bound)}
     assert len(bounds) > 15
     assert not false
+
+
+def test_the_map_names_rooms_that_are_there() -> None:
+    text = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]+(?:\.py|/))(?::\w+)?`", text))
+    there = {f"/{path.relative_to(ROOT).as_posix()}" for path in ROOT.rglob("*")}
+    lost = {
+        each
+        for each in named
+        if not any(f"{one}".endswith(f"/{each.rstrip('/')}") for one in there)
+    }
+    assert len(named) > 40
+    assert not lost - {"tests/test_house.py", "gradflow/"}, sorted(lost)

@@ -172,7 +172,9 @@ def test_a_figure_for_a_venue_has_its_width_and_sizes(tmp_path, paper):
     asked = PAPERS[paper]
     root = ET.parse(path).getroot()
     assert float(root.get("width").removesuffix("pt")) == pytest.approx(72 * asked.column, abs=0.5)
-    sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", path.read_text())]
+    sizes = [
+        float(size) for size in re.findall(r"font(?:-size)?: [a-z ]*([\d.]+)px", path.read_text())
+    ]
     assert max(sizes) <= 1.01 * asked.size
     assert min(sizes) >= 0.45 * asked.size  # exponents
     with pytest.raises(UserError, match="did you mean icml"):

@@ -241,6 +241,14 @@ def save_weights(path: Path, hidden: int = 4, features: int = 3) -> None:
 WEIGHED = "model: {{cell: {0}, weights: w.npz}}\ninputs: {{kind: noise, features: 3}}\nlength: 5\n"
 
 
+@pytest.mark.parametrize("at", ["all", "last", "ends", [3, 20]])
+def test_a_loss_may_look_at_more_steps_than_have_a_target(at: object) -> None:
+    sections = GOOD | {"inputs": {"kind": "adding"}, "loss": {"kind": "mse", "at": at}}
+    assert parse(sections).loss.at == (tuple(at) if isinstance(at, list) else at)
+    with pytest.raises(ConfigError, match="target at the last step only"):
+        parse(sections | {"loss": {"kind": "mse", "at": [3]}})
+
+
 def test_sizes_follow_from_the_weights(file: Path) -> None:
     save_weights(file.parent / "w.npz")
     file.write_text(WEIGHED.format("lstm"))

@@ -116,7 +116,7 @@ def kinds_with(targets: str) -> tuple[str, ...]:
 def _check_targets(loss: LossConfig, inputs: Inputs, length: int) -> None:
     """Refuse losses that meet no target, whose derivative would be 0 everywhere."""
     at = (length,) if loss.at in ("last", "ends") else loss.at
-    if inputs.task.targets_at == "last" and length not in at and at != "all":
+    if inputs.task.targets_at == "last" and at != "all" and length not in at:
         raise Mistake(
             f"{inputs.kind} has its target at the last step only",
             "last",

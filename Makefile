@@ -38,7 +38,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
-	for file in configs/regression*.yaml; do $(VENV)/bin/gradflow check $$file || exit; done
+	$(VENV)/bin/gradflow check configs/regression*.yaml
 
 test-extras: $(EXTRAS)/.extras
 	command -v chromium || { apt-get update -qq && apt-get install -y -qq chromium; }

@@ -11,8 +11,10 @@ from gradflow.cli.screen import (
     Config,
     Json,
     Quiet,
+    Words,
     emit,
     emit_json,
+    files_and_changes,
     grid,
     read_experiment,
     say,
@@ -27,21 +29,13 @@ __all__ = ["create", "init", "inspect", "schema", "validate"]
 
 def validate(
     config: Config,
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="CONFIG|KEY=VALUE",
-            help="Further files, and changes to all of them.",
-            show_default=False,
-        ),
-    ] = None,
+    words: Words = None,
     quiet: Quiet = False,
 ) -> None:
     """Say whether experiment files are right, without running them."""
     from gradflow.experiment.measure.plan import plan
 
-    overrides = [word for word in words or () if "=" in word]
-    files = [config, *(Path(word) for word in words or () if word not in overrides)]
+    files, overrides = files_and_changes(config, words)
     wrong = 0
     for file in files:
         try:

@@ -16,8 +16,10 @@ from gradflow.cli.screen import (
     Overrides,
     Quiet,
     Results,
+    Words,
     bar,
     emit,
+    files_and_changes,
     foresee,
     read_experiment,
     read_unchanged,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from gradflow.experiment.config import Experiment
     from gradflow.gate.compare import Judgement
+    from gradflow.gate.formats import Format
 
 __all__ = ["baseline", "check"]
 
@@ -51,7 +54,7 @@ def baseline(
 
 def check(
     config: Config,
-    overrides: Overrides = None,
+    words: Words = None,
     jobs: Jobs = 1,
     results: Results = Path("results"),
     form: Annotated[
@@ -80,31 +83,60 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Compare with the baseline and the assertions: exit code 1 if a case fails."""
-    from gradflow.gate.formats import FORMATS, write_verdict
+    from gradflow.gate.formats import FORMATS
     from gradflow.report.format import one_of
 
     kind = one_of("format", form, FORMATS)
     foresee(plot)
-    words = [str(config), *(overrides or ())]
-    words += [] if results == Path("results") else ["--results", str(results)]
-    accept = shlex.join(["gradflow", "baseline", *words])
+    files, overrides = files_and_changes(config, words)
+    if len(files) > 1 and (cases or plot or kind in ("json", "junit")):
+        raise UserError(
+            "--accept, --plot, --format json and --format junit are about one experiment file\n"
+            f"  fix: one after the other, {files[0]} first"
+        )
     if cases:
         _refuse_in_ci()
         _accept(read_experiment(config, overrides), results, jobs, cases, quiet)
         return
     options = {"assert_only": assert_only, "patterns": patterns or ()}
-    verdict = _judge(config, overrides, results, jobs, accept, quiet, options)
+
+    each = [
+        _answer(file, overrides, results, jobs, kind, quiet, options, (plot, summary))
+        for file in files
+    ]
+    if worst := max(each, key=(0, 4, 1, 3).index):
+        raise typer.Exit(worst)
+
+
+def _answer(
+    file: Path,
+    overrides: Sequence[str],
+    results: Path,
+    jobs: int,
+    kind: Format,
+    quiet: bool,
+    options: dict[str, Any],
+    evidence: tuple[Path | None, Path | None],
+) -> int:
+    """Judge one file, say what is to be said of it, and return the exit code."""
+    from gradflow.gate.formats import write_verdict
+
+    words = [str(file), *overrides]
+    words += [] if results == Path("results") else ["--results", str(results)]
+    accept = shlex.join(["gradflow", "baseline", *words])
+    verdict = _judge(file, overrides, results, jobs, accept, quiet, options)
     if verdict.expected and not verdict.compared:
         accept += " --force"  # without it, the baseline of another experiment stays
-    if not quiet or form != "text" or verdict.exit_code:
+    if not quiet or kind != "text" or verdict.exit_code:
         case = shlex.join(["gradflow", "check", *words, "--accept"])
-        emit(write_verdict(verdict, kind, config=str(config), accept=accept, accept_case=case))
-    _show_evidence(verdict, accept, plot, summary)
-    _end(verdict, patterns or (), assert_only)
+        emit(write_verdict(verdict, kind, config=str(file), accept=accept, accept_case=case))
+    _show_evidence(verdict, accept, *evidence)
+    _tell_why(verdict, **options)
+    return verdict.exit_code
 
 
-def _end(verdict: Judgement, patterns: Sequence[str], assert_only: bool) -> None:
-    """Say what stands beside the verdict, and end with its exit code."""
+def _tell_why(verdict: Judgement, patterns: Sequence[str], assert_only: bool) -> None:
+    """Say what a verdict does not: what was not found, what is new, where a point has failed."""
     if verdict.exit_code == 4 and patterns:
         say(f"no case has {' or '.join(map(repr, patterns))} in its name")
     elif verdict.exit_code == 4 and assert_only:
@@ -114,8 +146,6 @@ def _end(verdict: Judgement, patterns: Sequence[str], assert_only: bool) -> None
     for failure in verdict.errors:
         if tracing():
             say(failure.traceback.rstrip())
-    if verdict.exit_code:
-        raise typer.Exit(verdict.exit_code)
 
 
 def _judge(

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from gradflow.report.tables.layout import Sheet
 
 __all__ = [
-    "Config", "Jobs", "Json", "Overrides", "Quiet", "Results", "RunName", "bar", "emit",
-    "emit_json", "foresee", "grid", "line", "piped", "read_experiment", "read_unchanged", "say",
-    "show_sheet", "size", "span",
+    "Config", "Jobs", "Json", "Overrides", "Quiet", "Results", "RunName", "Words", "bar", "emit",
+    "emit_json", "files_and_changes", "foresee", "grid", "line", "piped", "read_experiment",
+    "read_unchanged", "say", "show_sheet", "size", "span",
 ]  # fmt: skip
 
 Config: TypeAlias = Annotated[
@@ -47,6 +47,14 @@ Overrides: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE", help="Changes to it, e.g. model.hidden=64.", show_default=False
+    ),
+]
+Words: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="CONFIG|KEY=VALUE",
+        help="Further files, and changes to all of them.",
+        show_default=False,
     ),
 ]
 RunName: TypeAlias = Annotated[
@@ -77,6 +85,12 @@ Quiet: TypeAlias = Annotated[
 
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""
+
+
+def files_and_changes(config: Path, words: Sequence[str] | None) -> tuple[list[Path], list[str]]:
+    """Tell the further files from the overrides that hold for all of them."""
+    changes = [word for word in words or () if "=" in word]
+    return [config, *(Path(word) for word in words or () if word not in changes)], changes
 
 
 def say(text: str) -> None:

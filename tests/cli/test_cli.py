@@ -342,6 +342,24 @@ def test_the_gate_from_its_beginning(here: Path, monkeypatch: pytest.MonkeyPatch
     assert call("baseline", "small.yaml", "--force", "-q").stdout == ""
 
 
+def test_several_files_are_checked_one_after_the_other(here: Path) -> None:
+    other = CONFIG.replace("name: small", "name: other")
+    (here / "other.yaml").write_text(other)
+    words = ("small.yaml", "other.yaml", "sweep.length=[3]", "sweep.seed=1")
+    assert call("check", *words).exit_code == 4
+    for file in words[:2]:
+        call("baseline", file, *words[2:], "-q")
+    passed = call("check", *words).stdout
+    assert [line.partition(",")[0] for line in passed.splitlines()] == [
+        "small: passed", "other: passed"
+    ]  # fmt: skip
+    (here / "other.yaml").write_text(other + "init: {recurrent_gain: 1.1}\n")
+    worse = call("check", "other.yaml", "small.yaml", *words[2:])
+    assert (worse.exit_code, "small: passed" in worse.stdout) == (1, True)
+    refused = call("check", *words, "--format", "junit")
+    assert (refused.exit_code, "small.yaml first" in refused.stderr) == (2, True)
+
+
 def test_the_command_that_accepts_names_the_folder() -> None:
     done = call("check", "small.yaml", "--results", "my results")
     assert "gradflow baseline small.yaml --results 'my results' writes it" in done.stderr

@@ -78,7 +78,8 @@ def possible_names(point: Point) -> Iterator[str]:
     start = prefix(point)
     for name in each:
         for i, layer in enumerate(point.net["layers"]):
-            gates = ["", *(f" gate={gate}" for gate in layer["gates"])]
+            named = dict.fromkeys([*layer["gates"], "i"])  # a coupled i opens without parameters
+            gates = ["", *(f" gate={gate}" for gate in named)]
             places = ["", *(f" layer={i} {way}" for way in (*layer["directions"], "both"))]
             yield from (start + name + place + gate for place in places for gate in gates)
 

@@ -7,7 +7,7 @@ import sys
 import time
 from importlib import import_module
 
-ROWS = ("kills", "writes", "damage", "together", "hostile", "names", "fuzz", "large")
+ROWS = ("kills", "writes", "damage", "together", "hostile", "names", "fuzz", "large", "gate")
 """The families, in the order of the table; each is a module here."""
 
 

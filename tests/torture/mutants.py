@@ -1,0 +1,166 @@
+"""Small changes of the program's arithmetic, one at a time, in the process that asks for them."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import functools
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from types import CodeType, FunctionType
+from typing import Any
+
+__all__ = ["Mutant", "mutants"]
+
+WRONG = 1 + 1e-4
+"""The factor of what is scaled."""
+
+LINEAR = ("product", "pull", "sigmoid", "difference", "reads", "blocks")
+"""Functions of the house whose result is an array, and is scaled."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One node of a module's syntax tree replaced.
+
+    Parameters
+    ----------
+    module, function : str
+        Where; the function's own qualified name.
+    line, column, end : int
+        Of the node; `end` is its last column.
+    change : str
+        What becomes of it: ``scaled``, ``left`` or ``right`` operand alone, ``sign``, ``dropped``.
+    """
+
+    module: str
+    function: str
+    line: int
+    column: int
+    end: int
+    change: str
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.line}:{self.column} {self.function} {self.change}"
+
+    def apply(self) -> None:
+        """Change the function, wherever it is held: it gets another code."""
+        module = import_module(self.module)
+        tree = _Replacing(self).visit(ast.parse(inspect.getsource(module)))
+        whole = compile(ast.fix_missing_locations(tree), inspect.getfile(module), "exec")
+        function = _function(module, self.function)
+        function.__code__ = next(
+            code for code in _codes(whole) if code.co_qualname == function.__code__.co_qualname
+        )
+
+
+def mutants(module: str) -> Iterator[Mutant]:
+    """Yield every change of a module's functions and methods."""
+    found = import_module(module)
+    for name, tree in _functions(ast.parse(inspect.getsource(found)).body):
+        try:
+            function = _function(found, name)
+        except (AttributeError, KeyError, TypeError):
+            continue
+        if function.__code__.co_qualname != name:
+            continue
+        for node in (node for statement in tree.body for node in ast.walk(statement)):
+            for change in _changes(node):
+                yield Mutant(module, name, *_place(node), change)
+
+
+def _changes(node: ast.AST) -> tuple[str, ...]:
+    match node:
+        case ast.BinOp(op=ast.Add() | ast.Sub()):
+            return ("scaled", "left", "right", "sign")
+        case ast.BinOp(op=ast.Mult() | ast.Div()):
+            return ("scaled", "left")
+        case ast.BinOp(op=ast.MatMult()):
+            return ("scaled",)
+        case ast.AugAssign(op=ast.Add() | ast.Sub() | ast.Mult()):
+            return ("scaled", "dropped")
+        case ast.Constant(value=float()) if node.value:
+            return ("scaled",)
+        case ast.Call(func=ast.Name(id=name)) if name in LINEAR:
+            return ("scaled",)
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="np")))):
+            return ("dropped",)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Name() | ast.BinOp() | ast.Call()):
+            return ("dropped",)
+    return ()
+
+
+class _Replacing(ast.NodeTransformer):
+    """Replaces the node of a mutant."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self.mutant = mutant
+
+    def visit(self, node: ast.AST) -> Any:
+        kind = self.mutant.change
+        if _place(node) == self.mutant_place and kind in _changes(node):
+            return _changed(node, kind)
+        return self.generic_visit(node)
+
+    @property
+    def mutant_place(self) -> tuple[int, int, int]:
+        return self.mutant.line, self.mutant.column, self.mutant.end
+
+
+def _changed(node: ast.AST, change: str) -> ast.AST:
+    factor = ast.Constant(WRONG)
+    match node, change:
+        case ast.BinOp(), "scaled":
+            return ast.BinOp(node, ast.Mult(), factor)
+        case ast.BinOp(), "left":
+            return node.left
+        case ast.BinOp(), "right":
+            return node.right
+        case ast.BinOp(), "sign":
+            other = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
+            return ast.BinOp(node.left, other, node.right)
+        case ast.AugAssign(), "scaled":
+            value = ast.BinOp(node.value, ast.Mult(), factor)
+            return ast.AugAssign(copy.deepcopy(node.target), node.op, value)
+        case ast.AugAssign(), "dropped":
+            return ast.Pass()
+        case ((ast.Constant() | ast.Call()), "scaled"):
+            return ast.BinOp(node, ast.Mult(), factor)
+        case ast.Expr(), "dropped":
+            return ast.Pass()
+        case ast.UnaryOp(), "dropped":
+            return node.operand
+    raise AssertionError(change)
+
+
+def _place(node: ast.AST) -> tuple[int, int, int]:
+    return tuple(getattr(node, name, -1) for name in ("lineno", "col_offset", "end_col_offset"))
+
+
+def _functions(body: list[ast.stmt], start: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef):
+            yield start + node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield from _functions(node.body, f"{start}{node.name}.")
+
+
+def _function(module: Any, qualified: str) -> FunctionType:
+    """Return the function behind a name, out of what it is wrapped in."""
+    *owners, name = qualified.split(".")
+    holder = functools.reduce(getattr, owners, module)
+    found = vars(holder)[name]
+    found = getattr(found, "fget", None) or getattr(found, "func", None) or found
+    found = getattr(found, "__func__", found)
+    function = inspect.unwrap(found)
+    assert isinstance(function, FunctionType)
+    return function
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes(constant)

@@ -16,8 +16,10 @@ FILES = sorted((Path(__file__).parent.parent / "configs" / "history").glob("*.ya
 WEIGHTS = {
     "1997-1-embedded-reber": (264, 7),
     "1997-1-embedded-reber-3x2": (276, 7),
+    "1997-2c-noisy-lag": (364, 2),
     "1997-3a-two-sequence": (102, 1),
     "1997-4-adding": (93, 1),
+    "1997-5-multiplication": (93, 1),
     "1997-6a-temporal-order": (156, 4),
 }
 

@@ -7,6 +7,8 @@ import argparse
 from benchmarks import report
 from benchmarks.compare import compare, default_core
 from benchmarks.live_probe import live
+from benchmarks.training import show as show_training
+from benchmarks.training import training
 from benchmarks.whole import whole
 from benchmarks.workloads import WORKLOADS
 
@@ -29,6 +31,12 @@ def main() -> None:
         timings = live(options.runs, options.core)
         print(report.LIVE, report.aligned(report.show_live(timings)), sep="\n")
         report.save(RESULTS, [], {}, live={"cpu": report.machine()["cpu"], "timings": timings})
+    if options.only is None or "h" in options.only:
+        timings = training(options.runs, options.core)
+        for name, cells in show_training(timings).items():
+            print(f"{report.UPDATE} {name}", report.aligned(cells), sep="\n")
+        kept = {"cpu": report.machine()["cpu"], "timings": timings}
+        report.save(RESULTS, [], {}, training=kept)
     rows, kept = report.load(RESULTS)
     report.plot(report.HERE / "ratios.png", rows)
     report.write(report.HERE / "README.md", report.markdown(rows, kept))
@@ -53,7 +61,7 @@ def _options() -> argparse.Namespace:
     if options.quick:
         options.runs = 3
         options.only = options.only or ["a", "d"]
-    known = {*WORKLOADS, *(name[0] for name in WORKLOADS), "f", "g"}
+    known = {*WORKLOADS, *(name[0] for name in WORKLOADS), "f", "g", "h"}
     for name in options.only or []:
         if name not in known:
             parser.error(f"--only {name}: known are {', '.join(sorted(known))}")

@@ -15,11 +15,13 @@ import numpy as np
 from benchmarks.compare import Measured
 from benchmarks.live_probe import GOALS as LIVE_GOALS
 from benchmarks.sides import SIDES
+from benchmarks.training import show as show_training
 from benchmarks.workloads import WORKLOADS
 
 HERE = Path(__file__).parent
 MIB = 1 << 20
 LIVE = "(g) the live probe beside a float32 training step of nn.LSTM(128, 256), T = 500, batch 32"
+UPDATE = "(h) an update of nets that learn:"
 
 GOALS: dict[tuple[str, str], dict[str, float]] = {
     ("a", "float64"): {"jax": 1.6, "torch": 2.0, "floor": 1 / 1.5},
@@ -158,6 +160,10 @@ def markdown(rows: Sequence[Measured], kept: dict[str, Any]) -> str:
     if "live" in kept:
         lines += [f"**{LIVE}**", "", f"On {kept['live']['cpu']}.", ""]
         lines += rows_of(show_live(kept["live"]["timings"]))
+    if "training" in kept:
+        for name, cells in show_training(kept["training"]["timings"]).items():
+            lines += [f"**{UPDATE} {name}**", "", f"On {kept['training']['cpu']}.", ""]
+            lines += rows_of(cells)
     return "\n".join(lines)
 
 

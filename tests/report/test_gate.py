@@ -130,6 +130,15 @@ def test_a_change_between_golden_lags_moves_the_slope_or_an_extreme() -> None:
     assert "slope" in found.reason or "norm" in found.reason
 
 
+def test_a_slope_counts_over_all_of_its_steps() -> None:
+    case = a_case()
+    assert case.slope is not None
+    assert only(case, replace(case, slope=case.slope + 0.9 * TOLERANCE / 100)) is None
+    found = only(case, replace(case, slope=case.slope + 1.1 * TOLERANCE / 100))
+    assert found is not None
+    assert found.difference == pytest.approx(1.1 * TOLERANCE, rel=1e-4)
+
+
 @pytest.mark.parametrize("value", [-math.inf, math.nan])
 def test_a_change_of_class_fails_by_itself(value: float) -> None:
     quantity = line(-0.1, 100)

@@ -133,7 +133,7 @@ NPY = {
     "deep": b"\x93NUMPY\x02\x00" + (60_000).to_bytes(4, "little") + b"(" * 60_000,
     "version": b"\x93NUMPY\x09\x00" + bytes(100), "magic": b"\x93NUMPY", "half": b"\x93NU",
     "empty": b"", "pickle": pickle.dumps(os.system), "nan": _npy("(2, 2)", data=b"\xff" * 32),
-    "cut": _npy("(2, 4)")[:100], "flat": _npy("(8,)" , "|b1"), "byte": _npy("(2, 2)", "=?"),
+    "cut": _npy("(2, 4)")[:100], "flat": _npy("(8,)" , "|b1"),
 }  # fmt: skip
 CSV = {
     "ragged": b"1,2\n3\n", "words": b"a,b\nc,d\n", "nul": b"1,2\n\x00,3\n", "nan": b"1,nan\n2,3\n",
@@ -144,7 +144,7 @@ CSV = {
     "esc": b"\x1b[2J,1\n2,3\n",
     "bom": b"\xef\xbb\xbf\xef\xbb\xbfa\n", "header": b"a,b\n", "bidi": "\u202ea,b\nx,y\n".encode(),
 }  # fmt: skip
-TXT = {"empty": b"", "latin": b"\xff\xfe\xfa", "one": b"a"}
+TXT = {"empty": b"", "latin": b"\xff\xfe\xfa", "half": b"\xc3"}
 
 
 def _zip(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:

@@ -28,8 +28,8 @@ sweep:
 EACH = 1.0
 """Milliseconds of the processor that planning, resuming or reading may take for a point."""
 
-GROWTH = 2.0
-"""KiB that a process may grow by for each point it has measured: its line of the manifest."""
+GROWTH = 4.0
+"""KiB that a process may grow by for each point it has measured: what the manifest says of it."""
 
 SIZES = (
     ("length=1000000000",),
@@ -58,7 +58,7 @@ def measure(fraction: float) -> Iterator[Row]:
 
 
 def _many(fraction: float) -> Iterator[Row]:
-    count = times(20, fraction**0.5)
+    count = times(20, fraction**0.5, 5)
     with workplace() as where:
         axis = [round(0.5 + 0.05 * number, 2) for number in range(count)]
         (where / "many.yaml").write_text(MANY.format(gains=axis, scales=axis))

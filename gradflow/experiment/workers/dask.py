@@ -15,7 +15,7 @@ from gradflow.experiment.workers.executor import DEFAULT, Measure, OnDone, T, at
 
 __all__ = ["DaskExecutor"]
 
-CONNECT = 5
+CONNECT = 4
 """Seconds that the scheduler has to answer."""
 
 ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?([^\s/:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")

@@ -151,7 +151,7 @@ def test_a_part_of_a_run_is_drawn(run, tmp_path):
         with pytest.raises(UserError, match=message):
             plot(run, where=[wrong], **only)
     assert where(run, []) is run
-    part = where(sweep(tmp_path, cells=5), ["cell=lstm(coupled)"])
+    part = where(sweep(tmp_path, cells=5), ["cell=lstm (coupled)"])
     assert {point.cell for point in part.points} == {"lstm(coupled)"}
 
 

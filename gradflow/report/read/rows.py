@@ -44,7 +44,9 @@ def where(run: Run, conditions: Iterable[str]) -> Run:
         known = _keys(run.points)
         path = known[one_of("key to choose by", key.strip(), list(known))]
         there = list(dict.fromkeys(_value(point, path) for point in run.points))
-        values = [one_of(f"value of {key}", one.strip(), there) for one in _COMMA.split(wanted)]
+        close = {_close(value): value for value in there}
+        said = [close.get(_close(one), one.strip()) for one in _COMMA.split(wanted)]
+        values = [one_of(f"value of {key}", one, there) for one in said]
         points = tuple(point for point in points if _value(point, path) in values)
     if not points:
         raise UserError(f"{run.name}: no point meets {' and '.join(conditions)}")
@@ -59,6 +61,11 @@ def _keys(points: Iterable[Point]) -> dict[str, str]:
     for path in paths:
         found |= {names[path].replace(" ", "_"): path, path: path}
     return found
+
+
+def _close(text: str) -> str:
+    """Tables write lstm (coupled), for their lines to break."""
+    return text.replace(" ", "")
 
 
 def _value(point: Point, path: str) -> str:

@@ -18,6 +18,14 @@ def refused(path: Path) -> ConfigError:
     return caught.value
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is imported on the way, once, is not counted."""
+    path = tmp_path_factory.mktemp("once") / "wrong.yaml"
+    path.write_text("modle: {}\n")
+    refused(path)
+
+
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name.replace(" ", "-"))
 def test_a_wrong_file_gets_one_message_that_points_at_the_mistake(
     case: Wrong, tmp_path: Path

@@ -17,12 +17,18 @@ __all__ = [
     "OptionError",
     "UserError",
     "typed",
+    "visible",
 ]
 
 
 def typed(path: str | Path) -> str:
     """Return a path as it is typed in a shell: a message's fix can be copied as it is."""
     return shlex.quote(str(path))
+
+
+def visible(text: str) -> str:
+    """Escape what would not show, or would break a message's line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class GradflowError(Exception):

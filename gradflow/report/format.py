@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from gradflow.errors import UserError
-from gradflow.experiment.config.text.nodes import visible
+from gradflow.errors import UserError, visible
 
 __all__ = [
     "as_data",

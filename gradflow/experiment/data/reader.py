@@ -11,7 +11,7 @@ import numpy as np
 
 from gradflow.core.inputs import Batch, series_stream, symbol_stream
 from gradflow.core.typing import Array
-from gradflow.experiment.config.text.nodes import visible
+from gradflow.errors import visible
 from gradflow.experiment.data.delimited import read_csv
 from gradflow.experiment.data.reading import (
     MAX_BYTES,

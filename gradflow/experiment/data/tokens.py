@@ -9,7 +9,7 @@ import numpy as np
 
 from gradflow.core.inputs import Batch
 from gradflow.core.typing import Array
-from gradflow.experiment.config.text.nodes import visible
+from gradflow.errors import visible
 from gradflow.experiment.data.reading import enough, mistake
 
 __all__ = ["Tokens", "checked_tokens"]

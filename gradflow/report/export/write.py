@@ -14,8 +14,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from gradflow.errors import UserError
-from gradflow.experiment.config.text.nodes import visible
+from gradflow.errors import UserError, visible
 from gradflow.experiment.store.runs import Run
 from gradflow.experiment.store.whole import whole_file
 from gradflow.report.export.tidy import TidyRows, columns, own_axes, scalar, swept, tidy_rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from typing import Any, NamedTuple, TypeAlias
 
-from gradflow.errors import ConfigError
+from gradflow.errors import ConfigError, visible
 
 __all__ = ["Node", "Path", "Place", "as_node", "spell"]
 
@@ -37,11 +37,6 @@ class Place(NamedTuple):
             column=self.column,
             **{name: visible(word) for name, word in words.items()},
         )
-
-
-def visible(text: str) -> str:
-    """Escape what would not show, or would break a message's line."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 NOWHERE = Place()

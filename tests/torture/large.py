@@ -58,7 +58,7 @@ def measure(fraction: float) -> Iterator[Row]:
 
 
 def _many(fraction: float) -> Iterator[Row]:
-    count = times(20, fraction**0.5, 5)
+    count = times(20, fraction**0.5, 7)
     with workplace() as where:
         axis = [round(0.5 + 0.05 * number, 2) for number in range(count)]
         (where / "many.yaml").write_text(MANY.format(gains=axis, scales=axis))

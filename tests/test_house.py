@@ -29,6 +29,7 @@ experiment.config
 experiment.measure
 experiment.workers
 experiment.run
+experiment.preview
 report
 gate advice
 integrations api __init__

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gradflow.experiment.config import Experiment
-    from gradflow.experiment.run import Finished, Preview
+    from gradflow.experiment.preview import Preview
+    from gradflow.experiment.run import Finished
     from gradflow.experiment.store.runs import Run
     from gradflow.experiment.workers.executor import Failure
 
@@ -83,7 +84,8 @@ def run(
             told = {"computed": 0, "reused": len(found.run.points), "missing": 0, "seconds": 0.0}
             _show(found.run, told | {"changed": (), "failures": []}, as_json, quiet)
             return
-    from gradflow.experiment.run import Shard, preview
+    from gradflow.experiment.preview import preview
+    from gradflow.experiment.run import Shard
 
     experiment = read_experiment(config, changes, quiet=quiet)
     options: dict[str, Any] = {"fresh": fresh, "shard": Shard.parse(shard)}

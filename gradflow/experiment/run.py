@@ -14,32 +14,23 @@ from gradflow.core.quantity import Result
 from gradflow.errors import UserError
 from gradflow.experiment.config import Experiment, dump
 from gradflow.experiment.config.axes import labels
-from gradflow.experiment.measure.duration import pace, pieces, predicted, share
-from gradflow.experiment.measure.measurement import footprint, scratch
-from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
-from gradflow.experiment.store.current import files_of, is_current
+from gradflow.experiment.measure.duration import pieces, predicted, share
+from gradflow.experiment.measure.measurement import scratch
+from gradflow.experiment.measure.plan import Bundle, bundle, plan
+from gradflow.experiment.store.current import files_of
 from gradflow.experiment.store.folder import Folder
-from gradflow.experiment.store.manifest import (
-    CONFIG,
-    UNFINISHED,
-    Asked,
-    DamagedError,
-    environment,
-    read_manifest,
-)  # fmt: skip
+from gradflow.experiment.store.manifest import CONFIG, UNFINISHED, Asked, environment
 from gradflow.experiment.store.names import BASELINES, earlier, set_aside
 from gradflow.experiment.store.runs import RESULTS, Point, Run
 from gradflow.experiment.workers.executor import Executor, Failure, Outcome, Serial
 
 __all__ = [
+    "WHOLE",
     "Finished",
     "OnProgress",
-    "Planned",
-    "Preview",
     "Progress",
     "Shard",
     "in_memory",
-    "preview",
     "run",
     "work",
 ]
@@ -66,6 +57,10 @@ class Shard:
         if not (number.isdecimal() and count.isdecimal()):
             raise UserError(f"{text!r} is no shard\n  expected: i/n with i from 1 to n, e.g. 2/8")
         return cls(int(number), int(count))
+
+
+WHOLE = Shard()
+"""All of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,7 @@ def run(
     executor: Executor[Result] | None = None,
     fresh: bool = False,
     fail_fast: bool = False,
-    shard: Shard = Shard(),
+    shard: Shard = WHOLE,
     only: Collection[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Finished:
@@ -272,7 +267,7 @@ def _forget(bundles: Iterable[Bundle]) -> None:
 
 
 def work(
-    whole: Sequence[Bundle], stored: Collection[str], shard: Shard = Shard()
+    whole: Sequence[Bundle], stored: Collection[str], shard: Shard = WHOLE
 ) -> tuple[Bundle, ...]:
     """Return what is left to measure of the sweep's pieces, the longest first.
 
@@ -282,61 +277,6 @@ def work(
     chosen = share(whole, shard.number, shard.count)
     left = [bundle(p for p in piece.points if p.hash not in stored) for piece in chosen]
     return tuple(sorted(itertools.chain(*left), key=predicted, reverse=True))
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A bundle as it would be run: predicted seconds, and the bytes it takes at most.
-
-    `problem` says why it could not be run at all.
-    """
-
-    bundle: Bundle
-    seconds: float
-    bytes: int
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What `run` would do: the bundles left to measure, and how many points are stored."""
-
-    name: str
-    points: int
-    stored: int
-    bundles: tuple[Planned, ...]
-
-
-def preview(
-    experiment: Experiment, *, out: Path = RESULTS, fresh: bool = False, shard: Shard = Shard()
-) -> Preview:
-    """Plan a run without writing anything; see `run` for the parameters.
-
-    Seconds are predicted from the sizes and scaled by what short pieces take on this machine.
-    """
-    points = plan(experiment)
-    stored = set() if fresh else _stored(out / experiment.name, points)
-    todo = work(pieces(bundle(points)), stored, shard)
-    sized = [_sized(piece) for piece in todo]
-    speed = pace([one.bundle for one in sized if not one.problem])
-    planned = tuple(replace(one, seconds=speed * one.seconds) for one in sized)
-    return Preview(experiment.name, len(points), len(stored), planned)
-
-
-def _stored(folder: Path, points: Sequence[PlannedPoint]) -> set[str]:
-    """Return the hashes of the points that `run` would reuse, if their files are whole."""
-    try:
-        manifest = read_manifest(folder)
-    except (DamagedError, FileNotFoundError):
-        return set()
-    return {one.hash for one in points if is_current(manifest, one.point)}
-
-
-def _sized(piece: Bundle) -> Planned:
-    try:
-        return Planned(piece, predicted(piece), footprint(piece)[1].peak)
-    except UserError as error:
-        return Planned(piece, predicted(piece), 0, str(error))
 
 
 class _Track:

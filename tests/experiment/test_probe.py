@@ -12,7 +12,7 @@ from gradflow.experiment.measure import duration as probe
 from gradflow.experiment.measure.duration import predicted
 from gradflow.experiment.measure.measurement import footprint, measure
 from gradflow.experiment.measure.plan import bundle, plan
-from gradflow.experiment.run import preview
+from gradflow.experiment.preview import preview
 
 
 def bundles(**rest):
@@ -89,7 +89,7 @@ def test_what_cannot_be_measured_has_the_predicted_pace():
 
 
 def test_a_preview_scales_predictions_by_the_pace(monkeypatch, tmp_path):
-    monkeypatch.setattr("gradflow.experiment.run.pace", lambda todo: 3.0)
+    monkeypatch.setattr("gradflow.experiment.preview.pace", lambda todo: 3.0)
     made, _ = bundles()
     planned = preview(made, out=tmp_path).bundles
     for one in planned:

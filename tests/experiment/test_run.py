@@ -15,7 +15,8 @@ from gradflow.errors import UserError
 from gradflow.experiment.config import load_config
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import Bundle
-from gradflow.experiment.run import Progress, Shard, preview, run
+from gradflow.experiment.preview import preview
+from gradflow.experiment.run import Progress, Shard, run
 from gradflow.experiment.store import current
 from gradflow.experiment.store.manifest import DamagedError
 from gradflow.experiment.store.runs import latest, list_runs, open_run

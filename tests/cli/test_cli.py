@@ -52,8 +52,9 @@ def spawn(*words: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def heed_interrupts() -> None:
-    """A shell lets what it runs in the background ignore them, and its children with it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """The background of a shell, or nohup, lets what runs there ignore them."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def test_help_names_every_command_and_exit_code() -> None:

@@ -146,6 +146,7 @@ def test_two_names_of_one_net_are_told_only_where_they_are():
     assert note.startswith("warning: gru and gru(no bias) are the same net here")
     assert configured("gru", {**axis, "init": {"bias": {"z": 1.0}}}).notes == ()
     assert configured("gru", {**axis, "init": {"like": "pytorch"}}).notes == ()
+    assert configured("gru", {**axis, "init": {"input_gain": 1e100}}).notes == (note,)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)

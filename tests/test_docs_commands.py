@@ -118,6 +118,7 @@ def test_every_command_prints_what_the_chapter_says(checkout: Path) -> None:
     assert not problems, "\n\n".join(problems)
 
 
+@pytest.mark.extras
 def test_every_command_prints_what_the_page_for_teams_says(checkout: Path) -> None:
     shutil.copytree(ROOT / "results" / "baselines", checkout / "results" / "baselines")
     problems = unprinted(TEAMS)
@@ -202,7 +203,14 @@ def small(point: PlannedPoint) -> PlannedPoint:
     return PlannedPoint(config.model_copy(update=changes))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.extras if path.stem == "truncation" else ())
+        for path in sorted((ROOT / "configs").glob("*.yaml"))
+    ],
+    ids=lambda path: path.stem,
+)
 def test_every_quantity_of_the_shipped_experiments_is_described(path: Path) -> None:
     described = set(re.findall(r"`([\w.]+)`", QUANTITIES.read_text(encoding="utf-8")))
     firsts = {point.config.model.cell_label: point for point in reversed(plan(load_config(path)))}

@@ -53,7 +53,9 @@ def await_nobody(session: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+@pytest.mark.parametrize(
+    "name", ["SIGINT", *(pytest.param(n, marks=pytest.mark.extras) for n in ("SIGTERM", "SIGHUP"))]
+)
 def test_a_signal_ends_a_run_at_once(name: str, tmp_path: Path) -> None:
     number = getattr(signal, name)
     running = start(tmp_path)

@@ -146,7 +146,7 @@ def test_one_step_agrees_with_itself_and_opposite_steps_cancel():
     np.testing.assert_allclose(logs[1], np.log10(2 * np.sqrt(2)), rtol=1e-14)
 
 
-@pytest.mark.parametrize(("rho", "T"), [(0.1, 10_000), (10.0, 1000)])
+@pytest.mark.parametrize(("rho", "T"), [(0.1, 2000), (10.0, 1000)])
 def test_contributions_hundreds_of_decades_away(rho: float, T: int):
     """s_t = ρ s_{t−1} + x_t: ‖G_k‖ = ρ^(T−k), and only the far end of the input is not silent."""
     net = Network.of(RNN(1, activation="identity", bias=False), 1)

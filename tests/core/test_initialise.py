@@ -241,7 +241,7 @@ def test_the_bias_inside_the_reset_bracket_starts_at_zero():
 def test_chrono_of_an_lstm():
     t_max = 400
     cell = cells.get("lstm")(hidden=400)
-    b = made(cell, Init(forget_bias=Chrono(t_max)))
+    b = made(cell, Init(recurrent="normal", forget_bias=Chrono(t_max)))
     forget, write = gate(cell, b, "b", "f"), gate(cell, b, "b", "i")
     np.testing.assert_array_equal(write, -forget)
     assert not gate(cell, b, "b", "o").any()

@@ -51,7 +51,9 @@ def test_mean_field_says_where_it_does_not_hold() -> None:
 @pytest.mark.parametrize(
     ("activation", "gain"), [("tanh", 0.9), ("tanh", 2.0), ("sigmoid", 4.0), ("relu", 1.2)]
 )
-@pytest.mark.parametrize("recurrent", ["normal", "orthogonal"])
+@pytest.mark.parametrize(
+    "recurrent", ["normal", pytest.param("orthogonal", marks=pytest.mark.extras)]
+)
 def test_mean_field_agrees_with_driven_nets(activation: Any, gain: float, recurrent: str) -> None:
     cell, nets = RNN(300, activation=activation), 6
     init = Init(recurrent=recurrent, recurrent_gain=gain, input="normal")

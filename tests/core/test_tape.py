@@ -102,7 +102,12 @@ def test_no_step_is_taken_back_twice(weight: float, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize(
     ("layers", "bidirectional", "lengths"),
-    [(1, False, (300,)), (1, False, (100, 200, 300)), (2, False, (300,)), (2, True, (300,))],
+    [
+        (1, False, (300,)),
+        (1, False, (100, 200, 300)),
+        (2, False, (300,)),
+        pytest.param(2, True, (300,), marks=pytest.mark.extras),
+    ],
 )
 def test_memory_is_as_predicted(
     layers: int, bidirectional: bool, lengths: tuple[int, ...], keep: bool

@@ -21,7 +21,7 @@ CASES = [
     pytest.param({"flow_map": True}, "lstm", 16, 250, marks=pytest.mark.extras),
     ({"spectrum": True}, "lstm", 16, 60),
     pytest.param({"theory": True}, "lstm", 32, 300, marks=pytest.mark.extras),
-    ({"theory": True}, "gru", 16, 200),
+    pytest.param({"theory": True}, "gru", 16, 200, marks=pytest.mark.extras),
     ({"truncation": {"k1": 10, "k2": [10, 40]}}, "lstm", 32, 400),
     ({"truncation": {"k1": 1, "k2": [200]}}, "gru", 16, 400),
 ]

@@ -67,6 +67,7 @@ def test_the_line_is_the_median_over_seeds_and_sequences(several):
     assert ax.get_title("left") == "init.recurrent_gain=1.19"
 
 
+@pytest.mark.extras
 def test_it_is_written_the_same_every_time(several, tmp_path):
     first = draw_advice(several[:1], tmp_path / "a")
     second = draw_advice(several[:1], tmp_path / "b")

@@ -56,8 +56,12 @@ def drawn(run, kind, x="lag", only=None):
 
 
 ONES = [
-    ("flow", "c"), ("paths", "share"), ("contributions", "conflict"), ("gates", "lstm"),
-    ("theory", "s"), ("spectrum", "lyapunov"), ("truncation", "error"),
+    ("flow", "c"), ("paths", "share"), ("gates", "lstm"), ("spectrum", "lyapunov"),
+    ("truncation", "error"),
+    *(
+        pytest.param(*one, marks=pytest.mark.extras)
+        for one in [("contributions", "conflict"), ("theory", "s")]
+    ),
 ]  # fmt: skip
 
 
@@ -76,7 +80,9 @@ def test_no_text_overlaps_another(run, kind):
         assert overlaps(figure) == ([], [])
 
 
-@pytest.mark.parametrize(("kind", "name"), [("flow", "h"), ("paths", "parts")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("flow", "h"), pytest.param("paths", "parts", marks=pytest.mark.extras)]
+)
 def test_stacks_in_both_directions_fit(deep, kind, name):
     with private_style():
         figure = KINDS[kind].draw(KINDS[kind].gather(deep, name)[name], name, Setup())

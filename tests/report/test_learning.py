@@ -63,7 +63,13 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(experiment, out=tmp_path_factory.mktemp("taught")).run
 
 
-@pytest.mark.parametrize("kind", KINDS_OF_LEARNING)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.extras if kind == "training" else ())
+        for kind in KINDS_OF_LEARNING
+    ],
+)
 def test_figures_are_the_same_bytes_and_their_texts_apart(
     taught: Run, tmp_path: Path, kind: str
 ) -> None:

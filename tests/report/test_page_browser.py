@@ -13,6 +13,7 @@ import pytest
 
 import gradflow
 from gradflow.report.figures.traces import norm_curves
+from gradflow.report.format import cell_name
 from gradflow.report.page import page
 from tests.report.test_page import HOSTILE, in_memory
 
@@ -118,13 +119,14 @@ def test_pointing_sliding_and_switching(tmp_path: Path) -> None:
     assert console == []
     told = json.loads(html.unescape(re.search(r'<pre id="told">(.*?)</pre>', seen, re.DOTALL)[1]))
     last = {
-        (one.cell, one.axes["init.recurrent_gain"]): one.trace.median[-1]
+        (cell_name(one.cell), one.axes["init.recurrent_gain"]): one.trace.median[-1]
         for one in norm_curves(run)["s"]
         if one.length == 20
     }
+    hostile = cell_name(HOSTILE)
     (title,), cells, values = told["pointed"]
     assert title == "lag 20"
-    assert sorted(cells) == sorted(["rnn", HOSTILE, "cec"])
+    assert sorted(cells) == sorted(["rnn", hostile, "cec"])
     for cell, value in zip(cells, values, strict=True):
         assert value == f"10{last[cell, 0.5]:.2f}".replace("-", "−")
     assert told["marks"] == 3
@@ -134,10 +136,10 @@ def test_pointing_sliding_and_switching(tmp_path: Path) -> None:
     assert told["end"].startswith("lag 20, ")
     assert words in told["end"]
     assert told["left"].startswith("lag 19, ")
-    assert HOSTILE in told["left"]
-    assert HOSTILE not in told["without"]
-    assert set(told["off"]) == {HOSTILE}
+    assert hostile in told["left"]
+    assert hostile not in told["without"]
+    assert set(told["off"]) == {hostile}
     assert {"rnn", "cec"} <= set(told["on"])
-    assert HOSTILE not in told["on"]
+    assert hostile not in told["on"]
     assert told["light"] == "rgb(255, 255, 255)"
     assert told["dark"] == "rgb(20, 23, 28)"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,21 @@ def test_stopping_cancels_the_rest(cluster: Any) -> None:
 
 
 def test_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is there, nobody has certificates, or somebody takes the call and is silent."""
+    """Nobody is there, nobody has certificates, somebody is silent or speaks another language."""
     pytest.importorskip("distributed")
     monkeypatch.setattr("gradflow.experiment.workers.dask.CONNECT", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        there = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        for address in ("tcp://127.0.0.1:9", "tls://127.0.0.1:9", there):
+
+    def speak(web: socket.socket) -> None:
+        caller, _ = web.accept()
+        with caller:
+            caller.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            caller.recv(1 << 16)
+
+    at = ("127.0.0.1", 0)
+    with socket.create_server(at) as silent, socket.create_server(at) as web:
+        threading.Thread(target=speak, args=[web], daemon=True).start()
+        there = [f"tcp://127.0.0.1:{each.getsockname()[1]}" for each in (silent, web)]
+        for address in ("tcp://127.0.0.1:9", "tls://127.0.0.1:9", *there):
             with pytest.raises(UserError, match=r"scheduler answers.*\w\n(.|\n)*tcp://host:8786"):
                 workers(dask=address)(measure).run(bundles(), lambda _: None)
 

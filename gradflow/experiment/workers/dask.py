@@ -15,7 +15,7 @@ from gradflow.experiment.workers.executor import DEFAULT, Measure, OnDone, T, at
 
 __all__ = ["DaskExecutor"]
 
-CONNECT = 4
+CONNECT = 3
 """Seconds that the scheduler has to answer."""
 
 ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?([^\s/:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
@@ -63,7 +63,9 @@ class DaskExecutor(Generic[T]):
             with ThreadPoolExecutor(1) as aside:  # a notebook has a loop running in this thread
                 aside.submit(asyncio.run, _greeted(self.address)).result()
             client: Any = Client(self.address, timeout=CONNECT, set_as_default=False)  # type: ignore[no-untyped-call]  # so in its package
-        except (OSError, ValueError, TypeError) as error:  # the last: tls:// without certificates
+        except (OSError, ValueError, TypeError, MemoryError) as error:
+            # TypeError: tls:// without certificates; MemoryError: words of another protocol, HTTP
+            # for one, are taken for the size of a message
             raise UserError(
                 f"no Dask scheduler answers at {self.address!r}: {str(error) or 'silence'}\n"
                 f"  expected: {EXPECTED}\n"

@@ -258,3 +258,17 @@ def test_outputs_are_those_of_the_module(tmp_path, kind):
     got = forward(read_weights(pickled.checkpoint(tmp_path / "n.pt", state)), x)
     wanted = torch_forward(kind, {k: a.astype("f8") for k, a in state.items()}, x, 1, ("",))
     assert np.linalg.norm(got - wanted) <= 1e-12 * np.linalg.norm(wanted)
+
+
+def test_a_comment_in_an_npz_hides_no_array(tmp_path: Path) -> None:
+    """One bit of its length, and the arrays behind it are gone: a net would lose its biases."""
+    file = tmp_path / "net.npz"
+    biases = {f"bias_{one}_l0": np.ones(2) for one in ("ih", "hh")}
+    np.savez(file, weight_ih_l0=np.eye(2), weight_hh_l0=np.eye(2), **biases)
+    data = bytearray(file.read_bytes())
+    assert "b" in read_weights(file).weights[0][0]
+    second = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 1)
+    data[second + 32] ^= 128
+    file.write_bytes(data)
+    with pytest.raises(UserError, match="comment"):
+        read_weights(file)

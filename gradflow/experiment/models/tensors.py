@@ -158,12 +158,16 @@ def npz(file: IO[bytes], path: Path) -> Tensors:
     """Read the arrays' headers; what holds no numbers has no shape, and is refused when taken."""
     try:
         with zipfile.ZipFile(file) as archive:
-            return {
+            found = {
                 member.filename.removesuffix(".npy"): _tensor(archive, member, path)
                 for member in archive.infolist()
             }
+            hides = any(member.comment for member in archive.infolist())
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise broken(path, ".npz file", str(error), "what numpy.savez writes") from error
+    if hides:  # a comment of wrong length swallows the entries behind it
+        raise broken(path, ".npz file", "an array has a comment", "what numpy.savez writes")
+    return found
 
 
 def _tensor(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Tensor:

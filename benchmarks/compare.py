@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +166,27 @@ def _differences(
         worst = max(worst, float(np.abs(ours[here] - theirs[here]).max(initial=0.0)))
         inside, total = inside + int(here.sum()), total + here.size
     return worst, inside / total
+
+
+def bound(core: int) -> Callable[[], None] | None:
+    """What binds a new process to a core, to be called in it; None where that cannot be done."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    return lambda: os.sched_setaffinity(0, {core})
+
+
+def on_one_core(module: str, runs: int, core: int) -> list[dict[str, Any]]:
+    """Run a module that prints its timings in a process of its own, and read them."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, str(runs)],
+        env=environment("float64"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        preexec_fn=bound(core),
+    )
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
 
 
 def default_core() -> int:

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.compare import ROOT
-from benchmarks.sides import environment
+from benchmarks.compare import on_one_core
 
 GOALS = {"float64": 2.0, "float32": 1.1}
 """What the probe may add at most, as a multiple of the step's time."""
@@ -22,18 +19,7 @@ GOALS = {"float64": 2.0, "float32": 1.1}
 
 def live(runs: int, core: int) -> list[dict[str, Any]]:
     """Wall and processor seconds of a step, alone first, in a process of its own on one core."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.live_probe", str(runs)],
-        env=environment("float64"),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        check=True,
-        preexec_fn=(lambda: os.sched_setaffinity(0, {core}))
-        if hasattr(os, "sched_setaffinity")
-        else None,
-    )
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+    return on_one_core("benchmarks.live_probe", runs, core)
 
 
 def steps() -> dict[str, Callable[[], None]]:

@@ -9,8 +9,6 @@ parameters; drawing the sequences is in nobody's time. The gates of all arrays a
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,8 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from benchmarks.compare import ROOT, Disagreement
-from benchmarks.sides import environment
+from benchmarks.compare import Disagreement, on_one_core
 
 RATE = 0.01
 """Learning rate."""
@@ -312,18 +309,7 @@ def timed(name: str, runs: int) -> list[dict[str, Any]]:
 
 def training(runs: int, core: int) -> list[dict[str, Any]]:
     """Time all workloads in a process of its own on one core."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.training", str(runs)],
-        env=environment("float64"),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        check=True,
-        preexec_fn=(lambda: os.sched_setaffinity(0, {core}))
-        if hasattr(os, "sched_setaffinity")
-        else None,
-    )
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+    return on_one_core("benchmarks.training", runs, core)
 
 
 def show(timings: list[dict[str, Any]]) -> dict[str, list[list[str]]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compare import ROOT
+from benchmarks.compare import ROOT, bound
 from benchmarks.sides import environment
 
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
@@ -53,9 +53,7 @@ def _run(command: list[str], dtype: str, core: int) -> tuple[float, float, int]:
         env=environment(dtype),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
-        preexec_fn=(lambda: os.sched_setaffinity(0, {core}))
-        if hasattr(os, "sched_setaffinity")
-        else None,
+        preexec_fn=bound(core),
     )
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start

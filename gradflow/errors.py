@@ -26,9 +26,9 @@ def typed(path: str | Path) -> str:
     return shlex.quote(str(path))
 
 
-def visible(text: str) -> str:
-    """Escape what would not show, or would break a message's line."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def visible(text: str, keep: str = "") -> str:
+    """Escape what would not show, or would break a message's line; `keep` stays as it is."""
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
 
 
 class GradflowError(Exception):

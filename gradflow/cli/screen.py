@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from gradflow.cli import complete
-from gradflow.errors import UserError
+from gradflow.errors import UserError, visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -95,9 +95,8 @@ def files_and_changes(config: Path, words: Sequence[str] | None) -> tuple[list[P
 
 def say(text: str) -> None:
     """Write words to stderr, if there is one; what would not show is escaped."""
-    shown = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
     with contextlib.suppress(OSError, ValueError):  # closed or full: the exit code still speaks
-        typer.echo(shown, err=True)
+        typer.echo(visible(text, keep="\n\t"), err=True)
 
 
 def emit(text: str) -> None:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gradflow.errors import GradflowError, UserError
+from gradflow.errors import UserError
 from gradflow.experiment.config import Experiment
 from gradflow.experiment.config.text.mistakes import nearest
 from gradflow.experiment.measure.measurement import measure
 from gradflow.experiment.measure.plan import plan
 from gradflow.experiment.run import Finished, OnProgress, in_memory, run
 from gradflow.experiment.store.runs import RESULTS
-from gradflow.experiment.workers.executor import Failure, Serial
+from gradflow.experiment.workers.executor import Serial
 from gradflow.experiment.workers.pool import Workers
 from gradflow.gate.baseline import Change, baseline_path, merge, read_baseline, write_baseline
 from gradflow.gate.cases import Case, cases_of
 from gradflow.gate.compare import Judgement
 from gradflow.gate.judging import assertions_of, judge_run
 from gradflow.gate.naming import meets, possible_names
-from gradflow.gate.twins import conditioned, measure_early
+from gradflow.gate.twins import conditioned, measure_early, refuse
 from gradflow.report.read.keys import news as news_of
 
 __all__ = ["accept", "check", "make_baseline"]
@@ -108,7 +108,7 @@ def make_baseline(
         _refuse_another(path, old, experiment)
     only = _points(experiment, names.__contains__) if names else None
     finished = _run(experiment, out, workers, on_progress, only)
-    _refuse(finished.failures)
+    refuse(finished.failures)
     points = [p for p in finished.run.points if only is None or p.hash in only]
     cases = cases_of(finished.run.part(points))
     for name in names:
@@ -184,11 +184,3 @@ def _run_anywhere(
     executor = workers(measure)
     finished = in_memory(experiment, executor=executor, only=only, on_progress=on_progress)
     return finished, (f"nothing can be written into {out / experiment.name}: measured in memory",)
-
-
-def _refuse(failures: Sequence[Failure]) -> None:
-    if failures:
-        first = failures[0]
-        raise GradflowError(
-            f"{len(failures)} points failed, so there is no baseline; the first:\n  {first.reason}"
-        )

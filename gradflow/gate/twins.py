@@ -31,7 +31,7 @@ from gradflow.experiment.workers.pool import Workers
 from gradflow.gate.cases import VARIES, Case, Early, measure_case, rounded
 from gradflow.gate.naming import named_curves, prefix
 
-__all__ = ["conditioned", "measure_early", "probe"]
+__all__ = ["conditioned", "measure_early", "probe", "refuse"]
 
 NOISE = 1e-13
 """Relative noise of a twin: well above what two processors make of the same sum."""
@@ -68,11 +68,7 @@ def probe(
     points = {one.hash: one for one in plan(experiment)}
     skip = set() if only is None else points.keys() - set(only)
     found, failures = _measured(plan(experiment), workers, noise=noise, twin=twin, skip=skip)
-    if failures:
-        raise GradflowError(
-            f"{len(failures)} points failed, so there is no baseline; the first:\n"
-            f"  {failures[0].reason}"
-        )
+    refuse(failures)
     return {
         prefix(points[key].point) + rest: case
         for key, cases in found.items()
@@ -130,6 +126,15 @@ def measure_early(
         for rest in [name.removeprefix(prefix(points[name].point))]
         if rest in found.get(point.hash, {})
     }, failures
+
+
+def refuse(failures: Sequence[Failure]) -> None:
+    """Make no baseline where points failed."""
+    if failures:
+        raise GradflowError(
+            f"{len(failures)} points failed, so there is no baseline; the first:\n"
+            f"  {failures[0].reason}"
+        )
 
 
 def _judged_by_slope(case: Case, twins: Sequence[Case], tolerance: float) -> Case:

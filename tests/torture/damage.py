@@ -22,20 +22,13 @@ from gradflow.experiment.store.upkeep import examine
 from gradflow.gate.baseline import read_baseline
 from gradflow.gate.cases import Case
 from gradflow.gate.judging import judge_run
-from tests.torture.ground import Row, call, launch, times, workplace
+from tests.torture.ground import LEARNING, Row, call, launch, times, workplace
 
 SMALL = """\
 name: small
 model: {cell: rnn, hidden: 3}
 inputs: {kind: noise, sequences: 2}
 sweep: {model.cell: [rnn, cec], length: [3, 5]}
-"""
-LEARNING = """\
-name: learning
-model: {cell: rnn, hidden: 3}
-inputs: {kind: adding, sequences: 2}
-length: 6
-train: {loss: mse, batch: 2, updates: 20, watch: {every: 10}}
 """
 TOLERANCE = 1e-6
 
@@ -45,7 +38,7 @@ Look = Callable[[], str]
 
 def made(where: Path) -> Path:
     """Make a run with a baseline, and one that learns and was stopped; return their folder."""
-    for name, text in (("small", SMALL), ("learning", LEARNING)):
+    for name, text in (("small", SMALL), ("learning", f"name: learning\n{LEARNING}")):
         (where / f"{name}.yaml").write_text(text)
     for words in (("run", "small.yaml"), ("baseline", "small.yaml"), ("run", "learning.yaml")):
         ended = call(where, *words, "-q")

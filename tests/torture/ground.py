@@ -23,6 +23,14 @@ import gradflow.gate.check
 import gradflow.report.tables.closing  # read once, not in every fork
 from gradflow.cli import app
 
+LEARNING = """\
+model: {cell: rnn, hidden: 3}
+inputs: {kind: adding, sequences: 2}
+length: 6
+train: {loss: mse, batch: 2, updates: 20, watch: {every: 10}}
+"""
+"""An experiment without its name: nets that learn, for a moment."""
+
 
 class Row(NamedTuple):
     """A promise, what was found, and whether it holds."""

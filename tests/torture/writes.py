@@ -21,7 +21,7 @@ from gradflow.experiment.measure import training
 from gradflow.experiment.store import folder
 from gradflow.experiment.store.upkeep import examine
 from gradflow.experiment.store.whole import write_atomic
-from tests.torture.ground import Ended, Row, command, launch, workplace
+from tests.torture.ground import LEARNING, Ended, Row, command, launch, workplace
 from tests.torture.kills import stored
 
 KILL = -1
@@ -41,15 +41,8 @@ length: 5
 sweep: {model.cell: [rnn]}
 """
 AFTER = BEFORE.replace("[rnn]", "[rnn, cec]")
-LEARNING = """\
-name: run
-model: {cell: rnn, hidden: 3}
-inputs: {kind: adding, sequences: 2}
-length: 6
-train: {loss: mse, batch: 2, updates: 20, watch: {every: 10}}
-"""
 SCENES = {"a run's first points": ("", AFTER), "a sweep that grew": (BEFORE, AFTER),
-          "nets that learn": ("", LEARNING)}  # fmt: skip
+          "nets that learn": ("", f"name: run\n{LEARNING}")}  # fmt: skip
 
 
 def measure(fraction: float) -> Iterator[Row]:

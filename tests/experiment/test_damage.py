@@ -74,6 +74,18 @@ def test_the_doctor_finds_what_is_damaged(whole: Path, name: str) -> None:
     assert examine(whole / "small") == []
 
 
+def test_behind_the_manifests_checksum_no_byte_may_change_either(whole: Path) -> None:
+    file = whole / "small" / "manifest.json"
+    data = file.read_bytes()
+    behind = range(len(data.rstrip(b'"}\n')) - 1, len(data))
+    changed = [data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
+               for at in behind for bit in range(8)]  # fmt: skip
+    for one in (*changed, *(data[:at] for at in behind), data + b"\n"):
+        file.write_bytes(one)
+        assert [found.file for found in examine(whole / "small")] == [file], one[-9:]
+    file.write_bytes(data)
+
+
 def read_all(path: Path) -> None:
     run = open_run(path)
     for point in run.points:

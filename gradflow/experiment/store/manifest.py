@@ -172,7 +172,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise
     except OSError as error:
         raise damage(file, f"it cannot be read ({error.strerror})") from error
-    body, _, seal = data.rpartition(SEAL)
+    body = data.rpartition(SEAL)[0]
     try:
         content = json.loads(body + b"}" if body else data)
     except (ValueError, RecursionError) as error:
@@ -180,7 +180,7 @@ def read_manifest(folder: Path) -> Manifest:
     version = content.get("format") if isinstance(content, dict) else None
     if version != FORMAT:
         raise damage(file, f"it is not a manifest of format {FORMAT}")
-    if seal.strip(b'"}\n ').decode("ascii", "replace") != hashlib.sha256(body).hexdigest():
+    if data != _sealed(body):
         raise damage(file, "its SHA-256 is not the one in its last line")
     try:
         manifest = Manifest.model_validate(content)
@@ -227,7 +227,11 @@ def write_manifest(content: Mapping[str, Any]) -> bytes:
             entries = (f"  {_line(name)}: {_line(value[name])}" for name in _sorted(key, value))
             text = "{\n" + ",\n".join(entries) + "\n }"
         parts.append(f' "{key}": {text}')
-    body = ("{\n" + ",\n".join(parts)).encode()
+    return _sealed(("{\n" + ",\n".join(parts)).encode())
+
+
+def _sealed(body: bytes) -> bytes:
+    """The whole file: a reader compares every byte, those behind the checksum as well."""
     return body + SEAL + f'"{hashlib.sha256(body).hexdigest()}"\n}}\n'.encode()
 
 

@@ -164,3 +164,34 @@ def test_run_repairs_in_the_folder_it_finds(whole: Path) -> None:
     assert "1 points measured" in call("run", str(run)).stderr
     assert points[2].read_bytes() != points[1].read_bytes()
     assert call("doctor", str(run)).exit_code == 0
+
+
+LEARNING = """\
+name: learning
+inputs: {kind: adding, sequences: 2}
+length: 6
+train: {loss: mse, batch: 2, updates: 4, watch: {every: 2}}
+sweep:
+  model.layers: [[{cell: rnn, hidden: 2}], [{cell: rnn, hidden: 2, bidirectional: true}]]
+"""
+
+
+def test_a_net_that_has_learnt_is_sealed_and_learns_again(tmp_path: Path) -> None:
+    (tmp_path / "learning.yaml").write_text(LEARNING)
+    words = ("run", str(tmp_path / "learning.yaml"), "--results", str(tmp_path))
+    assert call(*words).exit_code == 0
+    run = tmp_path / "learning"
+    assert examine(run) == []
+    files = sorted(run.glob("weights/*.npz")) + sorted(run.glob("points/*.npz"))
+    before = [file.read_bytes() for file in files]
+    assert len(files) == 4  # two nets whose labels differ in what a file's name cannot say
+    for _ in hurt(files[0]):
+        (found,) = examine(run)
+        assert (found.file, found.fix) == (files[0], f"gradflow run {run} repairs it")
+    files[0].write_bytes(before[0] + b"\0")
+    assert "1 points measured in " in call(*words).stderr
+    assert [file.read_bytes() for file in files] == before
+    assert examine(run) == []
+    files[1].unlink()  # to save room: no result needs it
+    assert examine(run) == []
+    assert "2 there already" in call(*words).stderr

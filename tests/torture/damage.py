@@ -37,10 +37,11 @@ Look = Callable[[], str]
 
 
 def made(where: Path) -> Path:
-    """Make a run with a baseline, and one that learns and was stopped; return their folder."""
-    for name, text in (("small", SMALL), ("learning", f"name: learning\n{LEARNING}")):
-        (where / f"{name}.yaml").write_text(text)
-    for words in (("run", "small.yaml"), ("baseline", "small.yaml"), ("run", "learning.yaml")):
+    """Make a run with a baseline, one whose net has learnt, one that learns and was stopped."""
+    (where / "small.yaml").write_text(SMALL)
+    for name in ("learning", "learnt"):
+        (where / f"{name}.yaml").write_text(f"name: {name}\n{LEARNING}")
+    for words in (("run", "small.yaml"), ("baseline", "small.yaml"), ("run", "learnt.yaml")):
         ended = call(where, *words, "-q")
         assert ended.code == 0, ended.err
     launch(_stopped, where).end()
@@ -176,10 +177,10 @@ def measure(fraction: float) -> Iterator[Row]:
     flips, cuts = times(1500, fraction, 20), times(1 << 20, fraction**3, 10)
     with workplace() as where:
         results = made(where)
-        small, learning = results / "small", results / "learning"
+        small, learning, learnt = (results / name for name in ("small", "learning", "learnt"))
         point = min((small / "points").iterdir())
         state = next((learning / "unfinished").glob("*.npz"))
-        net = next((learning / "weights").glob("*.npz"))
+        net = next((learnt / "weights").glob("*.npz"))
         manifest, config = small / "manifest.json", small / "config.yaml"
         baseline = results / "baselines" / "small.json"
         for what, looks in {
@@ -190,7 +191,8 @@ def measure(fraction: float) -> Iterator[Row]:
             "points and manifest, by whoever reads a run": [
                 (point, refused_by_readers(small)), (manifest, refused_by_readers(small)),
             ],
-            "a net that has learnt": [(net, weights_read(net))],
+            "a net that has learnt": [(net, found_by_doctor(learnt, net))],
+            "a net that has learnt, by whoever reads it": [(net, weights_read(net))],
             "a baseline": [(baseline, judged(small, baseline))],
         }.items():  # fmt: skip
             found = Counter[str]()

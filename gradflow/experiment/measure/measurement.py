@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,8 @@ from gradflow.experiment.measure.plan import Bundle
 from gradflow.experiment.measure.setting import build_network, prepare, recorded
 from gradflow.experiment.recordings import Recorder, Recording, Scope, Setting
 from gradflow.experiment.recordings.along import last_alone, last_forward_in_time, passes
+from gradflow.experiment.store.manifest import WEIGHTS
+from gradflow.experiment.store.names import net_name
 
 __all__ = ["footprint", "measure", "scratch", "weights_files"]
 
@@ -103,21 +104,11 @@ def scratch(bundle: Bundle) -> Path | None:
 
 
 def weights_files(bundle: Bundle) -> dict[int, Path]:
-    """Where the weights of nets that learn are kept, by seed; nowhere for a run in memory.
-
-    The file's name says where the point stands in the sweep: ``lstm_length-40_seed-0.npz``.
-    """
+    """Where the weights of nets that learn are kept, by seed; nowhere for a run in memory."""
     if not bundle.scratch:
         return {}
-    found = {}
-    for point in bundle.points:
-        words = [
-            str(value) if path == "model.cell" else f"{path.rpartition('.')[2]}-{value}"
-            for path, value in point.axes.items()
-        ]
-        name = re.sub(r"[^\w.+=-]+", "-", "_".join(words) or "net").strip("-")
-        found[point.config.seed] = Path(bundle.scratch).parent / "weights" / f"{name}.npz"
-    return found
+    place = Path(bundle.scratch).parent / WEIGHTS
+    return {p.config.seed: place / net_name(p.axes, p.hash) for p in bundle.points}
 
 
 def _scope(bundle: Bundle, net: Network, columns: int) -> Scope:

@@ -31,6 +31,7 @@ from gradflow.experiment.store.manifest import (
     Asked,
     DamagedError,
     Manifest,
+    check_net,
     read_manifest,
     read_vouched,
     write_manifest,
@@ -107,6 +108,7 @@ def _holds_all(path: Path, manifest: Manifest) -> bool:
             if one is None or manifest.code[one.code] != ours:
                 return False
             read_vouched(path / "points" / f"{key}.npz", one.sha256)
+            check_net(path, one)
         return (path / CONFIG).read_bytes() == manifest.config.encode() and all(
             contents == {_content(file, contents)} for file, contents in files_of(sections).items()
         )

@@ -22,16 +22,19 @@ from gradflow.experiment.store.manifest import (
     CONFIG,
     FILE,
     UNFINISHED,
+    WEIGHTS,
     Asked,
     DamagedError,
     Known,
     Manifest,
     Stored,
     brief,
+    check_net,
     read_manifest,
     read_vouched,
     write_manifest,
 )
+from gradflow.experiment.store.names import net_name
 from gradflow.experiment.store.runs import Point, Run, load_run
 from gradflow.experiment.store.whole import (
     TEMPORARY,
@@ -47,7 +50,7 @@ __all__ = ["Folder"]
 INDEX_SHARE = 20
 """Writing the manifest may take one part in this many of the time, however many points it holds."""
 
-LOCKED = (f".{FILE}", f".{CONFIG}", "points/", "weights/", f"{UNFINISHED}/")
+LOCKED = (f".{FILE}", f".{CONFIG}", "points/", f"{WEIGHTS}/", f"{UNFINISHED}/")
 """What is written under the lock alone: a temporary file there has lost its writer."""
 
 
@@ -128,8 +131,10 @@ class Folder:
         asked = list(hashes)
         with alone(self.path):
             self._refresh()
-            old = [self._manifest.stored.pop(key, None) for key in asked]
-            if any(old) or (old and self._closed):
+            old = {key: self._manifest.stored.pop(key, None) for key in asked}
+            for key, stored in old.items():
+                self._let_go(key, stored)
+            if any(old.values()) or (old and self._closed):
                 self._write()
 
     def put(
@@ -149,6 +154,16 @@ class Folder:
                 self._enter(point, data, round(seconds / len(results), 6))
             if time.monotonic() >= self._due:
                 self._write()
+
+    def _let_go(self, key: str, stored: Stored | None) -> None:
+        """Remove a net that is not what was kept, and its point, which would vouch for it anew."""
+        if stored is None or self._closed:
+            return
+        try:
+            check_net(self.path, stored)
+        except DamagedError as error:
+            for file in (self.path / "points" / f"{key}.npz", error.file):
+                file.unlink(missing_ok=True)
 
     def flush(self) -> None:
         """Write the manifest now, where it can be."""
@@ -179,6 +194,8 @@ class Folder:
             return False
         try:
             data = read_vouched(self._file(point), stored.sha256 if stored else None)
+            if stored is not None:
+                check_net(self.path, stored)
         except DamagedError:
             return False
         if stored is not None:
@@ -222,7 +239,17 @@ class Folder:
             environment=key,
             seconds=seconds,
             sha256=hashlib.sha256(data).hexdigest(),
+            weights=self._net(point),
         )
+
+    def _net(self, point: Point) -> dict[str, str]:
+        """The name and the checksum of what a net has learnt."""
+        if "train" not in point.settings:
+            return {}
+        file = self.path / WEIGHTS / net_name(point.axes, point.hash)
+        if not file.exists():
+            return {}
+        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}
 
     def _refresh(self) -> None:
         """Read the manifest if another process wrote it, keeping what only we know of."""

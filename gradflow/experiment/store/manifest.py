@@ -30,12 +30,14 @@ __all__ = [
     "FORMAT",
     "SECTIONS",
     "UNFINISHED",
+    "WEIGHTS",
     "Asked",
     "DamagedError",
     "Known",
     "Manifest",
     "Stored",
     "brief",
+    "check_net",
     "damage",
     "environment",
     "read_manifest", "read_vouched",
@@ -47,6 +49,9 @@ FORMAT: Literal[2] = 2
 CONFIG = "config.yaml"
 UNFINISHED = "unfinished"
 """The folder that keeps what nets that learn would go on from."""
+
+WEIGHTS = "weights"
+"""The folder that keeps the nets that have learnt."""
 
 SEAL = b',\n "sha256": '
 
@@ -82,12 +87,16 @@ class Known(_Closed):
 
 
 class Stored(_Closed):
-    """A point's file: what it was computed by and in, the seconds it took, its checksum."""
+    """A point's file: what it was computed by and in, the seconds it took, its checksum.
+
+    `weights` has the name and the checksum of the net's file, if it has learnt.
+    """
 
     code: str
     environment: str
     seconds: float | None
     sha256: str
+    weights: dict[str, str] = {}
 
 
 class Asked(_Closed):
@@ -136,7 +145,8 @@ def brief(value: Mapping[str, Any]) -> str:
 
 def damage(file: Path, problem: str) -> DamagedError:
     """Return the error for a file of a run that is not what was written."""
-    root = file.parent.parent if file.parent.name in ("points", UNFINISHED) else file.parent
+    inside = file.parent.name in ("points", UNFINISHED, WEIGHTS)
+    root = file.parent.parent if inside else file.parent
     return DamagedError(file, problem, f"gradflow run {typed(root)} repairs it")
 
 
@@ -155,6 +165,19 @@ def read_vouched(file: Path, sha256: str | None) -> bytes:
     if sha256 not in (None, hashlib.sha256(data).hexdigest()):
         raise damage(file, f"its SHA-256 is not the one in {FILE}")
     return data
+
+
+def check_net(folder: Path, stored: Stored) -> None:
+    """Hold a net that has learnt against its checksum; it may be gone, for no result needs it.
+
+    Raises
+    ------
+    DamagedError
+        If another file lies there.
+    """
+    for name, sha256 in stored.weights.items():
+        if (file := folder / WEIGHTS / name).exists():
+            read_vouched(file, sha256)
 
 
 def read_manifest(folder: Path) -> Manifest:

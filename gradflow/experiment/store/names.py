@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradflow.errors import UserError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # an experiment file is read, and named, without NumPy
 
 __all__ = [
     "ASIDE", "BASELINES", "RUN_NAME", "asked_in", "earlier", "is_run_name", "likely_name",
-    "run_name", "set_aside",
+    "net_name", "run_name", "set_aside",
 ]  # fmt: skip
 
 BASELINES = "baselines"
@@ -70,6 +71,23 @@ def likely_name(config: Path, text: bytes, overrides: Sequence[str]) -> str:
     lines += text.decode(errors="replace").splitlines()
     given = next((line for line in lines if line.startswith("name:")), "")
     return given[5:].partition(" #")[0].strip(" \"'") or run_name(config.stem)
+
+
+def net_name(axes: Mapping[str, Any], key: str) -> str:
+    """Return the name of a learnt net's file, which says where its point stands in the sweep.
+
+    ``lstm_length-40_seed-0.npz``. Where that cannot be written out, for its letters or its length,
+    the first digits of the point's hash, `key`, tell it from others.
+    """
+    cell = str(axes.get("model.cell", ""))
+    words = [
+        str(value) if path == "model.cell" else f"{path.rpartition('.')[2]}-{value}"
+        for path, value in axes.items()
+    ]
+    whole = re.sub(r"[^\w.+=-]+", "-", "_".join(words) or "net").strip("-")
+    name = whole.encode()[:LONGEST_BYTES].decode(errors="ignore")
+    unclear = any(re.search(r"[^\w.+=,()-]", word) for word in words if word != cell)
+    return f"{name}_{key[:8]}.npz" if unclear or name != whole else f"{name}.npz"
 
 
 def asked_in(config: Path, text: bytes, overrides: Sequence[str]) -> str:

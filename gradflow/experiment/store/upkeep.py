@@ -1,11 +1,11 @@
 """The upkeep of runs' folders: what is damaged is found, runs are removed or called otherwise.
 
 Every file is held against what vouches for it. The manifest carries its own checksum, the text of
-``config.yaml`` and the points' checksums. Where it is lost each point's file says itself which one
-it is. What nets would go on learning from ends in its checksum. A folder that was left in a hurry
-is not damaged: what was being written then is not there yet, and a whole point is entered into the
-manifest by the next run. Nor are files damaged that the experiment as it is now does not ask for:
-nothing reads them unverified.
+``config.yaml`` and the checksums of points and of nets that have learnt. Where it is lost each
+point's file says itself which one it is. What nets would go on learning from ends in its checksum.
+A folder that was left in a hurry is not damaged: what was being written then is not there yet, and
+a whole point is entered into the manifest by the next run. Nor are files damaged that the
+experiment as it is now does not ask for: nothing reads them unverified.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from gradflow.experiment.store.manifest import (
     CONFIG,
     FILE,
     UNFINISHED,
+    WEIGHTS,
     DamagedError,
     Manifest,
+    Stored,
+    check_net,
     damage,
     read_manifest,
     read_vouched,
@@ -41,12 +44,12 @@ from gradflow.experiment.store.whole import (
 __all__ = ["examine", "examine_config", "mend_config", "remove", "rename"]
 
 OURS = ("points/*.npz", f"points/.*{TEMPORARY}", "plots/*.png", "plots/*.svg", "plots/*.pdf",
-        "plots/*.gif", "weights/*.npz", f"weights/.*{TEMPORARY}",
+        "plots/*.gif", f"{WEIGHTS}/*.npz", f"{WEIGHTS}/.*{TEMPORARY}",
         f"{ASIDE}/*/plots/*.*", f"{ASIDE}/*/report.html", "report.html",
         f".*{TEMPORARY}", CONFIG, FILE)  # fmt: skip
 """What gradflow writes into a run's folder, the index last."""
 
-FOLDERS = (f"{ASIDE}/*/plots", f"{ASIDE}/*", ASIDE, "points", "plots", UNFINISHED, "weights")
+FOLDERS = (f"{ASIDE}/*/plots", f"{ASIDE}/*", ASIDE, "points", "plots", UNFINISHED, WEIGHTS)
 
 NAMED = re.compile(r"^name:.*$", re.MULTILINE)
 """The line of an experiment file that names it."""
@@ -68,6 +71,7 @@ def examine(path: Path) -> list[DamagedError]:
     if manifest:
         asked = [(key, manifest.stored.get(key)) for key in manifest.plan]
         points = {place / f"{key}.npz": one.sha256 for key, one in asked if one}
+        found += filter(None, (_examine_net(path, one) for _, one in asked if one))
     found += filter(None, (_examine_point(*each) for each in points.items()))
     for file in sorted((path / UNFINISHED).glob("[!.]*.npz")):
         try:
@@ -131,6 +135,15 @@ def _examine_point(file: Path, sha256: str | None) -> DamagedError | None:
         return damage(file, f"it is no result ({error})")
     own = told.get("hash") if isinstance(told, dict) else None
     return None if own == file.stem else damage(file, f"it says that it is point {own}")
+
+
+def _examine_net(path: Path, stored: Stored) -> DamagedError | None:
+    """Return the error that a net that has learnt is not the one that was kept, if it is not."""
+    try:
+        check_net(path, stored)
+    except DamagedError as error:
+        return error
+    return None
 
 
 def _said(error: OSError | ValueError) -> str:

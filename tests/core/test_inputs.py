@@ -460,3 +460,12 @@ def test_two_sequences(noise):
         assert 0.05 < np.var(targets) < 0.4
     else:
         assert set(targets) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("noise", ["after", "all", "targets"])
+def test_two_sequences_are_tested_by_targets_without_noise(noise):
+    task = TASKS.get("two-sequence")(noise=noise)
+    taught, asked = task.draw(50, 30, 0), task.draw_test(50, 30, 0)
+    expected = {0.2, 0.8} if noise == "targets" else {0.0, 1.0}
+    assert set(np.round(asked.targets[-1, 0, 0], 12)) == expected
+    assert np.array_equal(taught.targets[-1], asked.targets[-1]) == (noise != "targets")

@@ -174,7 +174,22 @@ def test_loss_falls_and_windows_close_where_they_should():
     assert (windows[1].loss < 0.2 * windows[0].loss).all()
 
 
-@pytest.mark.parametrize("optimiser", [SGD(0.05), Momentum(0.02), Adam(0.01)], ids=lambda o: o.kind)
+def test_a_rate_falls_to_its_half_in_as_many_updates_as_are_said():
+    rate = np.array([0.4, 0.8])
+    falling = SGD(halving=5)
+    np.testing.assert_array_equal(falling.at(rate, 1), rate)
+    np.testing.assert_allclose(falling.at(rate, 6), rate / 2, rtol=1e-15)
+    np.testing.assert_array_equal(SGD().at(rate, 6), rate)
+    rules = replace(RULES, optimiser=SGD(0.1, halving=1), watch=(1, 2, 3))
+    constant = replace(rules, optimiser=SGD(0.1))
+    (first, second, _), (same, other, _) = (list(trainer(r).windows()) for r in (rules, constant))
+    np.testing.assert_array_equal(first.theta, same.theta)
+    np.testing.assert_allclose(second.delta, other.delta / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "optimiser", [SGD(0.05, halving=30), Momentum(0.02), Adam(0.01)], ids=lambda o: o.kind
+)
 @pytest.mark.parametrize("until", [None, Criterion(within=0.3, window=20)])
 def test_a_run_that_stops_anywhere_goes_on_bit_for_bit(optimiser, until):
     rules = replace(RULES, optimiser=optimiser, until=until)

@@ -187,6 +187,10 @@ class Task(ABC):
             If there are fewer steps than `shortest`, or options make no sense.
         """
 
+    def draw_test(self, steps: int, sequences: int, seed: Seed) -> Batch:
+        """Draw a test set: as `draw`, unless a test asks for other than what is taught."""
+        return self.draw(steps, sequences, seed)
+
     def baseline(self, steps: int) -> float | None:
         """The expected loss of a net that remembers nothing, averaged over the steps with a target.
 

@@ -42,6 +42,8 @@ class Feed:
     pool : int or None
         So many sequences are drawn once for each net, and each update picks among them; None: every
         update has fresh ones.
+    draw_test : Draw or None
+        What a test set is drawn by; None: the task as well.
     """
 
     draw: Draw
@@ -49,6 +51,7 @@ class Feed:
     seeds: Sequence[int]
     batch: int = 1
     pool: int | None = None
+    draw_test: Draw | None = None
 
     def __post_init__(self) -> None:
         self._chunk = -1
@@ -76,7 +79,8 @@ class Feed:
     def tests(self, count: int) -> Iterator[Question]:
         """A test set that all nets share and none learns from, and the pool, some at a time."""
         if count not in self._tests:
-            self._tests[count] = self.draw(count, stream(0, "train", "test"))
+            draw = self.draw_test or self.draw
+            self._tests[count] = draw(count, stream(0, "train", "test"))
         each = [[self._tests[count]] * len(self.seeds)]
         if self.pool is not None:
             each.append([self.pooled(seed) for seed in self.seeds])

@@ -182,7 +182,9 @@ class Trainer:
             return
         clipped = self.rules.clip(gradient)
         self.update += 1
-        delta = self.rules.optimiser.delta(clipped, self._memory, self._rates, self.update)
+        optimiser = self.rules.optimiser
+        rates = optimiser.at(self._rates, self.update)
+        delta = optimiser.delta(clipped, self._memory, rates, self.update)
         self._theta += delta
         self._oscillation.add(delta)
         missed = wrong(self.rules.until or Criterion(), answer)

@@ -80,9 +80,13 @@ class Optimiser(ABC):
     ----------
     rate : float or mapping of str to float
         Learning rate α, one for all or one for each kind of parameter (U, W, b, P, V).
+    halving : float or None
+        Updates in which α falls to its half, by the same factor at each: 2^(−1/halving). None: it
+        stays.
     """
 
     rate: float | Mapping[str, float] = 0.01
+    halving: float | None = None
 
     kind: ClassVar[str]
 
@@ -91,7 +95,16 @@ class Optimiser(ABC):
         for rate in rates:
             if not rate >= 0:
                 raise ValueError(f"rate is {rate}; it is at least 0")
+        if self.halving is not None and not self.halving > 0:
+            raise ValueError(f"halving is {self.halving}; it is above 0")
         self.check()
+
+    def at(self, rate: Array, count: int) -> Array:
+        """The rates of the update `count`, from 1, if the first has these."""
+        if self.halving is None:
+            return rate
+        fallen: Array = rate * 2 ** (-(count - 1) / self.halving)
+        return fallen
 
     def check(self) -> None:  # noqa: B027  # plain descent has nothing that can be wrong
         """Raise ValueError where an option makes no sense."""

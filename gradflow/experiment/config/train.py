@@ -76,6 +76,9 @@ class OptimiserConfig(Section):
 
     kind: Literal["sgd", "momentum", "rmsprop", "adam"] = Field("sgd", description="the rule")
     rate: Rate = Field(0.01, description="learning rate, one or one for each kind of parameter")
+    halving: float | None = Field(
+        None, gt=0, description="updates in which the rate falls to its half; null: it stays"
+    )
     momentum: float | None = Field(None, ge=0, lt=1, description="of momentum: μ, 0.9")
     nesterov: bool | None = Field(None, description="of momentum: Nesterov's, false")
     decay: float | None = Field(None, ge=0, lt=1, description="of rmsprop: ρ, 0.99")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from gradflow.experiment.recordings import Scope, Setting
 from gradflow.experiment.store.whole import sealed, unsealed, write_within
 
 __all__ = ["Trained", "train", "write_net"]
+
+TaskDraw: TypeAlias = Callable[[int, int, np.random.Generator], Batch]
+"""A task's sequences: their steps, how many, and from which generator."""
 
 PAUSE = 10.0
 """Seconds between two copies of a training's state on disk, at least."""
@@ -93,7 +97,8 @@ def train(
     objective = Objective(rules.loss or config.loss.kind, _head(config, batch))  # type: ignore[arg-type]  # checked when the file was read
     layout = Layout(setting.net, objective.head)
     theta = layout.row(setting.weights, _drawn(config, layout, seeds)).astype(float)
-    feed = Feed(_draw(config, task, length, batch), length, seeds, rules.batch, _pool(config, task))
+    draw, draw_test = (_draw(config, one, length, batch) for one in (task.draw, task.draw_test))
+    feed = Feed(draw, length, seeds, rules.batch, _pool(config, task), draw_test)
     trainer = Trainer(setting.net, objective, theta, feed, rules.rules(task))
     trivial = _trivial(objective, task, batch, length)
     seen = Seen(layout, setting, scope, recorded(config.record, setting.net), rules, trivial)
@@ -204,18 +209,18 @@ def _pool(config: PointConfig, task: Task) -> int | None:
     return config.inputs.sequences if task.longest is not None else config.train.pool
 
 
-def _draw(config: PointConfig, task: Task, length: int, batch: Batch) -> Draw:
+def _draw(config: PointConfig, drawn: TaskDraw, length: int, batch: Batch) -> Draw:
     """Fresh sequences of the task, with lengths of their own if asked for."""
     assert config.train is not None
     lengths, at = config.train.lengths, config.loss.at
 
     def draw(count: int, rng: np.random.Generator) -> Batch:
-        if task.longest is not None:
+        if config.inputs.task.longest is not None:
             return _asked(batch, at)
         if lengths is None:
-            return _asked(task.draw(length, count, rng), at)
+            return _asked(drawn(length, count, rng), at)
         chosen = rng.integers(lengths[0], lengths[1] + 1, size=count).tolist()
-        return _asked(_padded([task.draw(steps, 1, rng) for steps in chosen], length), at)
+        return _asked(_padded([drawn(steps, 1, rng) for steps in chosen], length), at)
 
     return draw
 

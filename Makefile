@@ -3,7 +3,9 @@
 # make test-extras  the tests against torch, keras, onnx and a browser, and those that take long, in
 #                   an environment of their own
 # make torture      what docs/reliability.md promises, measured at full length; under an hour.
-#                   make torture ROW=kills takes one family, FRACTION=0.1 a tenth of each
+#                   make torture ROW=kills takes one family, FRACTION=0.1 a tenth of each;
+#                   ROW=strength alone puts faults into the code, for an hour, and counts those
+#                   that no test sees
 # make test-lowest  the tests with the lowest versions that pyproject.toml allows, in an environment
 #                   of their own; the lowest Python, too: make test-lowest PYTHON=python3.11
 # make coverage     all tests of `make test` with the branches that they take

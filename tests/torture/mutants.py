@@ -1,4 +1,4 @@
-"""Small changes of the program's arithmetic, one at a time, in the process that asks for them."""
+"""Small changes of the program, one at a time, in the process that asks for them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ WRONG = 1 + 1e-4
 LINEAR = ("product", "pull", "sigmoid", "difference", "reads", "blocks")
 """Functions of the house whose result is an array, and is scaled."""
 
+EDGES = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
+"""Comparisons, and those that differ where both sides are equal."""
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -32,7 +35,9 @@ class Mutant:
     line, column, end : int
         Of the node; `end` is its last column.
     change : str
-        What becomes of it: ``scaled``, ``left`` or ``right`` operand alone, ``sign``, ``dropped``.
+        What becomes of it: ``scaled``, ``left`` or ``right`` operand alone, ``sign``, ``dropped``;
+        of logic: ``negated``, ``edge`` (< for ≤), ``either`` (and for or), ``more``, ``less`` (by
+        one), ``deleted``, ``nothing`` (is returned).
     """
 
     module: str
@@ -56,8 +61,8 @@ class Mutant:
         )
 
 
-def mutants(module: str) -> Iterator[Mutant]:
-    """Yield every change of a module's functions and methods."""
+def mutants(module: str, *, logic: bool = False) -> Iterator[Mutant]:
+    """Yield every change of the arithmetic in a module's functions, or of the logic as well."""
     found = import_module(module)
     for name, tree in _functions(ast.parse(inspect.getsource(found)).body):
         try:
@@ -68,6 +73,9 @@ def mutants(module: str) -> Iterator[Mutant]:
             continue
         for node in (node for statement in tree.body for node in ast.walk(statement)):
             for change in _changes(node):
+                yield Mutant(module, name, *_place(node), change)
+        for node in (node for statement in tree.body for node in _judging(statement) if logic):
+            for change in _logic(node):
                 yield Mutant(module, name, *_place(node), change)
 
 
@@ -92,6 +100,34 @@ def _changes(node: ast.AST) -> tuple[str, ...]:
     return ()
 
 
+def _judging(node: ast.AST) -> Iterator[ast.AST]:
+    """Walk over what decides: neither words nor what is asserted, nor ``strict`` of a ``zip``."""
+    yield node
+    if not isinstance(node, ast.Assert | ast.Raise | ast.JoinedStr):
+        for child in ast.iter_child_nodes(node):
+            if not (isinstance(child, ast.keyword) and child.arg == "strict"):
+                yield from _judging(child)
+
+
+def _logic(node: ast.AST) -> tuple[str, ...]:
+    match node:
+        case ast.Compare(ops=[ast.Lt() | ast.LtE() | ast.Gt() | ast.GtE()]):
+            return ("negated", "edge")
+        case ast.Compare(ops=[_]) | ast.UnaryOp(op=ast.Not()) | ast.Constant(value=bool()):
+            return ("negated",)
+        case ast.BoolOp():
+            return ("either",)
+        case ast.Constant(value=int()):
+            return ("more", "less")
+        case ast.Return(value=ast.expr() as value):
+            return () if isinstance(value, ast.Constant) and value.value is None else ("nothing",)
+        case ast.Expr(value=ast.Call()) | ast.Raise() | ast.Continue() | ast.Break():
+            return ("deleted",)
+        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
+            return ("deleted",)
+    return ()
+
+
 class _Replacing(ast.NodeTransformer):
     """Replaces the node of a mutant."""
 
@@ -100,7 +136,7 @@ class _Replacing(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> Any:
         kind = self.mutant.change
-        if _place(node) == self.mutant_place and kind in _changes(node):
+        if _place(node) == self.mutant_place and kind in _changes(node) + _logic(node):
             return _changed(node, kind)
         return self.generic_visit(node)
 
@@ -132,6 +168,22 @@ def _changed(node: ast.AST, change: str) -> ast.AST:
             return ast.Pass()
         case ast.UnaryOp(), "dropped":
             return node.operand
+        case ast.Compare(), "negated":
+            return ast.UnaryOp(ast.Not(), node)
+        case ast.Compare(), "edge":
+            return ast.Compare(node.left, [EDGES[type(node.ops[0])]()], node.comparators)
+        case ast.UnaryOp(), "negated":
+            return node.operand
+        case ast.BoolOp(), "either":
+            return ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+        case ast.Constant(value=bool(value)), "negated":
+            return ast.Constant(not value)
+        case ast.Constant(value=int(value)), "more" | "less":
+            return ast.Constant(value + (1 if change == "more" else -1))
+        case ast.Return(), "nothing":
+            return ast.Return(ast.Constant(None))
+        case ast.stmt(), "deleted":
+            return ast.Pass()
     raise AssertionError(change)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,15 @@ from gradflow.experiment.config import load_config
 from gradflow.experiment.measure.plan import plan
 from gradflow.experiment.run import run
 
-FILES = sorted((Path(__file__).parent.parent / "configs" / "history").glob("*.yaml"))
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "configs" / "history").glob("*.yaml"))
+RESULTS = json.loads((ROOT / "results" / "history.json").read_text("utf-8"))
+TABLE = [
+    [cell.strip() for cell in line.split("|")[1:-1]]
+    for line in (ROOT / "docs" / "history.md").read_text("utf-8").splitlines()
+    if line.startswith("|") and line.count("|") == 8
+]
+"""Rows of docs/history.md: experiment, paper, run, weights, theirs, ours, nets."""
 
 WEIGHTS = {
     "1997-1-embedded-reber": (264, 7),
@@ -58,3 +69,36 @@ def test_an_experiment_of_the_literature_begins_to_learn(file: Path, tmp_path: P
         seen = done.run.result(point)
         assert np.isfinite(seen["loss"].values).all()
         assert np.isfinite(seen["update"].values).all()  # log10: −inf where nothing moves
+
+
+def test_every_experiment_has_a_row() -> None:
+    runs = " ".join(row[2] for row in TABLE)
+    assert [file.stem for file in FILES if f"`{file.stem}`" not in runs] == []
+
+
+def said(nets: dict[str, Any]) -> tuple[str, str]:
+    """The sequences that nets have read until they learnt, and how many have, as the table says."""
+    ends = list(zip(nets["read"], nets["why"], strict=True))
+    learnt = [read for read, why in ends if why == "learnt"]
+    mean, spread = "–", ""
+    if learnt:
+        mean = f"{round(statistics.fmean(learnt), -2):,.0f}"
+        spread = f" ± {round(statistics.stdev(learnt), -2):,.0f}" if len(learnt) > 1 else ""
+    others = [read for read, why in ends if why != "learnt"]
+    by = f" by {max(others):,}" if others else ""
+    return mean + spread, f"{len(learnt)} of {len(ends)}{by}"
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_the_table_tells_what_became_of_the_nets(name: str) -> None:
+    for nets in RESULTS[name]["nets"]:
+        own = [row for row in TABLE if f"`{name}`" in row[2] and nets["where"] in row[2]]
+        assert len(own) == 1, nets["where"]
+        assert own[0][5] == said(nets)[0]
+        assert own[0][6].startswith(said(nets)[1])
+
+
+def test_what_has_a_figure_has_a_result() -> None:
+    for row in TABLE[2:]:
+        if row[6] != "not run":
+            assert row[2].split("`")[1] in RESULTS

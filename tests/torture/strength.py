@@ -46,19 +46,38 @@ LONG = 20.0
 FAILED, SURVIVED, UNMADE = 11, 12, 13
 """How the fork of a changed program ends."""
 
-ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
-    "core": {
-        "cells": ("core/cells",),
-        "engine": ("core/engine",),
-        "scaled": ("core/scaled.py",),
-    },
-    "report": {
-        "gate": ("gate",),
-        "rates": tuple(f"report/read/{name}.py" for name in ("rates", "horizons", "records")),
-    },
-    "experiment": {"store": ("experiment/store",), "importers": ("experiment/models",)},
+
+class Room(NamedTuple):
+    """Files or folders of the package, and the tests that are theirs."""
+
+    code: tuple[str, ...]
+    tests: str
+
+
+CORE = (
+    "core/test: arrays block carrousel gates gradients own_lengths paths range rtrl scaled spectrum "
+    "tape truncated truths"
+)
+
+ROOMS = {
+    "cells": Room(("core/cells",), CORE),
+    "engine": Room(("core/engine",), CORE),
+    "scaled": Room(("core/scaled.py",), CORE),
+    "gate": Room(("gate",), "report/test: gate check committed_gates diff"),
+    "rates": Room(
+        ("report/read/rates.py", "report/read/horizons.py", "report/read/records.py"),
+        "report/test: rates horizons explain digest",
+    ),
+    "store": Room(
+        ("experiment/store",),
+        "experiment/test: folder damage run alone unchanged execute provenance npz",
+    ),
+    "importers": Room(
+        ("experiment/models",),
+        "experiment/test: weights checkpoints companions hostile nets_of_ones_own keras_files "
+        "keras_layers onnx_files real_files",
+    ),
 }
-"""By the folder of its tests, the code of each room."""
 
 NEEDS = {"onnx": "onnx", "graph": "onnx", "hdf5": "h5py"}
 """Packages without which a module cannot be imported."""
@@ -67,8 +86,8 @@ NEEDS = {"onnx": "onnx", "graph": "onnx", "hdf5": "h5py"}
 def measure(fraction: float, seed: int = 6) -> Iterator[Row]:
     """Put faults into each room, and count those that a test sees."""
     told: dict[str, Counter[int]] = {}
-    for tests, rooms in ROOMS.items():
-        drawn = {room: faults(places, seed) for room, places in rooms.items()}
+    for tests, rooms in itertools.groupby(ROOMS, lambda name: ROOMS[name].tests):
+        drawn = {room: faults(ROOMS[room].code, seed) for room in rooms}
         told |= _judged(tests, drawn, times(DRAWN, fraction))
     killed = sum(one[FAILED] for one in told.values())
     total = sum(one.total() for one in told.values())
@@ -95,12 +114,14 @@ def faults(places: tuple[str, ...], seed: int) -> list[Mutant]:
 def _judged(tests: str, drawn: dict[str, list[Mutant]], wanted: int) -> dict[str, Counter[int]]:
     """Collect the tests in a process of its own, and judge so many faults of each room there."""
     with workplace() as where:
-        every = ["-m", ""] if find_spec("torch") else []
-        words = ["-p", "no:cacheprovider", f"--basetemp={where / 'basetemp'}", *every]
+        words = ["-p", "no:cacheprovider", f"--basetemp={where / 'basetemp'}"]
+        words += ["-m", ""] if find_spec("torch") else []
+        start, names = tests.split(": ")
+        words += [str(ROOT / "tests" / f"{start}_{name}.py") for name in names.split()]
 
         def work() -> None:
             os.chdir(ROOT)
-            pytest.main([*words, str(ROOT / "tests" / tests)], [_Judging(drawn, wanted, where)])
+            pytest.main(words, [_Judging(drawn, wanted, where)])
 
         ended = launch(work, where).end(1e6)
         if not (where / "told").exists():

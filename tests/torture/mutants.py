@@ -64,7 +64,11 @@ class Mutant:
 def mutants(module: str, *, logic: bool = False) -> Iterator[Mutant]:
     """Yield every change of the arithmetic in a module's functions, or of the logic as well."""
     found = import_module(module)
-    for name, tree in _functions(ast.parse(inspect.getsource(found)).body):
+    body = ast.parse(inspect.getsource(found)).body
+    done = {name for statement in body for name in _calls_at_import(statement)}
+    for name, tree in _functions(body):
+        if name in done:
+            continue
         try:
             function = _function(found, name)
         except (AttributeError, KeyError, TypeError):
@@ -98,6 +102,16 @@ def _changes(node: ast.AST) -> tuple[str, ...]:
         case ast.UnaryOp(op=ast.USub(), operand=ast.Name() | ast.BinOp() | ast.Call()):
             return ("dropped",)
     return ()
+
+
+def _calls_at_import(node: ast.AST) -> Iterator[str]:
+    """Name the functions that reading a module calls: to change them comes too late."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        yield node.func.id
+    inside = getattr(node, "body", []) if isinstance(node, ast.FunctionDef | ast.Lambda) else []
+    for child in ast.iter_child_nodes(node):
+        if child not in (inside if isinstance(inside, list) else [inside]):
+            yield from _calls_at_import(child)
 
 
 def _judging(node: ast.AST) -> Iterator[ast.AST]:

@@ -219,6 +219,11 @@ def test_classes_of_a_real_string_are_learnt_from_a_pool(tmp_path: Path) -> None
         ({"lengths": [3, 9]}, {}, "longer than the length 6"),
         ({"lengths": [1, 6]}, {}, "are no length of adding"),
         ({"gradient": "exakt"}, {}, "no gradient to learn by"),
+        ({"gradient": "carrousel"}, {"sweep": {"model.cell": ["lstm", "rnn"]}}, "rnn has no carr"),
+        ({"optimiser": {"rate": {"U": 0.1, "W": 0.1, "b": 0.1}}}, {}, "the net's V have no rate"),
+        ({"until": {"window": 100}}, {}, "asks for numbers, of which none is right"),
+        ({"until": {"within": 0.1, "window": 9, "misses": 9}}, {}, "every net has learnt"),
+        ({"until": {"within": 0.1, "every": 9}}, {}, "without a test set nothing is tested"),
         ({"gradient": {"k1": 4, "k2": 2}}, {}, "k2 = 2 is less than k1 = 4"),
         ({"rate": 0.1}, {}, "unknown key 'rate'"),
         ({}, {"inputs": {"kind": "noise"}}, "noise has no targets"),
@@ -229,6 +234,48 @@ def test_classes_of_a_real_string_are_learnt_from_a_pool(tmp_path: Path) -> None
 def test_mistakes(train: dict[str, Any], changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         learning(train=train, **changes)
+
+
+def test_an_error_that_overflows_only_in_the_loss_is_said_of_the_loss(tmp_path: Path) -> None:
+    wild = {"optimiser": {"kind": "sgd", "rate": 1e3}, "clip": {}, "watch": {"every": 1}}
+    done = run(learning(train=wild, sweep={}, model={"cell": "cec", "hidden": 4}), out=tmp_path)
+    (failure,) = done.failures
+    assert "the loss on what is read from cec (layer 0) overflows at step 6 at" in failure.reason
+
+
+@pytest.mark.parametrize(
+    ("train", "sweep", "told"),
+    [
+        ({"optimiser": {"rate": dict.fromkeys("UWbPV", 0.1)}}, ["lstm"], ["rate.P has no effect"]),
+        ({"optimiser": {"rate": dict.fromkeys("UWbV", 0.1)}}, ["cec", "lstm"], []),
+        ({"gradient": {"k1": 3, "k2": 6}}, ["lstm"], ["train.gradient has no effect"]),
+        ({"gradient": {"k1": 3, "k2": 5}}, ["lstm"], []),
+        ({"gradient": "carrousel"}, ["cec"], ["train.gradient has no effect on cec"]),
+        ({"gradient": "carrousel"}, ["cec", "lstm"], []),
+        ({"watch": {"sequences": 9}}, ["lstm"], ["all its 3 sequences are looked at"]),
+    ],
+)
+def test_what_changes_nothing_is_told(
+    train: dict[str, Any], sweep: list[str], told: list[str]
+) -> None:
+    notes = learning(train=train, sweep={"model.cell": sweep}).notes
+    assert [words in note for words, note in zip(told, notes, strict=True)] == [True] * len(told)
+
+
+def test_an_axis_along_which_every_gradient_is_exact_is_refused() -> None:
+    axis = {"train.gradient": ["exact", {"k1": 2, "k2": 6}]}
+    with pytest.raises(ConfigError, match=r"train\.gradient has no effect on lstm at length 6"):
+        learning(sweep=axis)
+    (note,) = learning(sweep={**axis, "length": [6, 7]}).notes
+    assert "no effect on lstm at length 6: it is the exact one; there, rows" in note
+
+
+def test_answers_are_wrong_only_where_something_says_so(tmp_path: Path) -> None:
+    until = {"within": 1e-9}
+    for name, train in {"never": {}, "within": {"until": until}}.items():
+        done = run(learning(name, train={"updates": 20, **train}, sweep={}), out=tmp_path)
+        shares = done.run.result(done.run.points[0])["wrong"].values
+        np.testing.assert_array_equal(shares, np.nan if name == "never" else 1.0)
 
 
 def test_an_axis_may_vary_how_nets_learn(tmp_path: Path) -> None:

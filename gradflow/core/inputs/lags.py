@@ -137,6 +137,7 @@ class TwoSequence(Task):
 
     kind = "two-sequence"
     target_kind = "values"
+    two_valued = True
     targets_at = "last"
     features = 1
 

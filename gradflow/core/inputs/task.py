@@ -108,7 +108,8 @@ class Criterion:
     ----------
     within : float or None
         Every output at every step that has a target differs from it by less. None: the largest
-        output is the right one (of all that are right, where several are).
+        output is the right one (of all that are right, where several are), and a single one is
+        above ½ where its target is.
     window : int
         The most recent sequences that are looked at: those read while learning, or where `test` is
         given those of the test set.
@@ -148,6 +149,9 @@ class Task(ABC):
     targets_at: ClassVar[Literal["all", "last"]] = "all"
     """The steps that have a target."""
 
+    two_valued: ClassVar[bool] = False
+    """Whether its one value tells two classes, by whether it is above ½."""
+
     prefix: ClassVar[bool] = False
     """Whether it is a stream: its first k steps are what a draw of length k gives."""
 
@@ -166,6 +170,11 @@ class Task(ABC):
     def criterion(self) -> Criterion | None:
         """When a net has learnt it, as published; None where nothing is."""
         return None
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether an answer is right or wrong, however large its error."""
+        return self.target_kind == "classes" or self.two_valued
 
     @property
     def longest(self) -> int | None:

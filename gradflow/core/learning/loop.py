@@ -46,6 +46,8 @@ class Rules:
         Which gradient.
     until : Criterion or None
         When a net has learnt; None: only after the last update.
+    right : Criterion or None
+        What counts as a sequence answered rightly where `until` does not say; None: nothing.
     watch : tuple of int
         After which updates a window closes, ascending; the last is the last update.
     """
@@ -54,6 +56,7 @@ class Rules:
     clip: Clip = field(default_factory=Clip)
     method: Method = "exact"
     until: Criterion | None = None
+    right: Criterion | None = None
     watch: tuple[int, ...] = (1000,)
 
 
@@ -68,7 +71,8 @@ class Window:
     theta : array
         The parameters then, of a net that has stopped its last ones.
     loss, error, wrong : array
-        Means over the window's sequences: L, |target − o|, the share answered wrongly.
+        Means over the window's sequences: L, |target − o|, the share answered wrongly (NaN where
+        no criterion says which are).
     gradient, delta : array
         Root mean square norms of gradient and update.
     turns, cosines : array
@@ -187,7 +191,7 @@ class Trainer:
         delta = optimiser.delta(clipped, self._memory, rates, self.update)
         self._theta += delta
         self._oscillation.add(delta)
-        missed = wrong(self.rules.until or Criterion(), answer)
+        missed = wrong(self.rules.until or self.rules.right, answer)
         self._count(answer, missed, gradient, delta)
         self._judge(answer, missed)
 
@@ -273,16 +277,24 @@ class Trainer:
             self._record.keep(rows)
         self._take(self._theta[rows])
 
+    @np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore")
     def trouble(self, net: int) -> str:
         """Say where the numbers of a net that diverged left the range: cell, layer and step."""
         feed = replace(self._whole, seeds=[self._whole.seeds[net]])
-        weights, _ = self.layout.views(self.theta[net : net + 1])
-        forward = unrolled(self.net, weights, feed(self.stopped[net][0]).x)
+        weights, head = self.layout.views(self.theta[net : net + 1])
+        question = feed(self.stopped[net][0])
+        forward = unrolled(self.net, weights, question.x)
         for layer, tapes in enumerate(forward.tapes):
             for way, tape in enumerate(tapes):
                 for step, state in enumerate(tape.states):
                     if not all(np.isfinite(part).all() for part in state):
                         return f"the state of {self.net.name(layer, way)} overflows at step {step}"
+        top = len(self.net.layers) - 1
+        _, o, do = self.objective.answer(head, forward.outputs(top, question.steps), question)
+        sane = np.isfinite([o, do * do]).all(axis=(0, 2, 3, 4))
+        if not sane.all():
+            step = int(question.steps[np.argmin(sane)]) + 1
+            return f"the loss on what is read from {self.net.name(top, 0)} overflows at step {step}"
         steps = len(forward.tapes[0][0].states) - 1
         return f"the gradient of {self.net.name(0, 0)} overflows on its way back from step {steps}"
 

@@ -77,22 +77,19 @@ class Layout:
         return np.concatenate([a.reshape(len(a), -1) for a in given], axis=1)
 
     def rates(self, rate: float | Mapping[str, float]) -> Array:
-        """The learning rate of each parameter, by kind.
+        """The learning rate of each parameter, by kind; those of kinds that it has not are unread.
 
         Raises
         ------
         ValueError
-            If a kind that the net does not have is named, or one that it has is not.
+            If a kind that the net has is not named.
         """
         if not isinstance(rate, Mapping):
             return np.array(rate)
-        known = ", ".join(self.kinds)
-        for name in rate:
-            if name not in self.kinds:
-                raise ValueError(f"rate.{name}: the net has no such parameters, it has {known}")
         rates = np.empty(self.size)
         for name, places in self.kinds.items():
             if name not in rate:
+                known = ", ".join(self.kinds)
                 raise ValueError(f"rate.{name} is missing: the net's parameters are {known}")
             for place in places:
                 rates[self.spans[place]] = rate[name]

@@ -14,8 +14,10 @@ from gradflow.core.typing import Array
 __all__ = ["Oscillation", "Record", "stall", "wrong"]
 
 
-def wrong(criterion: Criterion, answer: Answer) -> Array:
-    """Which sequences are answered wrongly, ``(nets, columns)``."""
+def wrong(criterion: Criterion | None, answer: Answer) -> Array:
+    """Which sequences are answered wrongly, ``(nets, columns)``; NaN where nothing says so."""
+    if criterion is None:
+        return np.full(answer.loss.shape, np.nan)
     if criterion.within is None:
         return answer.missed
     found: Array = ~(answer.worst < criterion.within)

@@ -15,13 +15,13 @@ from gradflow.experiment.config.agreement import (
     check_init,
     check_length,
     check_loss,
-    check_train,
     remark,
 )
 from gradflow.experiment.config.architecture import ModelConfig, beside
 from gradflow.experiment.config.axes import Axis
 from gradflow.experiment.config.by_kind import FileInputs
 from gradflow.experiment.config.checks import check_field, check_section
+from gradflow.experiment.config.learnable import check_train
 from gradflow.experiment.config.sections import PointConfig
 from gradflow.experiment.config.text.mistakes import Mistake, inside
 from gradflow.experiment.config.text.nodes import Node, Path, Place, spell

@@ -11,17 +11,22 @@ from functools import cache
 from typing import Any, TypeAlias, get_args
 
 from gradflow.experiment.config.architecture import ModelConfig
-from gradflow.experiment.config.by_kind import Inputs, LossConfig
 from gradflow.experiment.config.cell import CellConfig
 from gradflow.experiment.config.compose import Choice, Composer
 from gradflow.experiment.config.fields import ChronoConfig
-from gradflow.experiment.config.sections import InitConfig
+from gradflow.experiment.config.learnable import learnt_kinds
+from gradflow.experiment.config.sections import InitConfig, PointConfig
 from gradflow.experiment.config.text.mistakes import choices
+from gradflow.experiment.config.train import TrainConfig, WindowConfig
 
 __all__ = ["check_effects", "matters"]
 
 Key: TypeAlias = tuple[str, ...]
-SEEDS: tuple[Key, ...] = (("seed",), ("inputs", "seed"))
+SECTIONS = ("model", "init", "inputs", "loss", "train", "record")
+KEYS: tuple[Key, ...] = (
+    ("seed",), ("inputs", "seed"), ("inputs", "scale"), ("method",), ("train", "gradient"),
+    ("train", "watch", "sequences"),
+)  # fmt: skip
 
 
 def matters(cell: CellConfig, init: InitConfig, key: Key) -> bool:
@@ -133,14 +138,15 @@ def check_effects(composer: Composer) -> None:
     swept = {axis.path: axis for axis in composer.axes if len(axis.values) > 1}
     useful: dict[Key, set[str]] = {key: set() for key in written}
     useless: dict[Key, dict[str, list[str]]] = {key: {} for key in written}
-    seen: set[tuple[int, ...]] = set()
+    seen: set[tuple[Any, ...]] = set()
     for choice in composer.choices(seeds=False) if written else ():
-        sections = [composer.section(name, choice) for name in ("model", "init", "inputs", "loss")]
-        if (forms := tuple(map(id, sections))) in seen:
+        point = composer.point(choice)
+        forms = (*(id(getattr(point, name)) for name in SECTIONS), point.method, point.length)
+        if forms in seen:
             continue
         seen.add(forms)
         for key in written:
-            what, why = _without(key, *sections)
+            what, why = _without(key, point)
             if why:
                 useless[key].setdefault(what, []).append(why)
             else:
@@ -165,25 +171,87 @@ def check_effects(composer: Composer) -> None:
             )
 
 
-def _without(
-    key: Key, model: ModelConfig, init: InitConfig, inputs: Inputs, loss: LossConfig
-) -> tuple[str, str]:
+def _without(key: Key, point: PointConfig) -> tuple[str, str]:
     """On what a key has an effect at a point, and why it has none; empty if it has."""
-    imported = model.weights is not None and f"its weights come from {model.weights}"
-    if key == ("inputs", "seed"):
-        return inputs.kind, "" if inputs.task.seeded else "it is the same for every seed"
+    model, init, inputs, loss = point.model, point.init, point.inputs, point.loss
+    imported = f"its weights come from {model.weights}" if model.weights is not None else ""
+    if key[0] == "train":
+        return _untaught(key, point, point.train) if point.train else (model.cell_label, "")
+    if key == ("method",):
+        cut = point.method != "rtrl" and _all_carrousel(model)
+        return model.cell_label, "it is all carrousel" * cut
+    if key == ("inputs", "seed") and not inputs.task.seeded:
+        return inputs.kind, "it is the same for every seed"
+    if key[0] == "inputs":
+        return model.cell_label, _unread(point)
     if key == ("seed",):
-        return model.cell_label, "" if loss.draws else imported or ""
+        return model.cell_label, "" if loss.draws else imported
     drawn = any(matters(cell, init, key[1:]) for cell in model.cells)
     if imported or init.like is not None or drawn:
-        return model.cell_label, imported or ""
+        return model.cell_label, imported
     return model.cell_label, "none of its weights and biases is drawn by it"
 
 
+def _untaught(key: Key, point: PointConfig, train: TrainConfig) -> tuple[str, str]:
+    """The same of a key of ``train``."""
+    model, inputs, gradient, rate = point.model, point.inputs, train.gradient, train.optimiser.rate
+    if key[1] == "gradient":
+        exact = gradient == "exact" or (
+            gradient.k2 >= point.length
+            if isinstance(gradient, WindowConfig)
+            else _all_carrousel(model)
+        )
+        return f"{model.cell_label} at length {point.length}", "it is the exact one" * exact
+    if key[1] == "watch":
+        few = train.watch.sequences > inputs.sequences
+        return inputs.kind, f"all its {inputs.sequences} sequences are looked at" * few
+    kinds = learnt_kinds(train, inputs, model)
+    none = isinstance(rate, dict) and key[-1] in rate and key[-1] not in kinds
+    return model.cell_label, f"its parameters are {', '.join(kinds)}" * none
+
+
+def _all_carrousel(model: ModelConfig) -> bool:
+    """Whether nothing but the carrousel takes error back: no gate or candidate reads the state."""
+    parts = [part for cell in model.build_cells() for part in cell.parameters(1).values()]
+    return all(part.role in ("input", "bias") for part in parts)
+
+
+def _unread(point: PointConfig) -> str:
+    """Why what a net reads changes nothing that is measured; empty if it does."""
+    blind = {"paths", "flow_map", "spectrum", "cost"}
+    if point.train or point.loss.compares or not {r.name for r in point.record.asked} <= blind:
+        return ""
+    return "its derivatives are the same whatever it reads" * all(map(_linear, point.model.cells))
+
+
+@cache
+def _linear(cell: CellConfig) -> bool:
+    """Whether one step's derivative is the same at any state and input."""
+    import numpy as np
+
+    from gradflow.core.network.initialise import Init, draw_parameters
+
+    small, rng = cell.build(3), np.random.default_rng(0)
+    p = draw_parameters(small, 2, Init(), 0, 0, "forward")
+    nets = {name: array[None] for name, array in p.items()}
+    dstate = tuple(rng.standard_normal((1, size, 1)) for size in small.sizes)
+    found = []
+    for size in (0.1, 1.0):
+        state = tuple(size * rng.standard_normal(part.shape) for part in dstate)
+        x = size * rng.standard_normal((1, 2, 1))
+        _, cache = small.step(nets, state, small.drive(nets, x))
+        before, *_ = small.step_vjp(nets, small.linearise(nets, cache), dstate)
+        found.append([part.tolist() for part in before])
+    return found[0] == found[1]
+
+
 def _written(composer: Composer) -> Iterator[Key]:
-    """Keys that draw something and that the file sweeps, or sets to other than their defaults."""
+    """Keys that may change nothing and that the file sweeps, or sets to other than their defaults.
+
+    Those of ``init`` draw something, and so does a seed.
+    """
     for axis in composer.axes:
-        if axis.path in SEEDS or (axis.path[0] == "init" and axis.path != ("init", "bias")):
+        if axis.path in KEYS or (axis.path[0] == "init" and axis.path != ("init", "bias")):
             yield axis.path
     first: Choice = (0,) * len(composer.axes)
     init, inputs = composer.section("init", first), composer.section("inputs", first)
@@ -192,5 +260,17 @@ def _written(composer: Composer) -> Iterator[Key]:
             yield from (("init", "bias", gate) for gate in init.bias)
         elif getattr(init, name) != type(init).model_fields[name].default:
             yield "init", name
-    if inputs.seed != type(inputs).model_fields["seed"].default:
-        yield "inputs", "seed"
+    for name in ("seed", "scale"):
+        field = type(inputs).model_fields.get(name)
+        if field is not None and getattr(inputs, name) != field.default:
+            yield "inputs", name
+    if composer.section("method", first) == "carrousel":
+        yield ("method",)
+    train = composer.section("train", first)
+    if train is not None:
+        rate = train.optimiser.rate if isinstance(train.optimiser.rate, dict) else {}
+        yield from (("train", "optimiser", "rate", name) for name in rate)
+        if train.gradient != "exact":
+            yield "train", "gradient"
+        if "sequences" in train.watch.model_fields_set:
+            yield "train", "watch", "sequences"

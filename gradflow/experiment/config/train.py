@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import Field, PlainValidator, ValidationInfo, model_validator
 
 from gradflow.experiment.config.fields import EveryStep, Section, nested
-from gradflow.experiment.config.text.mistakes import Mistake, got, is_number, is_step
+from gradflow.experiment.config.text.mistakes import Mistake, got, is_number, is_step, nearest
 
 if TYPE_CHECKING:
     from gradflow.core.inputs import Criterion, Task
@@ -68,7 +68,9 @@ def _gradient(value: Any, info: ValidationInfo) -> Any:
                 problem = f"{got(value.get(name))} where a number of steps belongs"
                 raise Mistake(problem, GRADIENT, "write for instance {k1: 10, k2: 20}")
         return nested(WindowConfig, value, info)
-    raise Mistake(f"{got(value)} is no gradient to learn by", GRADIENT, "write exact")
+    near = nearest(value, ("exact", "carrousel")) if isinstance(value, str) else ""
+    fix = f"did you mean {near}?" if near else "write exact"
+    raise Mistake(f"{got(value)} is no gradient to learn by", GRADIENT, fix)
 
 
 class OptimiserConfig(Section):
@@ -149,6 +151,26 @@ class UntilConfig(Section):
     mean: float | None = Field(None, gt=0, description="bound on their mean error")
     test: int | None = Field(None, ge=1, le=10**5, description="size of a test set; null: none")
     every: int = Field(100, ge=1, le=10**9, description="updates between two tests")
+
+    @model_validator(mode="after")
+    def _can_fail(self) -> UntilConfig:
+        size = self.window if self.test is None else self.test
+        if self.misses >= size:
+            raise Mistake(
+                f"{self.misses} of {size} sequences may be wrong, so every net has learnt",
+                f"fewer than {size}",
+                f"write misses: {size // 20}",
+                ("misses",),
+            )
+        if self.test is None and "every" in self.model_fields_set:
+            raise Mistake(
+                "without a test set nothing is tested every so many updates",
+                "test and every, or neither",
+                "add test: 256, or remove every",
+                ("every",),
+                on_key=True,
+            )
+        return self
 
 
 def _until(value: Any, info: ValidationInfo) -> Any:
@@ -236,6 +258,7 @@ class TrainConfig(Section):
 
     def rules(self, task: Task) -> Rules:
         """How nets learn, in the core's words."""
+        from gradflow.core.inputs import Criterion
         from gradflow.core.learning.loop import Rules
         from gradflow.core.learning.optimisers import Clip
 
@@ -244,6 +267,7 @@ class TrainConfig(Section):
             Clip(**dict(self.clip)),
             self.method,
             self.criterion(task),
+            Criterion() if task.told_apart else task.criterion,
             watched(self.updates, self.watch.every),
         )
 

@@ -152,6 +152,7 @@ class Seen:
             )
             write_within(scratch.with_suffix(PULSE), json.dumps(asdict(pulse)).encode())
 
+    @np.errstate(over="ignore", invalid="ignore")  # of nets about to diverge
     def look(self, theta: Array) -> tuple[Setting, list[Result]]:
         """Measure nets with these parameters: the norms, and what else is watched."""
         at, schedule = taught(self.setting, self.layout, theta), Schedule(64)

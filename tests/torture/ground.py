@@ -7,6 +7,7 @@ work, not the reading of modules.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -19,9 +20,16 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import gradflow.experiment.run
-import gradflow.gate.check
-import gradflow.report.tables.closing  # read once, not in every fork
-from gradflow.cli import app
+
+if multiprocessing.parent_process() is None:  # read once, not in every fork, nor by workers
+    import gradflow.gate.check
+    import gradflow.report.tables.closing
+    from gradflow.cli import app
+    from gradflow.experiment.config import parse
+
+    parse(
+        {"model": {"cell": "rnn"}, "inputs": {"kind": "noise"}, "length": 2, "sweep": {"seed": 2}}
+    )
 
 LEARNING = """\
 model: {cell: rnn, hidden: 3}

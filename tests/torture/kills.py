@@ -18,21 +18,21 @@ from gradflow.experiment.config import load_config
 from gradflow.experiment.measure import training
 from gradflow.experiment.measure.measurement import measure as measure_bundle
 from gradflow.experiment.measure.plan import Bundle
-from gradflow.experiment.run import Shard, run
+from gradflow.experiment.run import WHOLE, Shard, run
 from gradflow.experiment.store.upkeep import examine
 from gradflow.experiment.store.whole import TEMPORARY
 from gradflow.experiment.workers.executor import Executor, OnDone, Outcome
 from gradflow.experiment.workers.pool import workers
-from tests.torture.ground import Row, command, launch, times, workplace
+from tests.torture.ground import Process, Row, command, launch, times, workplace
 
 SWEEP = """\
 name: sweep
-model: {cell: lstm, hidden: 8}
-inputs: {kind: noise, sequences: 4}
+model: {cell: rnn, hidden: 3}
+inputs: {kind: noise, sequences: 2}
 sweep:
   init.recurrent_gain: [0.6, 0.8, 1.0, 1.2, 1.4, 1.6]
   inputs.scale: [0.5, 1.0, 1.5]
-  length: [40, 80]
+  length: [4, 8]
   seed: 2
 """
 TRAINING = """\
@@ -40,7 +40,7 @@ name: sweep
 model: {cell: lstm, hidden: 4}
 inputs: {kind: adding, sequences: 3}
 length: 8
-train: {loss: mse, optimiser: {kind: adam, rate: 0.02}, batch: 2, updates: 200, watch: {every: 10}}
+train: {loss: mse, optimiser: {kind: adam, rate: 0.02}, batch: 2, updates: 100, watch: {every: 10}}
 sweep: {init.recurrent_gain: [0.8, 1.0, 1.2], seed: 2}
 """
 LOG = "GRADFLOW_TORTURE_LOG"
@@ -78,10 +78,10 @@ class Reporting:
         self.inner.run(bundles, told)
 
 
-def sweep(jobs: int = 1, shard: Shard | None = None) -> None:
+def sweep(jobs: int = 1, shard: Shard = WHOLE) -> None:
     """Run the experiment that lies in the working folder."""
     executor = Reporting(workers(jobs)(measured))
-    run(load_config(Path("sweep.yaml")), executor=executor, shard=shard or Shard())
+    run(load_config(Path("sweep.yaml")), executor=executor, shard=shard)
 
 
 def stored(folder: Path) -> dict[str, bytes]:
@@ -114,23 +114,34 @@ def fresh(where: Path, text: str) -> None:
 
 
 def uninterrupted(where: Path, text: str, jobs: int = 1) -> tuple[dict[str, bytes], float]:
-    """Return what a run that nothing stops stores, and the seconds that it takes."""
+    """Return what a run that nothing stops stores, and the seconds from where it is at work."""
     fresh(where, text)
-    ended = launch(lambda: sweep(jobs), where).end(300)
+    running = launch(lambda: sweep(jobs), where)
+    start = at_work(where, running, jobs)
+    ended = running.end(300)
     assert ended.code == 0, ended.err
-    return stored(where / "results" / "sweep"), ended.seconds
+    return stored(where / "results" / "sweep"), running.start + ended.seconds - start
+
+
+def at_work(where: Path, running: Process, jobs: int) -> float:
+    """Wait until workers have read their modules and measure; return when that was."""
+    log = where / "log"
+    size = log.stat().st_size if log.exists() else 0
+    while jobs > 1 and not running.over() and not (log.exists() and log.stat().st_size > size):
+        time.sleep(0.001)
+    return time.monotonic()
 
 
 def killed(kills: int, text: str, jobs: int, draw: random.Random) -> Counter[str]:
     """Kill a sweep so often, going on with it until it is whole, then with the next one."""
     found, reported = Counter[str](), 0
-    begin = 0.4 if jobs > 1 else 0.0  # until then workers read modules
     with workplace(disk=True) as where:
         whole, seconds = uninterrupted(where, text, jobs)
         fresh(where, text)
         while found["kills"] < kills:
             running = launch(lambda: sweep(jobs), where)
-            time.sleep(draw.uniform(begin, 1) * seconds)
+            at_work(where, running, jobs)
+            time.sleep(draw.uniform(0, 1) * seconds)
             running.send(signal.SIGKILL)
             ended = running.end()
             found["orphans"] += running.left()

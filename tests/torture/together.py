@@ -17,10 +17,10 @@ import matplotlib.backends.backend_svg  # noqa: F401  # read once, not in every 
 import gradflow.report.figures
 import gradflow.report.page  # noqa: F401
 from gradflow.errors import UserError
-from gradflow.experiment.run import Shard
+from gradflow.experiment.run import WHOLE, Shard
 from gradflow.experiment.store.runs import open_run
 from tests.torture.ground import Process, Row, call, launch, times, workplace
-from tests.torture.kills import SWEEP, faults, fresh, stored, sweep, uninterrupted
+from tests.torture.kills import SWEEP, TRAINING, faults, fresh, stored, sweep, uninterrupted
 
 READERS = (("show", "sweep"), ("plot", "sweep"), ("report", "sweep"), ("ls",), ("doctor",))
 NOTHING = ("there is no run", "there are no runs", "no norms are stored", "no points")
@@ -31,14 +31,16 @@ KILLS = 4
 def measure(fraction: float) -> Iterator[Row]:
     """Let 2 to 8 processes work at once, each with a part of the sweep and all with the whole."""
     draw, found = random.Random(14), Counter[str]()
-    rounds = [(count, parts) for count in range(2, 9) for parts in (True, False)]
+    ways = ((SWEEP, True), (SWEEP, False), (TRAINING, False))
+    rounds = [(count, *way) for count in range(2, 9) for way in ways]
     with workplace(disk=True) as where:
-        whole, _ = uninterrupted(where, SWEEP)
-        for count, parts in rounds[: times(len(rounds), min(1, fraction))]:
-            found += _round(where, whole, count, parts, draw)
+        whole = {text: uninterrupted(where, text)[0] for text in (SWEEP, TRAINING)}
+        for count, text, parts in rounds[: times(len(rounds), min(1, fraction), len(ways))]:
+            found += _round(where, text, whole[text], count, parts, draw)
     figure = (
-        f"{found['rounds']} rounds of 2 to 8 processes, {found['kills']} kills:"
-        f" {found['reported']:,} points, {found['lost']} lost, {found['torn']} torn,"
+        f"{found['rounds']} rounds of 2 to 8 processes, in a third of them nets learn,"
+        f" {found['kills']} kills: {found['reported']:,} points, {found['lost']} lost,"
+        f" {found['torn']} torn,"
         f" {found['computed twice']} computed twice where each has a part,"
         f" {found['other bytes']} rounds with other bytes, {found['errors']} other errors"
     )
@@ -53,11 +55,11 @@ def measure(fraction: float) -> Iterator[Row]:
 
 
 def _round(
-    where: Path, whole: dict[str, bytes], count: int, parts: bool, draw: random.Random
+    where: Path, text: str, whole: dict[str, bytes], count: int, parts: bool, draw: random.Random
 ) -> Counter[str]:
-    fresh(where, SWEEP)
+    fresh(where, text)
     found = Counter[str](rounds=1)
-    shards = [Shard(number, count) if parts else Shard() for number in range(1, count + 1)]
+    shards = [Shard(number, count) if parts else WHOLE for number in range(1, count + 1)]
     running = {number: _start(where, shards, number) for number in range(count)}
     left = KILLS
     while running:

@@ -114,10 +114,15 @@ def _run(where: Path, at: int = 0, fault: int = 0, lasting: int = 0) -> Ended:
 
 
 def _begin(where: Path, before: str, after: str) -> None:
-    shutil.rmtree(where / "results", ignore_errors=True)
-    if before:
+    """Put what a run left before, which is made once, where the one after will work."""
+    results, kept = where / "results", where / "kept"
+    shutil.rmtree(results, ignore_errors=True)
+    if before and not kept.exists():
         (where / "run.yaml").write_text(before)
         assert _run(where).code == 0
+        results.rename(kept)
+    if before:
+        shutil.copytree(kept, results)
     (where / "run.yaml").write_text(after)
 
 

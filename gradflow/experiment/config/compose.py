@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from pydantic.fields import FieldInfo
@@ -32,6 +33,9 @@ Choice: TypeAlias = tuple[int, ...]
 """The index of a value for each axis."""
 
 FIELDS: dict[str, FieldInfo] = PointConfig.model_fields
+SHARED = tuple(name for name in FIELDS if name != "seed")
+"""What points share that differ in nothing but their seed, which is checked against nothing."""
+
 DATA = (".npy", ".npz", ".csv", ".txt")
 
 
@@ -61,7 +65,7 @@ class Composer:
         self._own = {
             name: tuple(i for i, axis in enumerate(axes) if axis.path[0] == name) for name in FIELDS
         }
-        self._done: dict[tuple[Any, ...], Any] = {}
+        self._done: dict[tuple[str, ...], tuple[Callable[[Choice], Any], dict[Any, Any]]] = {}
         self.notes: dict[str, None] = {}
         """What is right and should be known: how data were read, keys without effect."""
 
@@ -162,21 +166,33 @@ class Composer:
 
     def point(self, choice: Choice) -> PointConfig:
         """The validated configuration of one point."""
-        values = {name: self.section(name, choice) for name in FIELDS}
-        return PointConfig.model_construct(**values | self.check(choice))
+
+        def make() -> PointConfig:
+            follows = self.check(choice)
+            values = {name: self.section(name, choice) for name in FIELDS}
+            return PointConfig.model_construct(**values | follows)
+
+        like: PointConfig = self._once(SHARED, choice, make)
+        if not self._own["seed"]:
+            return like
+        return like.model_copy(update={"seed": self.section("seed", choice)})
 
     def _once(
         self, names: tuple[str, ...], choice: Choice, make: Callable[[], Any], under: str = ""
     ) -> Any:
         """Make something that depends on some sections only, once for each form of theirs."""
-        key = (names, *(choice[i] for name in names for i in self._own[name]))
-        if key not in self._done:
+        if names not in self._done:
+            own = [i for name in names for i in self._own[name]]
+            self._done[names] = itemgetter(*own) if own else len, {}
+        form, done = self._done[names]
+        key = form(choice)
+        if key not in done:
             try:
-                self._done[key] = make()
+                done[key] = make()
             except Mistake as mistake:
                 whole = mistake.under(under) if under else mistake
                 raise self._located(whole, self.tree(choice), choice) from None
-        return self._done[key]
+        return done[key]
 
     def _located(self, mistake: Mistake, tree: Node, choice: Choice) -> ConfigError:
         """Say where the value stands: under an axis, if that is where it came from."""

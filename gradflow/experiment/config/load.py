@@ -128,7 +128,7 @@ def resolve_tree(tree: Node, name: str) -> Experiment:
     for field in FIELDS:
         values[field] = composer.base_section(field)
     for choice in composer.choices(seeds=False):
-        composer.check(choice)
+        composer.point(choice)
     check_effects(composer)
     values["sweep"] = {axis.key: normal(axis) for axis in axes}
     experiment = Experiment.model_construct(**values)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from gradflow.core.network.stack import Layer
 from gradflow.experiment.config import Experiment, PointConfig
+from gradflow.experiment.config.architecture import ModelConfig
 from gradflow.experiment.config.axes import canonical, labels, read_axes
 from gradflow.experiment.config.compose import Composer
 from gradflow.experiment.config.dump import settings
@@ -21,6 +22,8 @@ from gradflow.experiment.store.current import code
 from gradflow.experiment.store.runs import Point
 
 __all__ = ["Bundle", "PlannedPoint", "bundle", "plan"]
+
+T = TypeVar("T")
 
 SECTIONS = ("model", "inputs", "init", "loss", "record")
 REST = ("dtype", "memory", "method")
@@ -127,27 +130,23 @@ def plan(experiment: Experiment) -> tuple[PlannedPoint, ...]:
 def _plan(experiment: Experiment) -> tuple[PlannedPoint, ...]:
     composer: Composer = experiment.made.get("composer") or _composer(experiment)
     names = {key: labels(key, values) for key, values in experiment.sweep.items()}
-    sections = _Sections(experiment.written)
+    forms = _Forms(experiment.written)
+    distinct: dict[tuple[int, int], PointConfig] = {}
     points = []
     for choice in composer.choices():
         config = composer.point(choice)
-        texts = sections.texts(config)
+        form = forms.of(config)
+        distinct.setdefault((id(form), config.length), config)
         points.append(
             PlannedPoint(
                 config,
                 {key: names[key][i] for key, i in zip(names, choice, strict=True)},
-                _hash(*texts, config.length, config.seed, config.dtype, config.method),
-                _hash(
-                    *texts,
-                    config.dtype,
-                    config.method,
-                    config.memory,
-                    None if _lengths_share(config) else config.length,
-                ),
-                sections.told(config),
+                form.hash(config),
+                form.group if form.streams else f"{form.group} {config.length}",
+                form.told,
             )
         )
-    check_defined(point.config for point in points)
+    check_defined(distinct.values())
     return tuple(points)
 
 
@@ -179,87 +178,129 @@ def bundle(points: Iterable[PlannedPoint]) -> tuple[Bundle, ...]:
     return tuple(bundles)
 
 
-def _lengths_share(config: PointConfig) -> bool:
-    streams = config.inputs.task.prefix and not config.model.backward
-    return streams and config.train is None
-
-
 def _sections(config: PointConfig) -> tuple[str, ...]:
     """The sections that determine the numbers; nets that do not learn have none of how."""
     return SECTIONS if config.train is None else (*SECTIONS, "train")
 
 
-class _Sections:
-    """Sections as texts that determine numbers and as plain data to keep, each made once."""
+@dataclass(frozen=True)
+class _Form:
+    """What points share that differ in nothing but length and seed.
+
+    Parameters
+    ----------
+    text : str
+        JSON of the sections that determine the numbers, but for its last bracket.
+    group : str
+        Stands for all that points have in common that can be measured together.
+    streams : bool
+        Whether points of different lengths can be.
+    told : Told
+        What is kept of them.
+    """
+
+    text: str
+    group: str
+    streams: bool
+    told: Told
+
+    def hash(self, config: PointConfig) -> str:
+        """Return what stands for all that determines a point's numbers."""
+        own = canonical([config.length, config.seed, config.dtype, config.method])
+        return _digest(f"{self.text}, {own[1:]}")
+
+
+class _Forms:
+    """The forms that the points of a sweep take; each section is written out once."""
 
     def __init__(self, written: Mapping[str, str]) -> None:
         self._written = written
-        self._texts: dict[int, tuple[Any, str]] = {}
-        self._plain: dict[int, tuple[Any, dict[str, Any]]] = {}
-        self._nets: dict[tuple[int, int], dict[str, Any]] = {}
-        self._told: dict[tuple[Any, ...], Told] = {}
+        self._made: dict[tuple[Any, ...], tuple[Any, Any]] = {}
 
-    def texts(self, config: PointConfig) -> list[str]:
-        """Return the text of each section that determines the numbers, files by their content."""
-        return [self._text(getattr(config, name)) for name in _sections(config)]
+    def of(self, config: PointConfig) -> _Form:
+        """Return the form of a point."""
+        parts = [getattr(config, name) for name in _sections(config)]
+        key = (*map(id, parts), config.dtype, config.memory, config.method)
+        return self._once(key, parts, lambda: self._form(config, parts))
 
-    def told(self, config: PointConfig) -> Told:
-        """Return what is kept of a configuration."""
-        rest = {name: getattr(config, name) for name in REST}
-        names = _sections(config)
-        key = (*(id(getattr(config, name)) for name in names), *rest.values())
-        if key not in self._told:
-            plain = {name: self._section(getattr(config, name)) for name in names}
-            net = self._net(config)
-            self._told[key] = Told(plain | rest, net, code(_makers(config)))
-        return self._told[key]
+    def _once(self, key: tuple[Any, ...], whose: Any, make: Callable[[], T]) -> T:
+        """Make something once; its owner is kept: an id is its own only as long as it lives."""
+        if key not in self._made:
+            self._made[key] = whose, make()
+        made: T = self._made[key][1]
+        return made
+
+    def _form(self, config: PointConfig, parts: Sequence[Any]) -> _Form:
+        names, rest = _sections(config), {name: getattr(config, name) for name in REST}
+        text = f"[{', '.join(map(self._text, parts))}"
+        return _Form(
+            text,
+            _digest(text + canonical(list(rest.values()))),
+            config.train is None and not self._backward(config.model) and config.inputs.task.prefix,
+            Told(
+                {name: self._section(one) for name, one in zip(names, parts, strict=True)} | rest,
+                self._net(config),
+                code(self._makers(config)),
+            ),
+        )
 
     def _text(self, section: Any) -> str:
-        known = self._texts.get(id(section))
-        if known is None:
-            # Defaults stay out, so that a new option does not disown what is stored.
-            data = section.model_dump(exclude_defaults=True)
-            for key in FILES:
-                if data.get(key):
-                    data[key] = _content(data[key])
-            # The section is kept with its text: its id is its own only as long as it lives.
-            known = self._texts[id(section)] = section, canonical(data)
-        return known[1]
+        return self._once(("text", id(section)), section, lambda: _text(section))
 
     def _section(self, section: Any) -> dict[str, Any]:
-        known = self._plain.get(id(section))
-        if known is None:
-            data = json.loads(canonical(section.model_dump(by_alias=True)))
-            for key in FILES:
-                if path := data.get(key):
-                    data[key] = self._written.get(path, path)
-                    content = {"resolved": path, "sha256": _content(path)}
-                    data |= content if "resolved" not in data else {f"{key}_file": content}
-            known = self._plain[id(section)] = section, data
-        return known[1]
+        return self._once(("plain", id(section)), section, lambda: _plain(section, self._written))
+
+    def _backward(self, model: ModelConfig) -> bool:
+        return self._once(("backward", id(model)), model, lambda: model.backward)
 
     def _net(self, config: PointConfig) -> dict[str, Any]:
         """What the network says of itself, so that reading a run need not build it."""
         model, features = config.model, config.inputs.task.features
-        key = (id(model), features)
-        if key not in self._nets:
-            self._nets[key] = {
+
+        def make() -> dict[str, Any]:
+            return {
                 "cell": model.cell_label,
                 "kind": model.cell.kind,
                 "features": features,
                 "layers": [_layer(layer) for layer in model.build(features).layers],
             }
-        return self._nets[key]
+
+        return self._once(("net", id(model), features), model, make)
+
+    def _makers(self, config: PointConfig) -> dict[str, Any]:
+        """What may be a user's own of all that makes the numbers of a point."""
+        model, record = config.model, config.record
+        layers = self._once(("layers", id(model)), model, lambda: model.build(1).layers)
+        asked = self._once(("asked", id(record)), record, lambda: record.asked)
+        return {
+            **{f"cell {one.cell.kind}": type(one.cell) for one in layers},
+            f"inputs {config.inputs.kind}": type(config.inputs.task),
+            f"loss {config.loss.kind}": config.loss.core,
+            **{f"recording {one.name}": type(one) for one in asked},
+        }
 
 
-def _makers(config: PointConfig) -> dict[str, Any]:
-    """What may be a user's own of all that makes the numbers of a point."""
-    return {
-        **{f"cell {one.cell.kind}": type(one.cell) for one in config.model.build(1).layers},
-        f"inputs {config.inputs.kind}": type(config.inputs.task),
-        f"loss {config.loss.kind}": config.loss.core,
-        **{f"recording {one.name}": type(one) for one in config.record.asked},
-    }
+def _text(section: Any) -> str:
+    """What a section has to say to a hash: files by their content, as JSON in JSON.
+
+    Defaults stay out, so that a new option does not disown what is stored.
+    """
+    data = section.model_dump(exclude_defaults=True)
+    for key in FILES:
+        if data.get(key):
+            data[key] = _content(data[key])
+    return canonical(canonical(data))
+
+
+def _plain(section: Any, written: Mapping[str, str]) -> dict[str, Any]:
+    """A section as plain data to keep; of a file, how it was written, where it is, and its sum."""
+    data: dict[str, Any] = json.loads(canonical(section.model_dump(by_alias=True)))
+    for key in FILES:
+        if path := data.get(key):
+            data[key] = written.get(path, path)
+            content = {"resolved": path, "sha256": _content(path)}
+            data |= content if "resolved" not in data else {f"{key}_file": content}
+    return data
 
 
 def _content(source: str) -> str:
@@ -280,5 +321,5 @@ def _layer(layer: Layer) -> dict[str, Any]:
     }
 
 
-def _hash(*parts: Any) -> str:
-    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

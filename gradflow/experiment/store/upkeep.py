@@ -64,7 +64,7 @@ def examine(path: Path) -> list[DamagedError]:
         found.append(error)
     except FileNotFoundError:
         found.append(damage(path / FILE, "it is missing"))
-    config = examine_config(path)
+    config = _compared(path / CONFIG, manifest.config.encode() if manifest else b"")
     found += [config] if config else []
     place = path / "points"
     points: dict[Path, str | None] = dict.fromkeys(sorted(place.glob("[!.]*.npz")))

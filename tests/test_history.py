@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import statistics
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gradflow.core.analyses.rtrl import rtrl
+from gradflow.core.engine.plain import unrolled
+from gradflow.core.learning.feed import Feed
+from gradflow.core.learning.loop import Rules, Trainer
+from gradflow.core.learning.objective import Objective
+from gradflow.core.learning.optimisers import SGD
 from gradflow.core.learning.parameters import Layout
+from gradflow.core.network.losses import Given
 from gradflow.core.network.readout import Head
 from gradflow.experiment.config import load_config
 from gradflow.experiment.measure.plan import plan
@@ -102,3 +111,27 @@ def test_what_has_a_figure_has_a_result() -> None:
     for row in TABLE[2:]:
         if row[6] != "not run":
             assert row[2].split("`")[1] in RESULTS
+
+
+def test_full_bptt_makes_the_updates_of_rtrl() -> None:
+    config = plan(load_config(ROOT / "configs/history/1997-2a-rnn-10.yaml"))[0].config
+    task, net = config.inputs.task, config.model.build(config.inputs.task.features)
+    objective = Objective("half_squares", Head(task.features, shortcut=True, activation="logistic"))
+    layout = Layout(net, objective.head)
+    theta = np.random.default_rng(0).uniform(-1, 1, (1, layout.size))
+    feed = Feed(partial(task.draw, config.length), config.length, [0])
+    rules = Rules(SGD(1.0), watch=(1, 2, 3))
+    trainer = Trainer(net, objective, theta, replace(feed), rules)
+    for update, window in enumerate(trainer.windows()):
+        question = feed(update)
+        weights, head = layout.views(theta)
+        y = unrolled(net, weights, question.x).outputs(0, question.steps)
+        _, o, do = objective.answer(head, y, question)
+        loss = Given(at="all", targets=objective.head.of(head).vjp(do, o))
+        forward = rtrl(net, weights, question.x, loss, len(question.x), states=())
+        for place, gradient in forward.gradients.items():
+            moved = layout.view(window.theta - theta, place)
+            error = np.linalg.norm(moved + gradient.plain)
+            assert np.linalg.norm(moved) > 0
+            assert error <= 1e-12 * np.linalg.norm(moved)
+        theta = window.theta

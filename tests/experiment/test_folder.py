@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import stat
 import subprocess
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,13 @@ from gradflow.core.quantity import Quantity, Result
 from gradflow.errors import UserError
 from gradflow.experiment.store import whole
 from gradflow.experiment.store.folder import Folder
-from gradflow.experiment.store.manifest import SECTIONS, DamagedError, read_manifest, write_manifest
+from gradflow.experiment.store.manifest import (
+    SECTIONS,
+    DamagedError,
+    Stored,
+    read_manifest,
+    write_manifest,
+)
 from gradflow.experiment.store.runs import Point, load_run, open_run
 from gradflow.experiment.store.whole import encode, write_atomic
 
@@ -163,6 +170,17 @@ def test_a_manifest_of_another_shape_is_named(
     (tmp_path / "manifest.json").write_bytes(write_manifest(manifest))
     with pytest.raises(DamagedError, match=problem):
         read_manifest(tmp_path)
+
+
+def test_a_large_manifest_is_written_and_kept_in_little_more_than_its_size() -> None:
+    stored = {f"{key:016x}": Stored("code", "environment", 0.5, "0" * 64) for key in range(2000)}
+    assert not hasattr(stored["0" * 16], "__dict__")  # a row each for as many points as there are
+    tracemalloc.start()
+    size = len(write_manifest({"format": 2, "stored": stored}))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size > 2000 * 100
+    assert peak < 2.6 * size
 
 
 def test_the_first_writer_of_a_point_wins_unless_it_is_replaced(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ sweep:
 EACH = 1.0
 """Milliseconds of the processor that planning, resuming or reading may take for a point."""
 
-GROWTH = 4.0
+GROWTH = 2.0
 """KiB that a process may grow by for each point it has measured: what the manifest says of it."""
 
 SIZES = (

@@ -94,7 +94,7 @@ def unchanged(config: Path, overrides: Sequence[str], out: Path) -> Unchanged | 
             return None
         if not is_closed(path):
             manifest.updated = now()
-            write_atomic(path / FILE, write_manifest(manifest.model_dump()))
+            write_atomic(path / FILE, write_manifest(dict(manifest)))
     return Unchanged(open_run(path), manifest.asked)
 
 

@@ -72,6 +72,7 @@ class Folder:
         self._seen: tuple[int, ...] = ()
         self._due = 0.0
         self._shared: dict[int, tuple[Any, str]] = {}
+        self._rows: dict[tuple[int, int], tuple[Point, str]] = {}
         (path / "points").mkdir(parents=True, exist_ok=True)
         self._closed = is_closed(path)
         with alone(self.path):
@@ -209,6 +210,14 @@ class Folder:
         return True
 
     def _know(self, point: Point) -> None:
+        known = Known(self._row(point), point.length, point.seed)
+        self._manifest.points[point.hash] = known
+
+    def _row(self, point: Point) -> str:
+        """The digest of a point's settings, which is taken once for all that share them."""
+        ids = id(point.settings), id(point.net)
+        if ids in self._rows and self._rows[ids][1] in self._manifest.settings:
+            return self._rows[ids][1]
         settings = {key: value for key, value in point.settings.items() if isinstance(value, dict)}
         rest = {key: value for key, value in point.settings.items() if key not in settings}
         row = {name: self._share(part) for name, part in (settings | {"net": point.net}).items()}
@@ -216,39 +225,43 @@ class Folder:
         self._manifest.sections[row["rest"]] = rest
         key = brief(row)
         self._manifest.settings[key] = row
-        known = Known.model_construct(settings=key, length=point.length, seed=point.seed)
-        self._manifest.points[point.hash] = known
+        self._rows[ids] = point, key
+        return key
 
     def _share(self, section: Mapping[str, Any]) -> str:
-        """Keep a section under its digest, taken once for each object there is."""
-        kept = self._shared.get(id(section))
-        if kept is None:
-            kept = self._shared[id(section)] = section, brief(section)
-        self._manifest.sections.setdefault(kept[1], dict(section))
-        return kept[1]
+        """Keep a section under its digest."""
+        key = self._brief(section)
+        self._manifest.sections.setdefault(key, dict(section))
+        return key
+
+    def _brief(self, value: Mapping[str, Any]) -> str:
+        """The digest of plain data, taken once for each object there is."""
+        if id(value) not in self._shared:
+            self._shared[id(value)] = value, brief(value)
+        return self._shared[id(value)][1]
 
     def _enter(self, point: Point, data: bytes, seconds: float | None) -> None:
-        manifest, code = self._manifest, dict(point.code)
+        manifest, code = self._manifest, self._brief(point.code)
         key, environment = self._environment
-        manifest.code[brief(code)] = code
+        manifest.code.setdefault(code, dict(point.code))
         manifest.environments[key] = environment
         if point.hash not in manifest.points:
             self._know(point)
-        manifest.stored[point.hash] = Stored.model_construct(
-            code=brief(code),
+        manifest.stored[point.hash] = Stored(
+            code=code,
             environment=key,
             seconds=seconds,
             sha256=hashlib.sha256(data).hexdigest(),
             weights=self._net(point),
         )
 
-    def _net(self, point: Point) -> dict[str, str]:
+    def _net(self, point: Point) -> dict[str, str] | None:
         """The name and the checksum of what a net has learnt."""
         if "train" not in point.settings:
-            return {}
+            return None
         file = self.path / WEIGHTS / net_name(point.axes, point.hash)
         if not file.exists():
-            return {}
+            return None
         return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}
 
     def _refresh(self) -> None:
@@ -270,7 +283,7 @@ class Folder:
         start = time.monotonic()
         _tidy(self._manifest)
         self._manifest.updated = now()
-        write_atomic(self.path / FILE, write_manifest(self._manifest.model_dump()))
+        write_atomic(self.path / FILE, write_manifest(dict(self._manifest)))
         self._seen = _stamp(self.path / FILE)
         self._due = time.monotonic() + INDEX_SHARE * (time.monotonic() - start)
 

@@ -13,9 +13,10 @@ import json
 import math
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import threadpoolctl
@@ -74,29 +75,38 @@ class DamagedError(GradflowError):
         return f"{self.file} is damaged: {self.problem}\n  fix: {self.fix}"
 
 
+CLOSED = ConfigDict(extra="forbid", strict=True)
+
+
 class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = CLOSED
 
 
-class Known(_Closed):
+@dataclass(slots=True)
+class Known:
     """A point: the digest of its settings, and what differs among points of equal settings."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CLOSED
 
     settings: str
     length: int
     seed: int
 
 
-class Stored(_Closed):
+@dataclass(slots=True)
+class Stored:
     """A point's file: what it was computed by and in, the seconds it took, its checksum.
 
     `weights` has the name and the checksum of the net's file, if it has learnt.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = CLOSED
+
     code: str
     environment: str
     seconds: float | None
     sha256: str
-    weights: dict[str, str] = {}
+    weights: dict[str, str] | None = None
 
 
 class Asked(_Closed):
@@ -175,7 +185,7 @@ def check_net(folder: Path, stored: Stored) -> None:
     DamagedError
         If another file lies there.
     """
-    for name, sha256 in stored.weights.items():
+    for name, sha256 in (stored.weights or {}).items():
         if (file := folder / WEIGHTS / name).exists():
             read_vouched(file, sha256)
 
@@ -196,17 +206,10 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise damage(file, f"it cannot be read ({error.strerror})") from error
     body = data.rpartition(SEAL)[0]
+    if data != body + _seal(body):
+        raise damage(file, _unsealed(data))
     try:
-        content = json.loads(body + b"}" if body else data)
-    except (ValueError, RecursionError) as error:
-        raise damage(file, f"it is not JSON ({error})") from error
-    version = content.get("format") if isinstance(content, dict) else None
-    if version != FORMAT:
-        raise damage(file, f"it is not a manifest of format {FORMAT}")
-    if data != _sealed(body):
-        raise damage(file, "its SHA-256 is not the one in its last line")
-    try:
-        manifest = Manifest.model_validate(content)
+        manifest = Manifest.model_validate_json(body + b"}")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
@@ -215,6 +218,17 @@ def read_manifest(folder: Path) -> Manifest:
     if lost:
         raise damage(file, lost)
     return manifest
+
+
+def _unsealed(data: bytes) -> str:
+    """Say what is there in place of a manifest."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        return f"it is not JSON ({error})"
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        return f"it is not a manifest of format {FORMAT}"
+    return "its SHA-256 is not the one in its last line"
 
 
 def _lost(manifest: Manifest) -> str:
@@ -243,28 +257,46 @@ def _lost(manifest: Manifest) -> str:
 
 def write_manifest(content: Mapping[str, Any]) -> bytes:
     """Return the file's bytes: a line for each entry of a table, sorted, and the checksum."""
-    parts = []
+    body = bytearray()
+    for text in _texts(content):
+        body += text.encode()
+    body += _seal(body)
+    return bytes(body)
+
+
+def _texts(content: Mapping[str, Any]) -> Iterator[str]:
+    """Write a manifest piece by piece: as one text it would be held several times."""
+    before = "{\n"
     for key, value in content.items():
-        text = _line(value)
-        if isinstance(value, dict) and value:
-            entries = (f"  {_line(name)}: {_line(value[name])}" for name in _sorted(key, value))
-            text = "{\n" + ",\n".join(entries) + "\n }"
-        parts.append(f' "{key}": {text}')
-    return _sealed(("{\n" + ",\n".join(parts)).encode())
+        table = _plain(value)
+        yield f'{before} "{key}": '
+        if isinstance(table, dict) and table:
+            names = list(table) if key == "axes" else sorted(table)  # axes in the plan's order
+            yield "{"
+            for name in names:
+                yield f"{'' if name is names[0] else ','}\n  {_line(name)}: {_line(table[name])}"
+            yield "\n }"
+        else:
+            yield _line(value)
+        before = ",\n"
 
 
-def _sealed(body: bytes) -> bytes:
-    """The whole file: a reader compares every byte, those behind the checksum as well."""
-    return body + SEAL + f'"{hashlib.sha256(body).hexdigest()}"\n}}\n'.encode()
+def _seal(body: bytes | bytearray) -> bytes:
+    """How the file ends: a reader compares every byte, those behind the checksum as well."""
+    return SEAL + f'"{hashlib.sha256(body).hexdigest()}"\n}}\n'.encode()
 
 
-def _sorted(key: str, table: Mapping[str, Any]) -> list[str]:
-    """The names in a table; the axes keep their order, which is that of the plan."""
-    return list(table) if key == "axes" else sorted(table)
+def _plain(value: Any) -> Any:
+    """What JSON knows no form of: rows without what they leave open, and texts."""
+    if isinstance(value, BaseModel):
+        return dict(value)
+    if isinstance(value, Known | Stored):
+        row = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {name: told for name, told in row.items() if name != "weights" or told}
+    return value if isinstance(value, dict | list) else str(value)
 
 
-def _line(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+_line = json.JSONEncoder(sort_keys=True, default=_plain, ensure_ascii=False).encode
 
 
 def environment(where: Path = Path()) -> dict[str, Any]:

@@ -194,5 +194,5 @@ def rename(path: Path, name: str) -> Path:
         config = manifest.config or (target / CONFIG).read_text("utf-8")
         manifest.config = NAMED.sub(f'name: "{name}"', config, count=1)
         write_atomic(target / CONFIG, manifest.config.encode())
-        write_atomic(target / FILE, write_manifest(manifest.model_dump()))
+        write_atomic(target / FILE, write_manifest(dict(manifest)))
     return path.with_name(name)

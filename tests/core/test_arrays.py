@@ -13,6 +13,8 @@ from gradflow.core.cells.arrays import (
     _bands,
     affine,
     difference,
+    like,
+    nets_last,
     place,
     product,
     pull,
@@ -75,6 +77,17 @@ def test_one_product_makes_the_pre_activations_of_three(nets: int) -> None:
     np.testing.assert_allclose(affine(W, h, drive), W @ h + u, rtol=1e-13)
     np.testing.assert_array_equal(affine(W, h, u), W @ h + u)
     np.testing.assert_array_equal(u, before)
+
+
+def test_a_product_of_nets_that_stand_last_in_memory_is_laid_out_so_too() -> None:
+    """Bit for bit the same, and so is what is made of it."""
+    A, x = RNG.standard_normal((10, 8, 4)), RNG.standard_normal((10, 4, 1))
+    last = nets_last(x)
+    found = product(A, last)
+    np.testing.assert_array_equal(found, A @ x)
+    for made in (last, found, like(last, 3), pull(A, found), place(found[:, 2:])):
+        assert made is not None
+        assert made.swapaxes(0, 1).flags.c_contiguous
 
 
 def test_results_go_into_arrays_of_one_piece_alone() -> None:

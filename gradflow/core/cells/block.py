@@ -130,21 +130,22 @@ class MemoryBlock(Cell):
         gates, c_prev = self.hidden * len(self.shared), state[-1]
         y, g = sigmoid(a[:, :gates]), ACTIVATIONS[self.activation].f(a[:, gates:])
         o, *f, i = self._gates(y)
-        c = i * self._cells(g)
-        c += f[0] * self._cells(c_prev) if f else self._cells(c_prev)
+        c = i * g
+        c += f[0] * c_prev if f else c_prev
         t = ACTIVATIONS[self.output_activation].f(c)
-        h = (o * t).reshape(c_prev.shape)
-        c = c.reshape(c_prev.shape)
-        return (h, y, c) if self.feedback == "all" else (h, c), (y, g, c_prev, t.reshape(c.shape))
+        h = o * t
+        return (h, y, c) if self.feedback == "all" else (h, c), (y, g, c_prev, t)
 
     def _seen(self, state: State) -> Array:
         """What gates and cells see of the step before: [h; y] or h."""
         return state[0] if len(state) == 2 else np.concatenate(state[:2], axis=-2)
 
     def _gates(self, y: Array) -> tuple[Array, ...]:
-        """o, f, i as far as they exist, one for all cells of a block: shaped to meet `_cells`."""
+        """o, f, i as far as they exist, those of a block for each of its cells."""
         each = blocks(y, len(self.shared))
-        return each if self.size == 1 else tuple(gate[..., None, :, :] for gate in each)
+        if self.size == 1:
+            return each
+        return tuple([np.concatenate((gate,) * self.size, axis=-2) for gate in each])
 
     def _cells(self, a: Array) -> Array:
         """First cells, second cells, … apart: ``(..., S, B, columns)``; as they are where S = 1."""
@@ -164,11 +165,10 @@ class MemoryBlock(Cell):
         """
         y, g, c_prev, t = cache
         o, *f, i = self._gates(y)
-        dh_dc = o * self._cells(ACTIVATIONS[self.output_activation].slope(t))
-        dc_dg = i * self._cells(ACTIVATIONS[self.activation].slope(g))
-        kept = (blocks(y, len(self.shared))[1].copy(), c_prev.copy()) if f else ()
-        slopes = (dh_dc.reshape(t.shape), t.copy(), dc_dg.reshape(t.shape), g.copy(), y * (1 - y))
-        return *slopes, *kept
+        dh_dc = o * ACTIVATIONS[self.output_activation].slope(t)
+        dc_dg = i * ACTIVATIONS[self.activation].slope(g)
+        kept = (f[0].copy("K"), c_prev.copy("K")) if f else ()
+        return dh_dc, t.copy("K"), dc_dg, g.copy("K"), y * (1 - y), *kept
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State
@@ -197,14 +197,9 @@ class MemoryBlock(Cell):
         da = like(dh, B * len(self.gates))
         np.multiply(dy_total, slope, out=da[..., :gates, :])
         np.multiply(dc_total, dc_dg, out=da[..., gates:, :])
-        dc_prev = self._kept(kept[0], dc_total) if kept else dc_total.copy("K")
+        dc_prev = dc_total * kept[0] if kept else dc_total.copy("K")
         seen = self._split(pull(p["W"], da))
         return (*seen, dc_prev), da, (dy_total, dc_total) if fed else (dc_total,)
-
-    def _kept(self, f: Array, dc: Array) -> Array:
-        """f ⊙ dc, f the same for all cells of a block."""
-        per_block = f if self.size == 1 else f[..., None, :, :]
-        return (per_block * self._cells(dc)).reshape(dc.shape)
 
     def _split(self, seen: Array) -> State:
         """Divide [h; y] into its parts."""
@@ -215,8 +210,7 @@ class MemoryBlock(Cell):
 
     def carrousel(self, local: tuple[Array, ...]) -> Carrousel:
         """The forget gate, or 1; from h into c as far as it does not go through o."""
-        keep = np.ones_like(local[0])
-        return Carrousel(self._kept(local[5], keep) if self.forget_gate else keep, local[0])
+        return Carrousel(local[5] if self.forget_gate else np.ones_like(local[0]), local[0])
 
     def through_gates(
         self, p: Params, local: tuple[Array, ...], da: Array
@@ -227,8 +221,7 @@ class MemoryBlock(Cell):
 
     def open_gates(self, cache: tuple[Array, ...]) -> dict[str, Array]:
         """Each cell's o, f and i, as far as they exist."""
-        each = zip(self.shared, blocks(cache[0], len(self.shared)), strict=True)
-        return {gate: np.tile(y, (self.size, 1)) for gate, y in each}
+        return dict(zip(self.shared, self._gates(cache[0]), strict=True))
 
     def summands(
         self, p: Params, cache: tuple[Array, ...], da: Array, before: State, after: State, x: Array

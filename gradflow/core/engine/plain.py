@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gradflow.core.cells import Cell, Summand
+from gradflow.core.cells.arrays import nets_last
 from gradflow.core.engine.scan import pull_carrousel, pull_plain, unroll
 from gradflow.core.engine.tape import Keep, Tape, together
 from gradflow.core.network.stack import Network, Weights, reads
@@ -66,6 +67,8 @@ def unrolled(net: Network, weights: Weights, x: Array, *, back: bool = True) -> 
     keep = Keep.STATES | Keep.LOCAL | Keep.CACHES if back else Keep.STATES
     found = Unrolled([])
     for index, before in enumerate(net.initial(nets, columns, x.dtype)):
+        if columns == 1:
+            before = tuple(tuple(map(nets_last, state)) for state in before)
         cell = net.layers[index].cell
         read = found.outputs(index - 1) if index else x
         found.tapes.append(

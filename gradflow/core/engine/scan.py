@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from gradflow.core.cells import Cell, Drive, State
+from gradflow.core.cells.arrays import nets_last
 from gradflow.core.cells.base import carrousel_of
 from gradflow.core.cells.carrousel_only import blind
 from gradflow.core.engine.squares import SMALL, Passed, in_range, square_norms
@@ -97,7 +98,10 @@ def drives(cell: Cell, p: Params, x: Array, state: State) -> Iterator[Array | Dr
         return
     ahead = max(1, DRIVEN // (state[0].nbytes * len(cell.gates)))
     for first in range(0, len(x), ahead):
-        yield from cell.drive(p, x[first : first + ahead])
+        u = cell.drive(p, x[first : first + ahead])
+        if state[0].flags.fnc:
+            u = nets_last(u)
+        yield from u
 
 
 def advance(

@@ -155,7 +155,7 @@ def _findings(verdict: Judgement) -> Sheet:
             ),
             label_column("worst curve", [one.case for one in worst]),
             label_column("what of it", [(PLAIN[one.kind], "bold") for one in worst]),
-            number_column("steps back", [str(one.lag or "–") for one in worst]),
+            number_column("steps back", ["–" if f.lag is None else str(f.lag) for f in worst]),
             number_column("left in the baseline", [norm(one, one.expected) for one in worst]),
             number_column("left now", [norm(one, one.measured) for one in worst]),
             number_column("decades", [_size(one) for one in worst]),

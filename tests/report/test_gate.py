@@ -15,7 +15,7 @@ import pytest
 from gradflow.errors import NoBaselineError, UserError
 from gradflow.experiment.workers.executor import Failure
 from gradflow.gate import twins
-from gradflow.gate.baseline import merge, read_baseline, write_baseline
+from gradflow.gate.baseline import examine_baselines, merge, read_baseline, write_baseline
 from gradflow.gate.cases import VARIES, Case, Early, measure_case
 from gradflow.gate.compare import Assertion, Finding, Judgement, compare, idle, judge
 from gradflow.gate.formats import FORMATS, accepted, write_verdict
@@ -51,15 +51,16 @@ def test_a_case_is_a_few_golden_values() -> None:
     case = a_case()
     assert case.lags[0] == 0
     assert case.lags[-1] == 100
-    assert 12 <= len(case.lags) <= 16
+    assert case.lags == (0, 1, 2, 3, 4, 5, 7, 10, 14, 19, 27, 37, 52, 72, 100)
     np.testing.assert_allclose(case.values, -0.1 * np.array(case.lags), rtol=1e-12)
     assert case.slope == pytest.approx(-0.1, rel=1e-12)
     assert (case.low, case.high, case.kind) == (-10.0, 0.0, "finite")
 
 
-@pytest.mark.parametrize("length", [1, 2, 7, 1000])
+@pytest.mark.parametrize("length", [0, 1, 2, 7, 1000])
 def test_golden_lags_fit_any_length(length: int) -> None:
     case = a_case(line(-0.1, length))
+    assert case.span == max(1, length)
     assert case.lags[0] == 0
     assert case.lags[-1] == length
     assert sorted(set(case.lags)) == list(case.lags)
@@ -128,6 +129,19 @@ def test_a_change_between_golden_lags_moves_the_slope_or_an_extreme() -> None:
     assert found is not None
     assert found.lag is None
     assert "slope" in found.reason or "norm" in found.reason
+
+
+def test_the_first_lag_beyond_the_tolerance_is_told_beside_the_worst() -> None:
+    quantity = line(-0.1, 100)
+    quantity.values[..., 99 - 9] += 2e-6  # at lag 10
+    quantity.values[..., 0] += 5e-6
+    found = only(a_case(), a_case(quantity))
+    assert found is not None
+    assert (found.lag, found.difference) == (100, pytest.approx(5e-6, rel=1e-6))
+    assert found.reason.endswith("; beyond the tolerance from lag 10")
+    alone = only(a_case(), moved(5e-6))
+    assert alone is not None
+    assert "beyond" not in alone.reason
 
 
 def test_a_slope_counts_over_all_of_its_steps() -> None:
@@ -264,6 +278,7 @@ def test_flatness_is_asserted_without_a_baseline() -> None:
     (found,) = judge(asserts(flat=1e-9), a_series(line(1e-9, 50))) or []
     assert found.kind == "invariant"
     assert "varies by 5e-08" in found.reason
+    assert judge(asserts(flat=1.0), a_series(line(0.5, 2))) == []
     zero = line(0.0, 50)
     zero.values[0, 0, 0, 0] = -np.inf
     assert judge(asserts(flat=1.0), a_series(zero))
@@ -348,6 +363,20 @@ def test_what_is_no_baseline(tmp_path: Path, text: str) -> None:
         read_baseline(path)
 
 
+def test_baselines_that_cannot_be_read_are_listed(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "baselines"
+    for name in "abc":
+        write_baseline(folder / f"{name}.json", {NAME: a_case()})
+    (folder / "b.json").write_text("{")
+    (folder / "a.json").unlink()
+    (folder / "a.json").mkdir()
+    found = examine_baselines(tmp_path / "results")
+    assert [one.file.name for one in found] == ["a.json", "b.json"]
+    assert "is not a baseline (JSONDecodeError" in str(found[1])
+    assert str(found[1]).endswith("fix: restore it, or write it anew with gradflow baseline")
+    assert str(found[0]).endswith("fix: restore it from where it is committed")
+
+
 def test_cases_that_still_pass_keep_their_lines() -> None:
     old = {"same": a_case(), "moved": a_case(), "gone": a_case()}
     new = {"same": moved(1e-9), "moved": moved(0.5), "new": a_case()}
@@ -360,6 +389,7 @@ def test_cases_that_still_pass_keep_their_lines() -> None:
     assert "+0.5 decades" in words
     many = replace(change, findings=change.findings * 5)
     assert "and 5 more" in accepted(Path("b.json"), many)
+    assert "more" not in accepted(Path("b.json"), replace(many, findings=many.findings[:10]))
 
 
 def test_a_case_that_becomes_ill_conditioned_is_written_anew() -> None:
@@ -402,6 +432,7 @@ def test_text_shows_case_lag_values_and_the_command() -> None:
     assert text.endswith("accept it with:\n  gradflow baseline a,b:c.yaml\n")
     assert write_verdict(a_verdict(), "text", **WORDS).startswith("demo: passed, 3 cases compared")
     assert "nothing was compared" in write_verdict(a_verdict(compared=0), "text", **WORDS)
+    assert text.count(" decades)") == 2  # of the tolerance, and of what is a number
     many = replace(FAILED, findings=FAILED.findings * 10)
     assert "and 10 more" in write_verdict(many, "text", **WORDS)
 

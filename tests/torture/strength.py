@@ -63,7 +63,7 @@ ROOMS = {
     "cells": Room(("core/cells",), CORE),
     "engine": Room(("core/engine",), CORE),
     "scaled": Room(("core/scaled.py",), CORE),
-    "gate": Room(("gate",), "report/test: gate check committed_gates diff"),
+    "gate": Room(("gate",), "report/test: gate evidence check committed_gates diff"),
     "rates": Room(
         ("report/read/rates.py", "report/read/horizons.py", "report/read/records.py"),
         "report/test: rates horizons explain digest",

@@ -17,6 +17,7 @@ Array = np.ndarray[Any, Any]
 
 def exact(number: Scaled, part: int = 0) -> Array:
     """Its values as fractions."""
+    assert number.exponent.dtype.kind == "i"
     m = number.parts[part]
     pairs = zip(m.ravel(), np.broadcast_to(number.exponent, m.shape).ravel(), strict=True)
     each = [Fraction(float(v)) * Fraction(2) ** int(e) if v else Fraction(0) for v, e in pairs]
@@ -30,6 +31,8 @@ def drawn(seed: int, spread: int, parts: int = 1) -> Scaled:
     for each in whole:
         each[:, 0, :3] = 5  # no other column is zero
         each[..., 3] = 0
+    for place, each in enumerate(whole[:2]):
+        each[..., place] *= 64  # of two parts each is the larger one somewhere
     return Scaled(tuple(whole), rng.integers(-spread, spread + 1, (2, 1, 4)))
 
 
@@ -97,6 +100,9 @@ def test_mantissas_come_home_from_too_far_only(dtype: Any, home: int) -> None:
     assert of(3).normalised(home=2).exponent[0, 0, 0] == 3
     assert of(1).normalised(of(home + 1)).exponent[0, 0, 0] == home + 1
     assert of(1).normalised(of(-home - 1)).exponent[0, 0, 0] == 0
+    for number in (of(home), Scaled((np.zeros((1, 1, 1), dtype),), of(1).exponent)):
+        far = Scaled(number.parts, number.exponent + 9000)
+        assert far.normalised() is far
 
 
 def test_lengths_and_logarithms_beyond_any_range() -> None:
@@ -126,6 +132,12 @@ def test_numbers_stand_side_by_side() -> None:
     assert not longer.values[2:].any()
     assert not longer.exponent[2:].any()
     assert a.grown(0) is a
+    assert a.grown(3).values.shape == (5, 3, 4)
+    assert (exact(a[1:]) == exact(a)[1:]).all()
+    assert Scaled.of(a.values).exponent.shape == (2, 1, 4)
+    each = Scaled(a.parts, a.exponent + np.array([[90], [-90], [0]]))
+    three = [each, b, a]
+    assert (exact(concatenated(three)) == np.concatenate([exact(n) for n in three], 1)).all()
 
 
 def test_root_mean_squares_of_logarithms() -> None:

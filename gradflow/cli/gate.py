@@ -87,7 +87,7 @@ def check(
     from gradflow.report.format import one_of
 
     kind = one_of("format", form, FORMATS)
-    foresee(plot)
+    foresee(plot, summary)
     files, overrides = files_and_changes(config, words)
     if len(files) > 1 and (cases or plot or kind in ("json", "junit")):
         raise UserError(

@@ -156,8 +156,11 @@ def read_unchanged(
     return found
 
 
-def foresee(plot: Path | None) -> None:
-    """Refuse the name of a figure that cannot be written, before anything is measured for it."""
+def foresee(plot: Path | None, summary: Path | None = None) -> None:
+    """Refuse a figure or summary that cannot be written, before anything is measured for it."""
+    if summary is not None and (summary.is_dir() or not summary.parent.is_dir()):
+        what = "a folder" if summary.is_dir() else "in a folder that is not there"
+        raise UserError(f"{summary} is {what}\n  fix: name a file, for instance summary.md")
     if plot is not None:
         from gradflow.report.figures.output import target
 

@@ -212,3 +212,11 @@ def test_what_is_wrong_comes_with_what_helps(here: Path, words: str, code: int, 
     (here / "torn.yaml").write_text("model: {cell: lstm\ninputs: {kind: noise}\n")
     told = call(*words.split(), code=code).stderr
     assert f"fix: {fix}" in told
+
+
+@pytest.mark.parametrize("name", ["results", "nowhere/summary.md"])
+def test_a_summary_that_cannot_be_written_is_refused_before_anything_is_read(name: str) -> None:
+    Path("results").mkdir()
+    told = call("check", "not_read.yaml", "--summary", name, code=2).stderr
+    assert told.startswith(f"gradflow: {name} is ")
+    assert "fix: name a file, for instance summary.md" in told

@@ -19,7 +19,7 @@ from gradflow.report.figures.output import ORDINARY, private_style
 from gradflow.report.figures.panels import facets
 from gradflow.report.figures.scales import whole_axis
 from gradflow.report.figures.sites import at_greatest_length, words
-from gradflow.report.figures.style import by_cell, hue, literal, looks, ramp
+from gradflow.report.figures.style import by_cell, hue, literal, look, looks, ramp
 from gradflow.report.figures.traces import LAGS, norm_curves
 from gradflow.report.format import cell_name, wrap
 from gradflow.report.read.bands import quantile
@@ -289,6 +289,7 @@ def test_a_cell_looks_the_same_in_every_figure_of_a_run(tmp_path):
     assert set(seen) >= {cell_name(cell) for cell in cells}
     assert all(len(colours) == 1 for colours in seen.values())
     assert len(set(looks(cells).values())) == 12
+    assert len({look(i)["color"] for i in looks(cells).values()}) == 12
     assert looks(["gru", "lstm"]).items() <= looks(cells).items()
 
 

@@ -20,22 +20,25 @@ if TYPE_CHECKING:
     from gradflow.report.figures.traces import Trace
 
 __all__ = [
-    "COLOURS", "DASHES", "GATES", "GREY", "Hue", "by_cell", "by_gate", "by_parameter", "gate_keys",
-    "hue", "in_turns", "literal", "look", "looks", "norm_label", "parameter_keys", "ramp",
-    "swept_hues",
+    "COLOURS", "DARKER", "DASHES", "GATES", "GREY", "Hue", "by_cell", "by_gate", "by_parameter",
+    "gate_keys", "hue", "in_turns", "literal", "look", "looks", "norm_label",
+    "parameter_keys", "ramp", "swept_hues",
 ]  # fmt: skip
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito (2008), told apart by the colour-blind; without its yellow, which
 fades on paper."""
 
+DARKER = ("#00395A", "#7A3600", "#00543D", "#8A3F6B", "#805800", "#1F5F85", "#8C8C8C")
+"""The same by half, and black as grey: for lines beyond the seventh."""
+
 DASHES: tuple[Any, ...] = (
     "-", (0, (4, 1.3)), (0, (1.2, 1.1)), (0, (6, 1.3, 1.2, 1.3)), (0, (9, 2.5)),
     (0, (6, 1.3, 1.2, 1.3, 1.2, 1.3)),
 )  # fmt: skip
 """Solid, dashed, dotted, dash-dotted, long, dash-dot-dotted: they tell lines apart in black and
-white, and let one that lies under another show through. With seven colours the pair repeats after
-42 lines."""
+white, and let one that lies under another show through. With fourteen colours the pair repeats
+after 42 lines."""
 
 GREY = "#707070"
 
@@ -62,7 +65,11 @@ PARAMETERS = {
 
 def look(i: int) -> dict[str, Any]:
     """Return colour and dashes number `i`."""
-    return {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
+    return {"color": _colour(i), "linestyle": DASHES[i % len(DASHES)]}
+
+
+def _colour(i: int) -> str:
+    return (*COLOURS, *DARKER)[i % (len(COLOURS) + len(DARKER))]
 
 
 def by_gate(gate: str) -> dict[str, Any]:
@@ -201,14 +208,14 @@ class Hue:
         taken, found = set(colours), []
         for wanted in self.looks or range(len(self.keys)):
             found.append(_free(wanted, taken))
-            taken.add(COLOURS[found[-1] % len(COLOURS)].lower())
+            taken.add(_colour(found[-1]).lower())
         return replace(self, numbers=(), looks=tuple(found))
 
 
 def _free(wanted: int, taken: Collection[str]) -> int:
     """The look that is wanted, or the next whose colour is not taken; with none left, itself."""
-    near = range(wanted, wanted + len(COLOURS))
-    return next((i for i in near if COLOURS[i % len(COLOURS)].lower() not in taken), wanted)
+    near = range(wanted, wanted + len(COLOURS) + len(DARKER))
+    return next((i for i in near if _colour(i).lower() not in taken), wanted)
 
 
 def looks(cells: Sequence[str]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from gradflow._version import __version__
 from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
 from gradflow.experiment.store.whole import write_atomic
-from gradflow.report.figures.style import COLOURS
+from gradflow.report.figures.style import COLOURS, DARKER
 from gradflow.report.page.content import content
 from gradflow.report.page.palette import properties
 
@@ -62,7 +62,7 @@ def page(run: Run, state: str | None = None) -> str:
     template = _template()
     shown = content(run, state)
     drawn = [one.drawing.colours for part in shown.sections for one in part.figures]
-    light, dark = properties(frozenset(map(str.lower, COLOURS)).union(*drawn))
+    light, dark = properties(frozenset(map(str.lower, COLOURS + DARKER)).union(*drawn))
     script = _file("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return str(

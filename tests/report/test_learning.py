@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
+from gradflow.core.quantity import Result
 from gradflow.errors import UserError
 from gradflow.experiment.config import parse
 from gradflow.experiment.run import run
-from gradflow.experiment.store.runs import Run
+from gradflow.experiment.store.runs import Point, Run
 from gradflow.report.figures import KINDS, plot
 from gradflow.report.figures.canvas import Setup
 from gradflow.report.figures.output import private_style
@@ -44,6 +47,52 @@ def test_nets_that_oscillate(tmp_path: Path) -> None:
     optimiser = {"kind": "sgd", "rate": {"U": 0.0, "W": 0.0, "b": 0.0, "V": 2.0}}
     found = said(tmp_path, train={"optimiser": optimiser, "batch": 16, "clip": {"norm": 1.0}})
     assert re.search(r"it oscillates: \d+ % of the components of V change sign", found)
+
+
+def told(run_of: Run, gain: list[float], agreement: float = 1.0) -> str:
+    """What is said where nets gained and agreed like that; all else is as it was measured."""
+
+    class Told:
+        points = run_of.points
+
+        def result(self, point: Point) -> Result:
+            result = run_of.result(point)
+            conflict = result["conflict_U.learning"]
+            update = np.arange(1, len(gain) + 1)
+            return result | {
+                "gain": replace(result["gain"], values=np.array(gain), coords={"update": update}),
+                "conflict_U.learning": replace(conflict, values=conflict.values * 0 + agreement),
+            }
+
+    (lesson,) = lessons(cast(Run, Told()))
+    return lesson.sentence
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    train = {"head": {}, "updates": 4, "watch": {"every": 1}}
+    record = {"states": ["s"], "contributions": True}
+    one = learning("short", train=train, loss={"kind": "mse"}, record=record, sweep={}, length=9)
+    return run(one, out=tmp_path_factory.mktemp("short")).run
+
+
+@pytest.mark.parametrize(
+    ("gain", "agreement", "words", "not_words"),
+    [
+        ([0.1, 0.2, 0.21, 0.22], 1.0, "22 % of what the trivial answer loses, 2 % in", "conflict"),
+        ([0.1, 0.2, 0.21, 0.22], 1.0, "latter half of its updates: stalled, the far end", "osci"),
+        ([0.1, 0.2, 0.3, 0.4], 1.0, "gained 40 %", "stalled"),
+        ([0.9, 0.97, 0.97, 0.97], 1.0, "gained 97 %", "stalled"),
+        ([0.1, 0.2, 0.3, 0.4], 0.32, "; its steps conflict: 32 % of their parts", "stalled"),
+        ([0.1, 0.2, 0.3, 0.4], 0.34, "gained 40 %", "conflict"),
+    ],
+)
+def test_what_holds_a_net_back_is_said_by_its_figures(
+    short: Run, gain: list[float], agreement: float, words: str, not_words: str
+) -> None:
+    sentence = told(short, gain, agreement)
+    assert words in sentence
+    assert not_words not in sentence
 
 
 def test_nothing_is_said_of_nets_that_do_not_learn(tmp_path: Path) -> None:
@@ -94,6 +143,9 @@ def test_where_no_net_has_learnt_stands_above_all_numbers(tmp_path: Path) -> Non
     (none,) = (line.get_ydata() for line in ax.lines if line.get_marker() == "x")
     assert len(none) == 2
     assert max(ax.get_yticks()) <= border < min(none) < ax.get_ylim()[1]
+    # A net that reads 2 sequences at each of 60 updates has read 40 to 120 sequences.
+    assert 0.5 <= ax.get_ylim()[0] < np.log10(40)
+    assert "wrong" not in KINDS["learning"].gather(stalled)
     assert "none" in [text.get_text() for text in ax.texts]
 
 

@@ -16,7 +16,11 @@ from gradflow.experiment.store.runs import Point, Run
 __all__ = ["Lesson", "far_end", "lessons", "side_by_side"]
 
 STALLED = 0.05
-"""A net that has gained less of what the trivial answer loses does no better than it."""
+"""A net that has gained less of what the trivial answer loses does no better than it, and one that
+gains less in the latter half of its updates stands still."""
+
+NEARLY = 0.9
+"""A net that has gained so much stands still since there is little left."""
 
 TURNING = -0.2
 """A mean cosine of successive updates below this: they undo each other."""
@@ -53,7 +57,7 @@ def lessons(run: Run) -> list[Lesson]:
     for points in groups.values():
         swept = points[0].axes.items()
         where = [f"{key} {value}" for key, value in swept if key not in ("seed", "model.cell")]
-        said = _sentence([run.result(point) for point in points])
+        said = _sentence([run.result(point) for point in points], points[0].length)
         found.append(Lesson(points[0].cell, ", ".join(where), said))
     return found
 
@@ -81,7 +85,7 @@ def side_by_side(updates: Sequence[Array], values: Sequence[Array]) -> tuple[Arr
     return grid, np.stack([one[..., at] for one, at in zip(values, ats, strict=True)])
 
 
-def _sentence(results: list[Result]) -> str:
+def _sentence(results: list[Result], length: int) -> str:
     counts = [float(result["training"].values[1]) for result in results]
     reached = [count for count in counts if not np.isnan(count)]
     others = [result for result, count in zip(results, counts, strict=True) if np.isnan(count)]
@@ -93,26 +97,56 @@ def _sentence(results: list[Result]) -> str:
             f"average (median {middle:,.0f}, {min(reached):,.0f} to {max(reached):,.0f})"
         )
     if others:
-        parts.append(_held_back(others, len(results)))
+        parts.append(_held_back(others, len(results), length))
     return "; ".join(parts)
 
 
-def _held_back(results: list[Result], nets: int) -> str:
+def _held_back(results: list[Result], nets: int, length: int) -> str:
     """What the last windows of nets say that have not met a criterion."""
     gain = statistics.median(float(result["gain"].values[-1]) for result in results)
     read = statistics.median(float(result["training"].values[0]) for result in results)
     far = [far_end(result)[-1] for result in results if "s.learning" in result]
     said = f"{len(results)} of {nets} read {read:,.0f} sequences and gained {100 * gain:.0f} % of "
     said += "what the trivial answer loses"
-    if gain < STALLED and far and np.isfinite(far).any():
-        said += f": stalled, the far end of its gradient at 10^{np.median(far):.1f}"
+    late = statistics.median(map(_late, results))
+    if late < STALLED <= gain < NEARLY:
+        said += f", {100 * late:.0f} % in the latter half of its updates"
+    if gain < STALLED or late < STALLED <= gain < NEARLY:
+        said += ": stalled"
+        if np.isfinite(far).any():
+            said += f", the far end of its gradient at 10^{np.median(far):.1f}"
     kind, turns, cosine = _swaying(results)
     if cosine < TURNING:
         said += (
             f"; it oscillates: {100 * turns:.0f} % of the components of {kind} change sign from "
             f"update to update, which have a cosine of {cosine:.2f}"
         )
+    weights, agreement = _agreement(results)
+    if agreement < length**-0.5:  # that of steps in random directions
+        said += (
+            f"; its steps conflict: {100 * agreement:.0f} % of their parts of the gradient of "
+            f"{weights} are left in the sum"
+        )
     return said.replace("-", "−")
+
+
+def _late(result: Result) -> float:
+    """What a net gained of what the trivial answer loses in the latter half of its updates."""
+    gain = result["gain"]
+    update = np.asarray(gain.coords["update"])
+    half = np.searchsorted(update, update[-1] / 2)
+    return float(gain.values[-1] - gain.values[half]) if half < update.size - 1 else np.inf
+
+
+def _agreement(results: list[Result]) -> tuple[str, float]:
+    """The weights whose steps agree least in the last window, and how far; inf if not recorded."""
+    found = {"": np.inf}
+    for name in ("U", "W", "V"):
+        key = f"conflict_{name}.learning"
+        each = [result[key].values[-1] for result in results if key in result]
+        if each and not np.isnan(each).all():
+            found[name] = float(np.nanmedian(each))
+    return min(found.items(), key=lambda one: one[1])
 
 
 def far_end(result: Result) -> Array:

@@ -133,8 +133,10 @@ def _shown(result: Result) -> dict[str, Array]:
 
 
 def gather(run: Run) -> dict[str, list[Course]]:
-    """Read how nets learned, by what is drawn of it."""
-    return dict.fromkeys(LABELS, courses(run))
+    """Read how nets learned, by what is drawn of it: of what is NaN throughout, nothing."""
+    found = courses(run)
+    said = [name for name in LABELS if any(~np.isnan(one.of[name]).all() for one in found)]
+    return dict.fromkeys(said, found)
 
 
 def draw(found: Sequence[Course], name: str, setup: Setup) -> Figure:

@@ -43,7 +43,7 @@ def draw(found: Sequence[Course], _: str, setup: Setup) -> Figure:
     shown = hue(found, setup.cells)
     grid = facets(found, {shown.axis, "length"})
     lengths = sorted({one.length for one in found})
-    ranges = common_ranges(grid, lambda sites: finite_range(map(_sequences, sites)))
+    ranges = common_ranges(grid, _extent)
     failed = any(np.isnan(site.learnt).all() for site in found)
 
     def panel(ax: Axes, one: Panel[Course]) -> list[str]:
@@ -61,6 +61,14 @@ def draw(found: Sequence[Course], _: str, setup: Setup) -> Figure:
 
     notes = [statistics(found, "median of those that did, and each")]
     return figure(setup, grid, panel, shown, notes)
+
+
+def _extent(sites: Sequence[Course]) -> tuple[float, float]:
+    """The decades of sequences to the criterion; where no net met it, those that nets read."""
+    reached = [_sequences(site) for site in sites]
+    if all(np.isnan(own).all() for own in reached):
+        reached = [np.log10(site.update[[0, -1]] * site.batch) for site in sites]
+    return finite_range(reached)
 
 
 def _sequences(site: Course) -> Array:

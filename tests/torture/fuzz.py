@@ -27,7 +27,7 @@ from gradflow.experiment.models.weights import read_weights
 from tests.experiment import pickled
 from tests.experiment.wrong import MARK, WRONG
 from tests.torture.ground import FORBIDDEN, Row, workplace
-from tests.torture.hostile import KEYS, VALUES
+from tests.torture.hostile import KEYS, SOUND, VALUES
 
 MINUTES = 5
 """Of fuzzing at fraction 1, shared by all readers."""
@@ -110,6 +110,24 @@ def texts() -> st.SearchStrategy[str]:
     return st.tuples(whole | st.just(""), st.lists(places, min_size=1, max_size=8)).map(mixed)
 
 
+def overrides() -> st.SearchStrategy[str]:
+    """Words behind an experiment file, as a command line has them: NUL stands in none."""
+    piece = st.sampled_from(PIECES) | st.text(max_size=5)
+    key = st.lists(st.sampled_from(KEYS) | piece, min_size=1, max_size=2).map(".".join)
+    value = st.sampled_from(VALUES) | st.lists(piece, max_size=6).map("".join)
+    word = st.tuples(st.sampled_from(KEYS) | key, value).map("=".join) | piece
+    words = st.lists(word.map(lambda one: one.replace("\0", "")), min_size=1, max_size=3)
+    return words.map("\0".join)
+
+
+def overridden(path: Path) -> object:
+    """Read the words that a file holds over a sound experiment."""
+    base = path.with_name("override.yaml")
+    if not base.exists():
+        base.write_text(SOUND)
+    return load_config(base, path.read_bytes().decode("utf-8", "surrogatepass").split("\0"))
+
+
 class Watch:
     """Reads an example and counts how that ends."""
 
@@ -152,6 +170,7 @@ def measure(fraction: float) -> Iterator[Row]:
     """Fuzz every reader in turns, for a while."""
     readers: list[tuple[str, Read, st.SearchStrategy[bytes]]] = [
         ("exp.yaml", load_config, texts().map(_encoded)),
+        ("override", overridden, overrides().map(_encoded)),
     ]
     for name, data in sound().items():
         read: Read = read_file if name.startswith("series") else read_weights

@@ -22,11 +22,16 @@ from typing import NamedTuple, NoReturn
 import gradflow.experiment.run
 
 if multiprocessing.parent_process() is None:  # read once, not in every fork, nor by workers
+    import numpy.ma  # noqa: F401
+    import typer.main
+
+    import gradflow.experiment.preview
     import gradflow.gate.check
     import gradflow.report.tables.closing
     from gradflow.cli import app
     from gradflow.experiment.config import parse
 
+    COMMANDS = typer.main.get_command(app)
     parse(
         {"model": {"cell": "rnn"}, "inputs": {"kind": "noise"}, "length": 2, "sweep": {"seed": 2}}
     )
@@ -147,7 +152,7 @@ def _work(work: Callable[[], object], where: Path, *words: Path) -> NoReturn:
 
 def command(*words: object) -> Callable[[], object]:
     """Return the work of a command line."""
-    return lambda: app(args=[str(word) for word in words], prog_name="gradflow")
+    return lambda: COMMANDS(args=[str(word) for word in words], prog_name="gradflow")
 
 
 def call(where: Path, *words: object, patience: float = 60.0) -> Ended:

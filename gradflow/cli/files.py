@@ -92,12 +92,16 @@ def create(file: Path, text: str, *, force: bool) -> None:
     if str(file) == "-":
         emit(text)
         return
+    _put(file, text.encode(), force=force)
+    say(f"wrote {file}; next: gradflow run {typed(file)}")
+
+
+def _put(file: Path, data: bytes, *, force: bool) -> None:
     try:
-        with file.open("w" if force else "x", encoding="utf-8") as stream:
-            stream.write(text)
+        with file.open("wb" if force else "xb") as stream:
+            stream.write(data)
     except FileExistsError as error:
         raise UserError(f"{file} is there already\n  fix: another name, or --force") from error
-    say(f"wrote {file}; next: gradflow run {typed(file)}")
 
 
 SHOWN = 8
@@ -111,7 +115,11 @@ def inspect(
     ],
     write: Annotated[
         Path | None,
-        typer.Option("--write", metavar="YAML", help="Write the experiment that measures it."),
+        typer.Option(
+            "--write",
+            metavar="FILE",
+            help="Write the experiment that measures it; or, as .npz or .safetensors, the net.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that file.")] = False,
     as_json: Json = False,
@@ -120,12 +128,23 @@ def inspect(
     from gradflow.experiment.models import inspection
 
     found = inspection.inspect(file)
-    if write is not None:
+    if write is not None and write.suffix in (".npz", ".safetensors"):
+        _write_net(found, write, force=force)
+    elif write is not None:
         create(write, inspection.experiment(found, write), force=force)
     elif as_json:
         emit_json(found.as_json())
     else:
         _show(found)
+
+
+def _write_net(found: Inspected, file: Path, *, force: bool) -> None:
+    from gradflow.experiment.models.inspection import net_tensors
+    from gradflow.experiment.models.written import packed
+
+    tensors = net_tensors(found, file)
+    _put(file, packed(tensors, file.suffix), force=force)
+    say(f"wrote {file}: {', '.join(tensors)}")
 
 
 def _show(found: Inspected) -> None:

@@ -10,7 +10,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gradflow.cli import app
+from gradflow.experiment.models.weights import read_near, read_weights
+from gradflow.experiment.run import run
 from tests.experiment import pickled
+from tests.experiment.test_training import learning
 from tests.experiment.test_weights import state_dict
 
 
@@ -74,7 +77,7 @@ def test_paths_with_signs_are_quoted(checkpoint: Path) -> None:
 def test_one_of_several_has_to_be_named_for_an_experiment(checkpoint: Path) -> None:
     refused = gradflow("inspect", str(checkpoint), "--write", str(checkpoint.parent / "m.yaml"))
     assert refused.exit_code == 2
-    assert "an experiment measures one net, and there are 2" in refused.output
+    assert "m.yaml would hold one net, and there are 2" in refused.output
     assert "#model.encoder --write" in refused.output
 
 
@@ -102,3 +105,26 @@ def test_running_a_checkpoint_says_what_to_do(checkpoint: Path, name: str, comma
     assert refused.exit_code == 2
     assert "this is a checkpoint, not an experiment file" in refused.output
     assert "--write mine.yaml" in refused.output
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("after", [True, False], ids=["PyTorch's names", "own names"])
+def test_a_net_that_has_learnt_is_written_as_a_file_of_its_own(
+    tmp_path: Path, suffix: str, after: bool
+) -> None:
+    model = {"cell": {"kind": "gru", "reset": "after" if after else "before"}, "hidden": 3}
+    train = {"updates": 2, "head": {"bias": True}}
+    run(learning("taught", model=model, train=train, sweep={"seed": 1}), out=tmp_path)
+    source, file = f"{tmp_path}/taught/weights/seed-0.npz#end", tmp_path / f"net{suffix}"
+    wrote = gradflow("inspect", source, "--write", str(file))
+    assert wrote.exit_code == 0, wrote.output
+    assert ("weight_ih_l0" in wrote.stderr) == after
+    one, other = read_weights(source), read_weights(file)
+    assert one.stack == other.stack
+    for name, a in one.weights[0][0].items():
+        np.testing.assert_array_equal(a, other.weights[0][0][name])
+    heads = read_near(source, "end.head", "a head"), read_near(file, "head", "a head")
+    for ours, theirs in zip(*heads, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert "not recognised" not in gradflow("inspect", str(file)).output
+    assert gradflow("inspect", source, "--write", str(file)).exit_code == 2

@@ -25,7 +25,7 @@ from gradflow.experiment.config import PointConfig
 from gradflow.experiment.data import sources
 from gradflow.experiment.measure.seen import Seen, calmed, taught
 from gradflow.experiment.measure.setting import recorded
-from gradflow.experiment.models.written import written
+from gradflow.experiment.models.written import packed, written
 from gradflow.experiment.recordings import Scope, Setting
 from gradflow.experiment.store.whole import sealed, unsealed, write_within
 
@@ -138,9 +138,7 @@ def write_net(path: Path, trained: Trained, net: int) -> None:
         for name, a in readout.items():
             own[names.get(name, f"readout.{name}")] = a[0, :, 0] if name == "b" else a[0]
         found |= {f"{prefix}.{name}": a for name, a in own.items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, **found)  # type: ignore[arg-type]  # arrays
-    write_within(path, buffer.getvalue())
+    write_within(path, packed(found, path.suffix))
 
 
 def _kept(trainer: Trainer, scratch: Path | None) -> Iterator[Window]:

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gradflow.core.network.stack import Network
+from gradflow.core.typing import Array
 from gradflow.errors import typed
 from gradflow.experiment.data.reading import mistake
 from gradflow.experiment.models.found import FoundNet, Near
 from gradflow.experiment.models.opening import Contents, open_checkpoint
 from gradflow.experiment.models.pytorch import NAME
 from gradflow.experiment.models.tensors import flat, mappings
-from gradflow.experiment.models.weights import apart, choose
+from gradflow.experiment.models.weights import apart, choose, read_near, read_weights
+from gradflow.experiment.models.written import NAMES, written
 
-__all__ = ["Inspected", "experiment", "inspect"]
+__all__ = ["Inspected", "experiment", "inspect", "net_tensors"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,14 @@ def inspect(source: str | Path) -> Inspected:
         nets = (choose(contents, path, prefix),) if prefix else contents.nets
         several = len(contents.nets) > 1 or bool(prefix)
         found = tuple(mappings(contents.shapes)) if not contents.singles else ()
-        return Inspected(path, nets, several, contents.near, tuple(_rest(contents)), found)
+        near = contents.near
+        if prefix:  # what stands below a net's own name is its own
+            near = tuple(one for one in near if _below(nets[0], one)) or near
+        return Inspected(path, nets, several, near, tuple(_rest(contents)), found)
+
+
+def _below(net: FoundNet, one: Near) -> bool:
+    return not net.prefix or one.prefix.startswith(f"{net.prefix}.")
 
 
 def _rest(contents: Contents) -> Iterable[str]:
@@ -100,7 +110,9 @@ def _rest(contents: Contents) -> Iterable[str]:
     for name in contents.shapes:
         dotted = "." + re.sub("[/:]", ".", name).strip(".") + "."
         own = bare and (
-            "parametrizations." in name or NAME.fullmatch(re.sub("_([gv]|orig|raw)$", "", name))
+            "parametrizations." in name
+            or NAMES.fullmatch(name)
+            or NAME.fullmatch(re.sub("_([gv]|orig|raw)$", "", name))
         )
         if not own and not any(f".{owner}." in dotted for owner in owners):
             yield name
@@ -121,6 +133,33 @@ def experiment(found: Inspected, file: Path) -> str:
     UserError
         If there is no net, or more than one, or it cannot be read.
     """
+    return experiment_text(found, _one(found, file), file)
+
+
+def net_tensors(found: Inspected, file: Path) -> dict[str, Array]:
+    """Return the one net that was found, and heads below its name, by PyTorch's names.
+
+    Where PyTorch has no such module the names are gradflow's own, see `written`.
+
+    Raises
+    ------
+    UserError
+        As `experiment` does.
+    """
+    net = _one(found, file)
+    source = f"{found.path}#{net.prefix}" if found.several else found.path
+    imported = read_weights(source)
+    tensors = written(Network(imported.inputs, imported.stack), imported.weights, 0)
+    for one in found.near:
+        if one.kind == "head" and _below(net, one):
+            name = one.prefix.removeprefix(f"{net.prefix}." if net.prefix else "")
+            V, b = read_near(found.path, one.prefix, "a head")
+            tensors |= {f"{name}.weight": V} | ({} if b is None else {f"{name}.bias": b})
+    return tensors
+
+
+def _one(found: Inspected, file: Path) -> FoundNet:
+    """Return the one net that was found."""
     readable = [net for net in found.nets if not net.problem]
     if len(readable) != 1:
         names = ", ".join(flat(net.prefix) for net in readable) or "none"
@@ -128,10 +167,10 @@ def experiment(found: Inspected, file: Path) -> str:
         one = f"{typed(found.path)}#{flat(first)}"
         raise mistake(
             found.path,
-            f"an experiment measures one net, and there are {len(readable)}: {names}",
+            f"{typed(file)} would hold one net, and there are {len(readable)}: {names}",
             fix=f"gradflow inspect {one} --write {typed(file)}",
         )
-    return experiment_text(found, readable[0], file)
+    return readable[0]
 
 
 def experiment_text(found: Inspected, net: FoundNet, file: Path) -> str:
@@ -166,5 +205,6 @@ def _words(one: Near) -> str:
     if one.kind == "embedding":
         use = f"inputs: {{kind: file, path: tokens.npy, embedding: {name}}}"
         return f"near: embedding {name}, {one.rows} tokens of {one.cols}; {use}"
-    use = f"loss: {{kind: cross_entropy, head: {name}, targets: y.npy}}"
+    kind = "mse" if one.rows == 1 else "cross_entropy"
+    use = f"loss: {{kind: {kind}, head: {name}, targets: y.npy}}"
     return f"near: head {name}, {one.cols} → {one.rows}; {use}"

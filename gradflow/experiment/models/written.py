@@ -6,7 +6,9 @@ and options of each layer, and ``LAYER.DIRECTION.NAME`` for each parameter: ``0.
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
@@ -23,9 +25,12 @@ from gradflow.experiment.data.reading import mistake
 from gradflow.experiment.models.found import PYTORCH, FoundLayer, FoundNet
 from gradflow.experiment.models.tensors import Tensors, flat, take
 
-__all__ = ["own_nets", "written"]
+__all__ = ["NAMES", "own_nets", "packed", "written"]
 
 CELLS = "cells"
+NAMES = re.compile(r"cells|\d+\.(forward|backward)\.\w+")
+"""The own names."""
+
 SHAPE = ("kind", "hidden", "bidirectional")
 """What stands beside a cell's options."""
 
@@ -59,6 +64,23 @@ def written(net: Network, weights: Weights, row: int) -> dict[str, Array]:
             else:
                 found |= {f"{index}.{direction}.{name}": a for name, a in own.items()}
     return found
+
+
+def packed(tensors: Mapping[str, Array], suffix: str) -> bytes:
+    """Tensors as the bytes of a file that ends in ``.npz`` or ``.safetensors``."""
+    if suffix == ".npz":
+        buffer = io.BytesIO()
+        np.savez(buffer, **dict(tensors))  # type: ignore[arg-type]  # arrays
+        return buffer.getvalue()
+    header, data = {}, b""
+    for name, a in tensors.items():
+        bits = a.astype("<f8").tobytes()
+        offsets = [len(data), len(data) + len(bits)]
+        header[name] = {"dtype": "F64", "shape": a.shape, "data_offsets": offsets}
+        data += bits
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # so that the numbers begin at a multiple of their size
+    return len(text).to_bytes(8, "little") + text + data
 
 
 def _pytorch_has(cell: Cell) -> bool:

@@ -230,6 +230,10 @@ class Flow:
 
 
 def _is(point: Point, key: str, value: Any) -> bool:
+    if isinstance(value, dict | list | tuple):  # as it would be written under `sweep`
+        from gradflow.experiment.config.axes import labels
+
+        value = labels("model.cell" if key == "cell" else key, [value])[0]
     known = {"cell": point.cell, "length": point.length, "seed": point.seed}
     return bool((known | dict(point.axes)).get(key) == value)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gradflow
 from gradflow.errors import ConfigError
 from gradflow.experiment.config import Experiment, parse
 from gradflow.experiment.config.train import watched
@@ -276,6 +277,39 @@ def test_answers_are_wrong_only_where_something_says_so(tmp_path: Path) -> None:
         done = run(learning(name, train={"updates": 20, **train}, sweep={}), out=tmp_path)
         shares = done.run.result(done.run.points[0])["wrong"].values
         np.testing.assert_array_equal(shares, np.nan if name == "never" else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "at", "trivial"),
+    [
+        ("adding", "half_squares", "last", 1 / 12),
+        ("temporal-order", "mse", "last", 3 / 16),  # one of four, one-hot: ¼ · ¾
+        ("temporal-order", "cross_entropy", "last", np.log(4)),
+        ("copy", "cross_entropy", "last", np.log(8)),
+        ("copy", "cross_entropy", "all", 10 * np.log(8)),
+        ("noise-free-lag", "cross_entropy", "last", np.log(2)),
+    ],
+)
+def test_the_trivial_answer_is_that_to_what_is_learnt(
+    tmp_path: Path, kind: str, loss: str, at: str, trivial: float
+) -> None:
+    """Two sequences are measured, and all steps of copy have a target: neither has a say."""
+    still = {"optimiser": {"kind": "sgd", "rate": 0.0}, "loss": loss, "updates": 1}
+    inputs, asked = {"kind": kind, "sequences": 2}, {"kind": "probe", "at": at}
+    done = run(learning(train=still, inputs=inputs, loss=asked, length=30, sweep={}), out=tmp_path)
+    found = done.run.result(done.run.points[0])["training"].values[2]
+    assert found == pytest.approx(trivial, rel=0.02)
+
+
+def test_an_axis_of_a_section_is_called_by_what_was_given() -> None:
+    axis = [{"norm": 1.0}, {"adjoint": 2.0}]
+    flow = gradflow.run(learning(sweep={"train.clip": axis, "seed": 2}))
+    assert {point.axes["train.clip"] for point in flow.points} == {"norm=1.0", "adjoint=2.0"}
+    (point,) = flow.select({"train.clip": {"adjoint": 2.0}}, seed=1)
+    np.testing.assert_array_equal(
+        flow.get("loss", {"train.clip": {"adjoint": 2.0}}, seed=1).values,
+        flow.source.result(point)["loss"].values,
+    )
 
 
 def test_an_axis_may_vary_how_nets_learn(tmp_path: Path) -> None:

@@ -305,7 +305,8 @@ def _label(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) == {"chrono"}:
             return f"chrono({value['chrono']})"
-        return ",".join(f"{name}={_label(part)}" for name, part in value.items()) or "none"
+        given = {name: part for name, part in value.items() if part is not None}
+        return ",".join(f"{name}={_label(part)}" for name, part in given.items()) or "none"
     if isinstance(value, Iterable) and not isinstance(value, str):
         return "+".join(map(str, value))
     return value

@@ -38,6 +38,10 @@ PAUSE = 10.0
 """Seconds between two copies of a training's state on disk, at least."""
 
 
+CHUNK, SAMPLE = 64, 1024
+"""Sequences that are drawn at a time, and in all, for the loss of the trivial answer."""
+
+
 @dataclass(frozen=True)
 class Trained:
     """Nets that have learnt.
@@ -100,7 +104,7 @@ def train(
     draw, draw_test = (_draw(config, one, length, batch) for one in (task.draw, task.draw_test))
     feed = Feed(draw, length, seeds, rules.batch, _pool(config, task), draw_test)
     trainer = Trainer(setting.net, objective, theta, feed, rules.rules(task))
-    trivial = _trivial(objective, task, batch, length)
+    trivial = _trivial(objective, task, draw, config.loss.at, length)
     seen = Seen(layout, setting, scope, recorded(config.record, setting.net), rules, trivial)
     for window in _kept(trainer, scratch):
         seen.add(window)
@@ -255,22 +259,32 @@ def _padded(batches: list[Batch], length: int) -> Batch:
     return replace(batches[0], x=x, targets=targets, prefix=False, allowed=allowed)
 
 
-def _trivial(objective: Objective, task: Task, batch: Batch, length: int) -> float:
-    """The loss of a net that remembers nothing: the task's, or that of the best constant answer."""
-    asked = question([batch])
-    known = ~np.isnan(asked.targets)
-    steps = known.any(axis=-2).sum() / asked.x.shape[-1]
-    base = task.baseline(length)
+def _trivial(objective: Objective, task: Task, draw: Draw, at: object, length: int) -> float:
+    """The loss of a net that remembers nothing: the task's, or that of the best constant answer.
+
+    The task's is a mean over all steps that have a target; where fewer are learnt, and where it is
+    not known, the constant answer is that to sequences which no net reads.
+    """
+    whole = task.longest is not None  # then a draw gives all that there is
+    each = [
+        question([draw(CHUNK, stream(0, "train", "trivial", part))]).targets
+        for part in range(1 if whole else SAMPLE // CHUNK)
+    ]
+    targets = np.concatenate([np.moveaxis(a, 2, 0).reshape(a.shape[2], -1) for a in each], axis=1)
+    targets = targets[:, ~np.isnan(targets).all(axis=0)]
+    steps = targets.shape[1] / sum(a.shape[-1] for a in each)
+    outputs = len(targets)
+    base = task.baseline(length) if at == "all" or task.targets_at == "last" else None
     if objective.loss == "cross_entropy":
         if base is not None:
             return float(base * steps)
-        share = np.nanmean(asked.targets, axis=(0, 1, 3))
+        share = np.nanmean(targets, axis=1)
         share = share[share > 0]
         return float(-(share * np.log(share)).sum() * steps)
-    if base is not None and batch.target_kind == "values":
-        return float(base * steps * (1 if objective.loss == "mse" else batch.outputs / 2))
-    spread = np.nanvar(asked.targets, axis=(0, 1, 3)).sum()
-    return float(spread * steps * (0.5 if objective.loss == "half_squares" else 1 / batch.outputs))
+    if base is not None and task.target_kind == "values":
+        return float(base * steps * (1 if objective.loss == "mse" else outputs / 2))
+    spread = np.nanvar(targets, axis=1).sum()
+    return float(spread * steps * (0.5 if objective.loss == "half_squares" else 1 / outputs))
 
 
 def _diverged(trainer: Trainer, net: int, update: int) -> NumericalError:

@@ -197,7 +197,8 @@ class Flow:
         if len({quantity.values.shape for quantity in each}) > 1:
             raise UserError(
                 f"{len(each)} points have these labels, and their arrays differ in shape\n"
-                "  fix: say which `length`"
+                "  fix: say which `length`; of nets that learnt until updates of their own, which "
+                "`seed`"
             )
         values = np.stack([quantity.values for quantity in each])
         first = each[0]

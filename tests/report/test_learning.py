@@ -19,6 +19,7 @@ from gradflow.report.figures import KINDS, plot
 from gradflow.report.figures.canvas import Setup
 from gradflow.report.figures.output import private_style
 from gradflow.report.figures.style import GREY
+from gradflow.report.read.digest import digest
 from gradflow.report.read.lessons import lessons
 from tests.experiment.test_training import learning
 from tests.report.test_plots import axes_of, overlaps, texts
@@ -100,6 +101,7 @@ def test_nothing_is_said_of_nets_that_do_not_learn(tmp_path: Path) -> None:
     assert lessons(run(parse(data | {"length": 3}), out=tmp_path).run) == []
 
 
+CELLS = ("rnn", "lstm")
 KINDS_OF_LEARNING = {"training": "h", "learning": "loss", "symptoms": None, "success": None}
 
 
@@ -160,6 +162,19 @@ def test_a_net_that_has_stopped_keeps_its_last_number(taught: Run) -> None:
         np.testing.assert_array_equal(row[before], result["loss"].values[: before.sum()])
         assert (row[~before] == result["loss"].values[-1]).all()
     assert (np.diff(site.update)[:-1] == 15).all()
+
+
+def test_a_table_holds_nets_that_stopped_at_updates_of_their_own(taught: Run) -> None:
+    groups = [[p for p in taught.points if p.cell == cell and p.length == 6] for cell in CELLS]
+    for name in ("loss", "turns", "s.learning"):
+        lines = digest(taught, name).lines
+        for cell, points in zip(CELLS, groups, strict=True):
+            each = [taught.result(point)[name] for point in points]
+            ends = {int(one.coords["update"][-1]) for one in each}
+            assert name != "loss" or len(ends) == 2
+            row = next(line for line in reversed(lines) if line.labels["cell"] == cell)
+            last = [np.moveaxis(one.values, one.dims.index("update"), -1)[..., -1] for one in each]
+            assert np.isclose([*row.values.values()][-1], np.median(last, axis=0)).any()
 
 
 def test_the_map_is_the_median_over_seeds(taught: Run) -> None:

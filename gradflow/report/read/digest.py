@@ -8,7 +8,7 @@ rows. Numbers are medians over sequences, then over seeds, NaN left out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from gradflow.errors import UserError
 from gradflow.experiment.store.runs import Run
 from gradflow.report.format import cell_name, setting
 from gradflow.report.read.bands import quantile
+from gradflow.report.read.lessons import side_by_side
 from gradflow.report.read.records import by_lag
 from gradflow.report.read.rows import longest
 
@@ -85,7 +86,7 @@ def digest(run: Run, name: str) -> Digest:
 
 def _reduced(seeds: Sequence[Quantity]) -> list[tuple[dict[str, str], dict[str, float]]]:
     """Rows of a quantity: labels, and medians by column."""
-    seeds = [by_lag(one) for one in seeds]
+    seeds = _on_one_grid([by_lag(one) for one in seeds])
     first = seeds[0]
     where = first.dims.index("sequence") if "sequence" in first.dims else None
     each = [q.values if where is None else quantile(q.values, 0.5, where) for q in seeds]
@@ -108,6 +109,19 @@ def _reduced(seeds: Sequence[Quantity]) -> list[tuple[dict[str, str], dict[str, 
         columns = _columns(first, dims, place, values.shape[-1])
         rows.append((at, {label: float(values[place][i]) for label, i in columns.items()}))
     return rows
+
+
+def _on_one_grid(seeds: Sequence[Quantity]) -> Sequence[Quantity]:
+    """What was seen by update, on the same ones: a net that has stopped keeps its last number."""
+    if "update" not in seeds[0].dims:
+        return seeds
+    axis = seeds[0].dims.index("update")
+    moved = [np.moveaxis(one.values, axis, -1) for one in seeds]
+    grid, values = side_by_side([np.asarray(one.coords["update"]) for one in seeds], moved)
+    return [
+        replace(one, values=np.moveaxis(own, -1, axis), coords={**one.coords, "update": grid})
+        for one, own in zip(seeds, values, strict=True)
+    ]
 
 
 def _columns(one: Quantity, dims: list[str], place: tuple[int, ...], size: int) -> dict[str, int]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, TypeAlias, get_args
 
+from gradflow.core.typing import Params
 from gradflow.experiment.config.architecture import ModelConfig
 from gradflow.experiment.config.cell import CellConfig
 from gradflow.experiment.config.compose import Choice, Composer
@@ -49,18 +50,24 @@ def matters(cell: CellConfig, init: InitConfig, key: Key) -> bool:
 
 @cache
 def _matters(cell: CellConfig, init: str, key: Key) -> bool:
+    given = InitConfig.model_validate_json(init, strict=False)
+    changed = _changed(given, key).model_dump_json()
+    before, after = (_drawn(cell, one, 2, 3) for one in (init, changed))
+    if before is None or after is None:
+        return True
+    return any((before[name] != after[name]).any() for name in before)
+
+
+@cache
+def _drawn(cell: CellConfig, init: str, hidden: int, inputs: int) -> Params | None:
+    """Draw a small net; None where a scheme means nothing there: another check says so."""
     from gradflow.core.network.initialise import draw_parameters
 
     given = InitConfig.model_validate_json(init, strict=False)
-    small = cell.build(2)
-    drawn = []
-    for one in (given, _changed(given, key)):
-        try:
-            drawn.append(draw_parameters(small, 3, one.build(), 0, 0, "forward"))
-        except ValueError:  # a scheme that means nothing there: another check says so
-            return True
-    before, after = drawn
-    return any((before[name] != after[name]).any() for name in before)
+    try:
+        return draw_parameters(cell.build(hidden), inputs, given.build(), 0, 0, "forward")
+    except ValueError:
+        return None
 
 
 def _changed(init: InitConfig, key: Key) -> InitConfig:
@@ -106,14 +113,9 @@ def _does(cell: CellConfig, init: str) -> bytes:
     """What one step of a small net of such a cell makes of a state, there and back."""
     import numpy as np
 
-    from gradflow.core.network.initialise import draw_parameters
-
-    given = InitConfig.model_validate_json(init, strict=False)
     small, rng = cell.build(3), np.random.default_rng(0)
-    alone = repr(cell).encode()
-    try:
-        p = draw_parameters(small, 2, given.build(), 0, 0, "forward")
-    except ValueError:  # a scheme that means nothing there: another check says so
+    alone, p = repr(cell).encode(), _drawn(cell, init, 3, 2)
+    if p is None:
         return alone
     nets = {name: array[None] for name, array in p.items()}
     state = tuple(rng.standard_normal((1, size, 8)) for size in small.sizes)
@@ -146,6 +148,8 @@ def check_effects(composer: Composer) -> None:
             continue
         seen.add(forms)
         for key in written:
+            if useful[key] and key not in swept:
+                continue  # it matters somewhere, which is all that is asked of it
             what, why = _without(key, point)
             if why:
                 useless[key].setdefault(what, []).append(why)

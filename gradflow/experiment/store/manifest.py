@@ -335,15 +335,13 @@ def _cpu() -> str:
 
 def _commit(where: Path) -> str | None:
     """Return the commit of the work tree around `where`, with ``+`` if it has changes."""
-    head, changes = _git(where, "rev-parse", "HEAD"), _git(where, "status", "--porcelain", "-uno")
-    return None if head is None else head + ("+" if changes else "")
-
-
-def _git(where: Path, *words: str) -> str | None:
+    words = ["git", "-C", str(where), "status", "--porcelain=v2", "--branch", "-uno"]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(where), *words], capture_output=True, text=True, timeout=5, check=True
-        )
+        done = subprocess.run(words, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    head, *lines = done.stdout.splitlines()
+    if head.endswith("(initial)"):
+        return None
+    changed = any(not line.startswith("#") for line in lines)
+    return head.removeprefix("# branch.oid ") + ("+" if changed else "")

@@ -57,5 +57,5 @@ def test_numpy_opens_the_file_without_gradflow() -> None:
 
 def test_python_objects_are_refused() -> None:
     objects = Quantity("odd", ("n",), np.array([object()]))
-    with pytest.raises(ValueError, match="Object arrays"):
+    with pytest.raises(ValueError, match="Python objects"):
         encode({"odd": objects}, {})

@@ -108,6 +108,7 @@ def run(
     shard: Shard = WHOLE,
     only: Collection[str] | None = None,
     on_progress: OnProgress | None = None,
+    synced: bool = True,
 ) -> Finished:
     """Measure the points of an experiment that are not stored yet, and store them.
 
@@ -122,12 +123,11 @@ def run(
         Where runs are kept.
     executor : Executor, optional
         Where the work is done; by default in this process.
-    fresh, fail_fast : bool
-        Measure again what is stored already; stop at the first point that fails, not at the end.
-    shard : Shard
-        Do only this part; other processes may do the others, at the same time, in the same folder.
-    only : collection of str, optional
-        Hashes of the points to measure.
+    fresh, fail_fast, synced : bool
+        Measure again what is stored; stop at the first point that fails, not at the end; `Folder`.
+    shard, only : Shard, collection of str
+        Do only this part, or the points of these hashes; other processes may do the rest, at the
+        same time, in the same folder.
     on_progress : callable, optional
         Called at the start and after every bundle.
 
@@ -139,7 +139,7 @@ def run(
     start = time.perf_counter()
     planned = plan(experiment)
     points = [one.point for one in planned]
-    folder, changed, before, aside = _configured(experiment, out, points)
+    folder, changed, before, aside = _configured(experiment, out, points, synced)
     stored = set() if fresh else folder.sound(points)
     done = stored if only is None else stored | {p.hash for p in points if p.hash not in only}
     todo = _with_scratch(work(pieces(bundle(planned)), done, shard), folder.path / UNFINISHED)
@@ -225,7 +225,7 @@ def _measured(
 
 
 def _configured(
-    experiment: Experiment, out: Path, points: Sequence[Point]
+    experiment: Experiment, out: Path, points: Sequence[Point], synced: bool
 ) -> tuple[Folder, Sequence[str], Run | None, Path | None]:
     """The run's folder, what has changed since it was measured, and what is set aside for it."""
     if experiment.name == BASELINES:
@@ -235,7 +235,7 @@ def _configured(
     own = experiment.source == str((path / CONFIG).resolve())
     source = "" if own else experiment.source
     before = earlier(path, points, source)
-    folder = Folder(path, environment)
+    folder = Folder(path, environment, synced=synced)
     changed = folder.configure(dump(experiment), axes, points, source, _asked(experiment, points))
     return folder, changed, before, set_aside(path, before) if before else None
 

@@ -162,8 +162,9 @@ def _run(
     on_progress: OnProgress | None,
     only: Collection[str] | None,
 ) -> Finished:
-    executor = workers(measure)
-    return run(experiment, out=out, executor=executor, only=only, on_progress=on_progress)
+    """Run what is missing. To sync its points takes longer than to measure them once more."""
+    executor, told = workers(measure), on_progress
+    return run(experiment, out=out, executor=executor, only=only, on_progress=told, synced=False)
 
 
 def _run_anywhere(

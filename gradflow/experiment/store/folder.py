@@ -62,11 +62,16 @@ class Folder:
     path : Path
         The folder; it is made if it is not there.
     environment : callable
-        Tells what results are computed in, see `provenance.environment`; asked when there are any.
+        Tells what results are computed in, see `manifest.environment`; asked when there are any.
+    synced : bool
+        Whether points have to reach the disk before they count.
     """
 
-    def __init__(self, path: Path, environment: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self, path: Path, environment: Callable[[], Mapping[str, Any]], *, synced: bool = True
+    ) -> None:
         self.path = path
+        self._synced = synced
         self._ask = environment
         self._manifest = Manifest(name=path.name, created=now(), updated="")
         self._seen: tuple[int, ...] = ()
@@ -151,7 +156,7 @@ class Folder:
                 if not replace and self._is_good(point):
                     continue
                 data = encode(result, _origin(point))
-                write_atomic(self._file(point), data)
+                write_atomic(self._file(point), data, synced=self._synced)
                 self._enter(point, data, round(seconds / len(results), 6))
             if time.monotonic() >= self._due:
                 self._write()

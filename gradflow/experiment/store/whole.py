@@ -65,20 +65,21 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, whole or not at all; see `whole`."""
-    with whole_file(path) as place, place.open("wb") as file:
+def write_atomic(path: Path, data: bytes, *, synced: bool = True) -> None:
+    """Put `data` at `path`, whole or not at all; see `whole_file`."""
+    with whole_file(path, synced=synced) as place, place.open("wb") as file:
         file.write(data)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, synced: bool = True) -> Iterator[Path]:
     """Give a place to write to that becomes `path` when all went well.
 
     A reader sees the old file or the new one, never a part: the bytes go to a temporary name in the
     same folder, reach the disk, and are renamed. Whatever stops the writer, an exception or an
     interrupt, takes the temporary file away again. A link stays a link and the file behind it keeps
-    its mode; what is no regular file, a device or a pipe, is written into.
+    its mode; what is no regular file, a device or a pipe, is written into. What is not `synced` is
+    as safe from whatever kills us, but a power cut may leave a part of it.
 
     Raises
     ------
@@ -95,8 +96,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if synced:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         if mode is not None:
             temporary.chmod(stat.S_IMODE(mode))
         temporary.replace(path)

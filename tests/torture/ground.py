@@ -36,6 +36,11 @@ if multiprocessing.parent_process() is None:  # read once, not in every fork, no
         {"model": {"cell": "rnn"}, "inputs": {"kind": "noise"}, "length": 2, "sweep": {"seed": 2}}
     )
 
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results"
+GATES = sorted(ROOT.glob("configs/regression*.yaml"))
+"""The experiments of the committed gates."""
+
 LEARNING = """\
 model: {cell: rnn, hidden: 3}
 inputs: {kind: adding, sequences: 2}

@@ -17,8 +17,11 @@ __all__ = ["Mutant", "mutants"]
 WRONG = 1 + 1e-4
 """The factor of what is scaled."""
 
-LINEAR = ("product", "pull", "sigmoid", "difference", "reads", "blocks")
+LINEAR = ("product", "pull", "sigmoid", "difference", "reads", "blocks", "_arranged", "finite")
 """Functions of the house whose result is an array, and is scaled."""
+
+MOVES = ("concatenate", "stack", "repeat", "broadcast_to", "moveaxis", "astype")
+"""Functions that only move numbers: their result is scaled, too."""
 
 EDGES = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 """Comparisons, and those that differ where both sides are equal."""
@@ -35,9 +38,9 @@ class Mutant:
     line, column, end : int
         Of the node; `end` is its last column.
     change : str
-        What becomes of it: ``scaled``, ``left`` or ``right`` operand alone, ``sign``, ``dropped``;
-        of logic: ``negated``, ``edge`` (< for ≤), ``either`` (and for or), ``more``, ``less`` (by
-        one), ``deleted``, ``nothing`` (is returned).
+        What becomes of it: ``scaled``, ``left`` or ``right`` operand or branch alone, ``sign``,
+        ``dropped``; of logic: ``negated``, ``edge`` (< for ≤), ``either`` (and for or), ``more``,
+        ``less`` (by one), ``deleted``, ``nothing`` (is returned).
     """
 
     module: str
@@ -62,7 +65,10 @@ class Mutant:
 
 
 def mutants(module: str, *, logic: bool = False) -> Iterator[Mutant]:
-    """Yield every change of the arithmetic in a module's functions, or of the logic as well."""
+    """Yield every change of the arithmetic in a module's functions, or of the logic as well.
+
+    Without the logic, what hands numbers on is changed as well: subscripts and branches.
+    """
     found = import_module(module)
     body = ast.parse(inspect.getsource(found)).body
     done = {name for statement in body for name in _calls_at_import(statement)}
@@ -76,7 +82,7 @@ def mutants(module: str, *, logic: bool = False) -> Iterator[Mutant]:
         if function.__code__.co_qualname != name:
             continue
         for node in (node for statement in tree.body for node in ast.walk(statement)):
-            for change in _changes(node):
+            for change in _changes(node) + (() if logic else _handing_on(node)):
                 yield Mutant(module, name, *_place(node), change)
         for node in (node for statement in tree.body for node in _judging(statement) if logic):
             for change in _logic(node):
@@ -99,8 +105,19 @@ def _changes(node: ast.AST) -> tuple[str, ...]:
             return ("scaled",)
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="np")))):
             return ("dropped",)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Name() | ast.BinOp() | ast.Call()):
+        case ast.UnaryOp(op=ast.USub(), operand=operand) if not isinstance(operand, ast.Constant):
             return ("dropped",)
+    return ()
+
+
+def _handing_on(node: ast.AST) -> tuple[str, ...]:
+    match node:
+        case ast.Call(func=ast.Attribute(attr=name)) if name in MOVES:
+            return ("scaled",)
+        case ast.Subscript(ctx=ast.Load(), slice=ast.Name() | ast.Constant(value=str())):
+            return ("scaled",)
+        case ast.IfExp():
+            return ("left", "right")
     return ()
 
 
@@ -142,6 +159,10 @@ def _logic(node: ast.AST) -> tuple[str, ...]:
     return ()
 
 
+def _known(node: ast.AST) -> tuple[str, ...]:
+    return _changes(node) + _handing_on(node) + _logic(node)
+
+
 class _Replacing(ast.NodeTransformer):
     """Replaces the node of a mutant."""
 
@@ -150,7 +171,7 @@ class _Replacing(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> Any:
         kind = self.mutant.change
-        if _place(node) == self.mutant_place and kind in _changes(node) + _logic(node):
+        if _place(node) == self.mutant_place and kind in _known(node):
             return _changed(node, kind)
         return self.generic_visit(node)
 
@@ -164,6 +185,10 @@ def _changed(node: ast.AST, change: str) -> ast.AST:
     match node, change:
         case ast.BinOp(), "scaled":
             return ast.BinOp(node, ast.Mult(), factor)
+        case ast.IfExp(), "left":
+            return node.body
+        case ast.IfExp(), "right":
+            return node.orelse
         case ast.BinOp(), "left":
             return node.left
         case ast.BinOp(), "right":
@@ -176,7 +201,7 @@ def _changed(node: ast.AST, change: str) -> ast.AST:
             return ast.AugAssign(copy.deepcopy(node.target), node.op, value)
         case ast.AugAssign(), "dropped":
             return ast.Pass()
-        case ((ast.Constant() | ast.Call()), "scaled"):
+        case ((ast.Constant() | ast.Call() | ast.Subscript()), "scaled"):
             return ast.BinOp(node, ast.Mult(), factor)
         case ast.Expr(), "dropped":
             return ast.Pass()

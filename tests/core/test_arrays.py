@@ -81,10 +81,11 @@ def test_one_product_makes_the_pre_activations_of_three(nets: int) -> None:
 
 def test_a_product_of_nets_that_stand_last_in_memory_is_laid_out_so_too() -> None:
     """Bit for bit the same, and so is what is made of it."""
-    A, x = RNG.standard_normal((10, 8, 4)), RNG.standard_normal((10, 4, 1))
+    A, x = RNG.standard_normal((10, 8, 2)), RNG.standard_normal((10, 2, 1))
     last = nets_last(x)
     found = product(A, last)
     np.testing.assert_array_equal(found, A @ x)
+    np.testing.assert_array_equal(pull(A, found), A.swapaxes(1, 2) @ (A @ x))
     for made in (last, found, like(last, 3), pull(A, found), place(found[:, 2:])):
         assert made is not None
         assert made.swapaxes(0, 1).flags.c_contiguous

@@ -151,6 +151,9 @@ def pull(W: Array, a: Array) -> Array:
     out copies.
     """
     Wt = W.swapaxes(-1, -2)
+    if a.flags.fnc:  # BLAS rounds otherwise where a lies in pieces: not as for a net alone
+        alone: Array = np.matmul(Wt, np.ascontiguousarray(a), order="F")
+        return alone
     if a.ndim == 3 or a.shape[-1] >= _NARROW:
         return product(Wt, a)
     lengths, nets, rows, columns = a.shape

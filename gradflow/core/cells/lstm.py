@@ -225,18 +225,18 @@ class LSTM(Cell):
         dc_dg = ACTIVATIONS[self.activation].times(i, new, g)
         dh_do = closing(o)
         dh_do *= h
-        out = (h.copy(),) if self.projection else ()
+        out = (h.copy("K"),) if self.projection else ()
         if self.coupled and f is not None:
             dc_df = closing(f)
             dc_df *= kept - f * g
-            return (*out, dh_dc, dh_do, dc_df, dc_dg, f.copy())
+            return (*out, dh_dc, dh_do, dc_df, dc_dg, f.copy("K"))
         dc_di = closing(i)
         dc_di *= new
         if f is None:
             return (*out, dh_dc, dh_do, dc_di, dc_dg)
         dc_df = closing(f)
         dc_df *= kept
-        return (*out, dh_dc, dh_do, dc_df, dc_di, dc_dg, f.copy())
+        return (*out, dh_dc, dh_do, dc_df, dc_di, dc_dg, f.copy("K"))
 
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State

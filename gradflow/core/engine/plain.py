@@ -116,6 +116,8 @@ def weight_gradients(
             rows = slice(direction * H, (direction + 1) * H)
             own = [d if d is None else d[..., rows, :] for d in dy[:: -1 if direction else 1]]
             nothing = tuple(np.zeros_like(part) for part in tape.states[0])
+            if nothing[0].flags.fnc:
+                own = [d if d is None else nets_last(d) for d in own]
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
                 back = pull_carrousel if carrousel else pull_plain
                 da = back(cell, p, tape, steps, nothing, own[steps], shorten)

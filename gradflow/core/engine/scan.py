@@ -17,7 +17,7 @@ from gradflow.core.cells.arrays import nets_last
 from gradflow.core.cells.base import carrousel_of
 from gradflow.core.cells.carrousel_only import blind
 from gradflow.core.engine.squares import SMALL, Passed, in_range, square_norms
-from gradflow.core.engine.tape import Keep, Stacked, Swept, Taken, Tape, together
+from gradflow.core.engine.tape import Keep, Stacked, Swept, Taken, Tape, piled, together
 from gradflow.core.scaled import Scaled, stacked
 from gradflow.core.typing import Array, Params
 
@@ -252,7 +252,7 @@ def pull_plain(
         das.append(da)
         if t % _LOOK == 0:
             dstate = tuple(np.where(np.abs(part) < DUST, 0, part) for part in dstate)
-    return np.array(das[::-1])
+    return piled(das[::-1])
 
 
 def pull_carrousel(

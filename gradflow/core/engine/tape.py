@@ -62,7 +62,15 @@ def together(each: Sequence[tuple[Array, ...]], steps: slice) -> tuple[Array, ..
     """Arrays of some steps with time first, views where they are held so."""
     if isinstance(each, Stacked):
         return tuple(a[steps] for a in each.arrays)
-    return tuple(np.array(arrays) for arrays in zip(*each[steps], strict=True))
+    return tuple([piled(arrays) for arrays in zip(*each[steps], strict=True)])
+
+
+def piled(arrays: Sequence[Array]) -> Array:
+    """Arrays of consecutive steps with time first, each laid out in memory as it was."""
+    turned = arrays[0].flags.fnc
+    each = [a.T for a in arrays] if turned else arrays
+    whole = np.concatenate(each).reshape(len(each), *each[0].shape)
+    return whole.transpose(0, *range(whole.ndim - 1, 0, -1)) if turned else whole
 
 
 @dataclass

@@ -10,7 +10,7 @@
 #                   of their own; the lowest Python, too: make test-lowest PYTHON=python3.11
 # make coverage     all tests of `make test` with the branches that they take
 # make check        lint, format, types
-# make history      the experiments of the literature, some 30 hours of a core in all, goes on where it was stopped;
+# make history      the experiments of the literature, some 20 hours of a core at most, goes on where it was stopped;
 #                   one alone: gradflow run configs/history/NAME.yaml
 # make bench        the benchmarks, with their peers in an environment of their own
 #

@@ -8,18 +8,22 @@ from functools import partial
 import numpy as np
 import pytest
 
+from gradflow.core.analyses.truncated import truncated
 from gradflow.core.cells import CEC, GRU, LSTM, RNN
 from gradflow.core.cells.block import MemoryBlock
 from gradflow.core.cells.carrousel_only import CarrouselOnly
 from gradflow.core.engine.plain import unrolled, weight_gradients
+from gradflow.core.engine.schedule import Schedule
 from gradflow.core.inputs import TASKS, Batch, Criterion
 from gradflow.core.learning.feed import Feed, question
 from gradflow.core.learning.loop import Rules, Trainer
 from gradflow.core.learning.objective import Objective
 from gradflow.core.learning.optimisers import SGD, Adam, Clip, Momentum
 from gradflow.core.learning.parameters import Layout
+from gradflow.core.network.losses import MeanSquaredError
 from gradflow.core.network.readout import Head
 from gradflow.core.network.stack import Layer, Network
+from gradflow.core.record import Gradients
 
 NETS, STEPS = 3, 10
 
@@ -119,6 +123,32 @@ def test_carrousel_is_the_cut_cell_taken_back_step_by_step(cell):
     if cell.kind != "cec":  # a CEC has nothing to be cut from
         exact = gradient(net, objective, layout, theta, asked)
         assert np.linalg.norm(got - exact) > 1e-3 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(1, 3), (4, 4), (3, 7)])
+@pytest.mark.parametrize("cell", [RNN(3), LSTM(3, peephole="diagonal")], ids=lambda c: c.label)
+def test_a_gradient_cut_in_time_is_the_one_that_is_recorded(cell, k1, k2):
+    net, objective = Network.of(cell, 2, 2), Objective("mse", Head(1))
+    layout, theta = drawn(net, objective.head)
+
+    def every_step(count, rng):
+        batch = adding(count, rng)
+        return replace(batch, targets=np.cumsum(batch.x[:, :, :1], axis=0))
+
+    feed = Feed(every_step, STEPS, [0] * NETS, 4)
+    asked, (weights, head) = feed(0), layout.views(theta)
+    cut, exact = (
+        Trainer(net, objective, theta, feed, Rules(SGD(), method=one))._learn(asked)[1]
+        for one in ((k1, k2), "exact")
+    )
+    loss = MeanSquaredError(at="all", readout=objective.head.of(head), targets=asked.targets)
+    found = Gradients(net)
+    truncated(net, weights, asked.x, loss, STEPS, k1, k2, [found], Schedule(2))
+    for (layer, way, name), span in layout.spans.items():
+        if layer != -1 and name in ("U", "W"):
+            want = found.sums[layer, way, name].plain.reshape(NETS, -1) / 4  # a mean over columns
+            assert np.linalg.norm(cut[:, span] - want) <= 1e-12 * np.linalg.norm(want)
+            assert np.linalg.norm(exact[:, span] - want) > 1e-4 * np.linalg.norm(want)
 
 
 def test_an_adjoint_is_shortened_before_it_goes_on():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gradflow.errors import UserError
+from gradflow.experiment.config import load_config
 from gradflow.experiment.models.weights import read_weights
 from tests.experiment import pickled
 from tests.experiment.pickled import group, mapping, name, storage, text, view
@@ -243,3 +244,11 @@ def test_names_of_control_characters_are_not_printed(tmp_path, suffix):
     with pytest.raises(UserError) as caught:
         read_weights(path)
     assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["model.weights", "model.state"])
+def test_a_name_that_no_file_can_have_is_refused_in_its_place(tmp_path, key):
+    config = tmp_path / "sound.yaml"
+    config.write_text("model: {cell: rnn}\ninputs: {kind: noise}\nlength: 5\n")
+    with pytest.raises(UserError, match=rf"^override {key}=a+:1:.*: {key}: there is no such file"):
+        load_config(config, [f"{key}={'a' * 300}"])

@@ -27,9 +27,13 @@ def check_path(text: str, suffixes: tuple[str, ...], at: tuple[str, ...]) -> Non
     """Raise a `Mistake` unless there is a file of a known format."""
     path = Path(text)
     expected = f"a file ending in {', '.join(suffixes)}"
-    if path.is_dir():
+    try:
+        folder, there = path.is_dir(), path.exists()
+    except OSError as error:  # a name too long for any file, a folder that may not be looked into
+        raise Mistake(f"there is no such file ({error.strerror})", expected, at=at) from None
+    if folder:
         raise Mistake(f"{text} is a directory", expected, at=at)
-    if not path.exists():
+    if not there:
         raise Mistake(
             f"there is no file {text}",
             expected,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -90,7 +91,7 @@ def _common(each: list[Value]) -> Value | tuple[Value, ...]:
 def apart(source: str | Path) -> tuple[Path, str]:
     """Take ``file#prefix`` apart, unless a file has that very name."""
     path, _, prefix = str(source).partition("#")
-    return (Path(source), "") if Path(source).exists() else (Path(path), prefix)
+    return (Path(source), "") if os.path.exists(source) else (Path(path), prefix)
 
 
 def read_weights(

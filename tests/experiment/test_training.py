@@ -106,6 +106,7 @@ def test_a_run_that_is_stopped_goes_on_bit_for_bit(
     assert not (tmp_path / "stopped" / "learning" / "unfinished").exists()
 
 
+BOTH = {"cell": "lstm", "hidden": 4, "bidirectional": True}
 STACK = [{"cell": "lstm", "hidden": 3}, {"cell": "gru", "hidden": 2, "bidirectional": True}]
 
 
@@ -222,6 +223,9 @@ def test_classes_of_a_real_string_are_learnt_from_a_pool(tmp_path: Path) -> None
         ({"gradient": "exakt"}, {}, "no gradient to learn by"),
         ({"gradient": "carrousel"}, {"sweep": {"model.cell": ["lstm", "rnn"]}}, "rnn has no carr"),
         ({"optimiser": {"rate": {"U": 0.1, "W": 0.1, "b": 0.1}}}, {}, "the net's V have no rate"),
+        ({"gradient": {"k1": 2, "k2": 4}}, {"model": BOTH}, "follows a stream forward"),
+        ({}, {"model": BOTH, "loss": {"kind": "mse", "at": "ends"}}, "this loss looks at: ends"),
+        ({}, {"loss": {"kind": "mse", "at": "ends", "of": "c"}}, "this loss looks of: c"),
         ({"until": {"window": 100}}, {}, "asks for numbers, of which none is right"),
         ({"until": {"within": 0.1, "window": 9, "misses": 9}}, {}, "every net has learnt"),
         ({"until": {"within": 0.1, "every": 9}}, {}, "without a test set nothing is tested"),

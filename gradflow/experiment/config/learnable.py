@@ -6,7 +6,7 @@ from gradflow.experiment.config.agreement import HAS, kinds_with
 from gradflow.experiment.config.architecture import ModelConfig
 from gradflow.experiment.config.by_kind import Inputs, LossConfig
 from gradflow.experiment.config.text.mistakes import Mistake, choices
-from gradflow.experiment.config.train import TrainConfig, UntilConfig
+from gradflow.experiment.config.train import TrainConfig, UntilConfig, WindowConfig
 
 __all__ = ["check_train", "learnt_kinds"]
 
@@ -24,6 +24,7 @@ def check_train(
     _check_until(train, inputs)
     _check_lengths(train, inputs, length, model)
     _check_net(train, inputs, model)
+    _check_directions(train, loss, model)
     for name, value in (
         ("model.state", model.state),
         *((f"loss.{key}", getattr(loss, key)) for key in ("head", "targets", "path")),
@@ -116,6 +117,25 @@ def _check_net(train: TrainConfig, inputs: Inputs, model: ModelConfig) -> None:
             raise Mistake(
                 str(error), "exact, or {k1: …, k2: …}", "write exact", ("train", "gradient")
             ) from None
+
+
+def _check_directions(train: TrainConfig, loss: LossConfig, model: ModelConfig) -> None:
+    """Refuse a loss that is not the one that is learnt, and windows that go one way in time."""
+    if loss.compares and (loss.of != "h" or (loss.at == "ends" and model.backward)):
+        what = f"of: {loss.of}" if loss.of != "h" else "at: ends"
+        raise Mistake(
+            f"nets learn from h at the steps that have targets, and this loss looks {what}",
+            "of: h, and at: last, all or steps",
+            "write of: h" if loss.of != "h" else "write at: last",
+            ("loss", "of" if loss.of != "h" else "at"),
+        )
+    if isinstance(train.gradient, WindowConfig) and model.backward:
+        raise Mistake(
+            "truncated BPTT follows a stream forward, in one direction",
+            "exact or carrousel, or nets that read forward",
+            "write exact",
+            ("train", "gradient"),
+        )
 
 
 def learnt_kinds(train: TrainConfig, inputs: Inputs, model: ModelConfig) -> list[str]:

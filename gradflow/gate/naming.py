@@ -1,8 +1,9 @@
 """Which recorded curves the gate compares, and what each is called in a baseline.
 
 Norms of the states, also of the last loss alone (``s.last``); and where they are recorded the two
-paths of the carrousel, each step's contributions to the weights' gradients with their conflict, and
-how far the gates are open. What is one number a sequence is a curve of one lag.
+paths of the carrousel, each step's contributions to the weights' gradients with their conflict, how
+far the gates are open, and what the carrousel alone keeps. What is one number a sequence is a curve
+of one lag.
 """
 
 from __future__ import annotations
@@ -38,14 +39,18 @@ CASE_NAME = re.compile(
 AXIS = re.compile(r" (?=[a-z_]\w*(?:\.\w+)*=)")
 """Where the next swept axis begins: the value of the one before may hold spaces."""
 
+KEPT = ("keep_mean", "keep_spread", "keep_decades")
+"""What stands beside recordings that it explains."""
+
 BESIDE = {
-    "paths": ("path_carrousel", "path_gates", "path_share", "path_cosine"),
+    "paths": ("path_carrousel", "path_gates", "path_share", "path_cosine", *KEPT),
     "contributions": tuple(f"{what}_{of}" for what in ("contribution", "conflict") for of in "UWV"),
-    "gates": ("gate_mean", "gate_spread", "gate_saturated"),
+    "gates": ("gate_mean", "gate_spread", "gate_saturated", *KEPT),
+    "theory": KEPT,
 }
 """What is compared beside norms, by the key under ``record`` that asks for it."""
 
-PLAIN = ("path_share", "path_cosine", "conflict_", "gate_")
+PLAIN = ("path_share", "path_cosine", "conflict_", "gate_", "keep_mean", "keep_spread")
 """How what is no logarithm begins."""
 
 LAST = ".last"

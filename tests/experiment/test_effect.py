@@ -13,6 +13,7 @@ from gradflow.errors import ConfigError, UserError
 from gradflow.experiment.config.architecture import ModelConfig
 from gradflow.experiment.config.by_kind import LossConfig, input_model
 from gradflow.experiment.config.cell import gates, option_schemas
+from gradflow.experiment.config.effect import _changed
 from gradflow.experiment.config.sections import InitConfig, PointConfig
 
 VALUES: dict[str, tuple[Any, Any]] = {
@@ -207,3 +208,8 @@ def test_seeds_that_draw_nothing(tmp_path):
 def test_what_is_written_out_with_its_defaults_is_silent():
     init = InitConfig().model_dump()
     assert configured("rnn", {"init": init}).notes == ()
+
+
+def test_another_value_of_a_key_is_one_that_it_may_have():
+    assert _changed(InitConfig(like="pytorch"), ("like",)).like == "keras"
+    assert _changed(InitConfig(recurrent="normal"), ("recurrent",)).recurrent == "uniform"

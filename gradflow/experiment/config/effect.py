@@ -80,7 +80,8 @@ def _changed(init: InitConfig, key: Key) -> InitConfig:
         return init.model_copy(update={name: ChronoConfig(chrono=value.chrono + 1)})
     if value is None or isinstance(value, float):
         return init.model_copy(update={name: (value or 0.0) + 1.0})
-    words = get_args(type(init).model_fields[name].annotation)
+    forms = get_args(type(init).model_fields[name].annotation)  # the words, or they and None
+    words = [word for form in forms for word in get_args(form) or (form,)]
     return init.model_copy(update={name: next(w for w in words if w not in (value, "glorot"))})
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import stat
@@ -26,7 +27,9 @@ from gradflow.experiment.store.manifest import (
     read_manifest,
     write_manifest,
 )
+from gradflow.experiment.store.names import net_name
 from gradflow.experiment.store.runs import Point, load_run, open_run
+from gradflow.experiment.store.upkeep import remove
 from gradflow.experiment.store.whole import encode, write_atomic
 
 SETTINGS = {name: {"of": name} for name in SECTIONS if name not in ("net", "rest")} | {"dtype": "f"}
@@ -296,3 +299,45 @@ def test_folders_are_not_made_unasked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no such folder\n  fix: make it"):
         write_atomic(tmp_path / "deep" / "file", b"")
     assert not (tmp_path / "deep").exists()
+
+
+def test_what_only_one_of_two_writers_knows_of_is_kept(tmp_path: Path) -> None:
+    points = [a_point(n) for n in range(3)]
+    ours, theirs = (Folder(tmp_path / "run", ENVIRONMENT) for _ in range(2))
+    ours.put([(points[0], a_result())], seconds=1.0)
+    ours._due = math.inf  # its next entry waits in memory
+    ours.put([(points[1], a_result())], seconds=1.0)
+    theirs.put([(points[2], a_result())], seconds=1.0)
+    theirs.flush()
+    ours.flush()
+    assert sorted(read_manifest(ours.path).stored) == [point.hash for point in points]
+
+
+def test_a_folder_that_was_moved_by_hand_is_called_what_it_is_called_now(tmp_path: Path) -> None:
+    Folder(tmp_path / "old", ENVIRONMENT).put([(a_point(), a_result())], seconds=1.0)
+    (tmp_path / "old").rename(tmp_path / "new")
+    folder = Folder(tmp_path / "new", ENVIRONMENT)
+    folder.put([(a_point(1), a_result())], seconds=1.0)
+    folder.flush()
+    assert read_manifest(tmp_path / "new").name == "new"
+
+
+def test_what_is_not_gradflow_s_stays_when_a_run_is_removed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Folder(tmp_path / name, ENVIRONMENT).put([(a_point(), a_result())], seconds=1.0)
+    (tmp_path / "a" / "points" / "mine.txt").write_text("notes")
+    assert remove(tmp_path / "a") == ["points/mine.txt"]
+    assert [one.name for one in tmp_path.rglob("*") if one.is_file() and "b" not in one.parts] == [
+        "mine.txt"
+    ]
+    assert remove(tmp_path / "b") == []
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_net_s_file_says_its_axes_or_adds_what_tells_it_apart() -> None:
+    key = "0123456789"
+    plain = {"model.cell": "lstm(peephole=full)", "length": 40, "seed": 0}
+    assert net_name(plain, key) == "lstm-peephole=full-_length-40_seed-0.npz"
+    assert net_name(plain | {"inputs.path": "a b"}, key).endswith("_path-a-b_01234567.npz")
+    assert net_name({"model.cell": "rnn", "x": "y" * 300}, key).endswith("y_01234567.npz")
+    assert net_name({}, key) == "net.npz"

@@ -54,7 +54,7 @@ def test_nets_that_learn_are_probed_by_few_updates_and_counted_by_all(monkeypatc
     monkeypatch.setattr(probe, "measure", seen.append)
     once, hundred = (
         bundles(**LEARNING, train={"loss": "mse", "updates": n, "until": "never"})[1][0]
-        for n in (1, 100)
+        for n in (64, 6400)  # sequences are drawn for so many at a time
     )
     (still,) = bundles(**LEARNING)[1]
     assert probe.pace([hundred]) >= 0
@@ -62,6 +62,25 @@ def test_nets_that_learn_are_probed_by_few_updates_and_counted_by_all(monkeypatc
     own = predicted(still)
     assert predicted(hundred) - own == pytest.approx(100 * (predicted(once) - own), rel=1e-9)
     assert probe.pieces([hundred]) == (hundred,)
+
+
+def test_sequences_and_tests_of_nets_that_learn_are_counted():
+    """A few updates draw as many sequences as 64; tests come every so many updates."""
+
+    def told(updates, **until):
+        train = {"loss": "mse", "until": until or "never", "updates": updates}
+        return predicted(bundles(**LEARNING, train=train)[1][0])
+
+    one, two, drawn = told(1), told(2), 64 * 5 * probe.DRAWN
+    assert told(64) == pytest.approx(one + 63 * (two - one), rel=1e-9)
+    assert told(65) == pytest.approx(one + 64 * (two - one) + drawn, rel=1e-9)
+    never, some, more = (
+        told(1000),
+        told(1000, within=0.1, test=64, every=100),
+        told(1000, within=0.1, test=128, every=50),
+    )
+    assert never < some
+    assert more - never == pytest.approx(4 * (some - never), rel=1e-9)
 
 
 def test_memory_of_nets_that_learn_is_planned(monkeypatch):

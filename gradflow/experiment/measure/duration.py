@@ -19,6 +19,7 @@ import numpy as np
 import threadpoolctl
 
 from gradflow.core.cost import Cost, critical_path, step_cost, step_seconds
+from gradflow.core.learning.feed import CHUNK
 from gradflow.errors import GradflowError
 from gradflow.experiment.config import Experiment
 from gradflow.experiment.config.sections import RecordConfig
@@ -64,7 +65,7 @@ PROBES = 6
 def predicted(bundle: Bundle) -> float:
     """Predict the seconds that measuring a bundle takes on one core.
 
-    Of nets that learn it is the time of all updates; those that learn earlier need fewer.
+    Of nets that learn it is the time of all updates and tests; those that learn earlier need fewer.
     """
     overhead, work = _parts(bundle)
     return overhead + work + _learning(bundle)
@@ -124,14 +125,22 @@ def _parts(bundle: Bundle) -> tuple[float, float]:
 
 
 def _learning(bundle: Bundle) -> float:
-    """Return the seconds of all updates."""
-    rules = bundle.points[0].config.train
+    """Return the seconds of all updates, of drawing their sequences and of answering test sets."""
+    config = bundle.points[0].config
+    rules = config.train
     if rules is None:
         return 0.0
     step, gates = _step(bundle)
-    length, sequences = max(bundle.lengths), rules.batch * len(bundle.seeds)
-    each = length * (gates * STEP + PASSES * sequences * step) + sequences * DRAWN
-    return rules.updates * each
+    length, nets, pool = max(bundle.lengths), len(bundle.seeds), rules.pool or 0
+    updates = rules.updates * length * (gates * STEP + PASSES * rules.batch * nets * step)
+    chunk = -(-CHUNK // rules.batch)  # updates whose sequences are drawn at a time
+    drawn = nets * (pool or -(-rules.updates // chunk) * chunk * rules.batch) * DRAWN
+    until = rules.criterion(config.inputs.task)
+    if until is None or until.test is None:
+        return updates + drawn
+    asked = until.test + pool
+    test = length * (-(-asked // CHUNK) * gates * STEP + asked * nets * step)
+    return updates + drawn + rules.updates // until.every * test
 
 
 def _step(bundle: Bundle) -> tuple[float, int]:

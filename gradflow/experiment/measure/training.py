@@ -243,15 +243,14 @@ def _asked(batch: Batch, at: object) -> Batch:
 
 
 def _padded(batches: list[Batch], length: int) -> Batch:
-    """Sequences side by side, silence without targets after the end of each."""
+    """Batches of one sequence side by side, silence without targets after the end of each."""
 
     def joined(name: str, nothing: float) -> Array:
-        each = []
-        for batch in batches:
-            a: Array = getattr(batch, name)
-            space = np.full((length - len(a), *a.shape[1:]), nothing, a.dtype)
-            each.append(np.concatenate([a, space]))
-        return np.concatenate(each, axis=-1)
+        each: list[Array] = [getattr(batch, name) for batch in batches]
+        whole = np.full((length, *each[0].shape[1:-1], len(each)), nothing, each[0].dtype)
+        for column, a in enumerate(each):
+            whole[: len(a), ..., column] = a[..., 0]
+        return whole
 
     nothing = -1 if batches[0].target_kind == "classes" else np.nan
     allowed = None if batches[0].allowed is None else joined("allowed", False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradflow.core.typing import Array
 
-__all__ = ["MASKED", "SERIES", "Prediction", "Quantity", "Result"]
+__all__ = ["MASKED", "SERIES", "Prediction", "Quantity", "Result", "loss_end"]
 
 SERIES = ("layer", "direction", "sequence", "step")
 """The axes of a norm recorded along time."""
@@ -96,3 +96,9 @@ class Prediction:
     note: str
     source: str
     error: float = 0.0
+
+
+def loss_end(norms: Quantity) -> int:
+    """Where the last loss of the forward direction stands along the steps: norms after it are 0."""
+    at = np.flatnonzero(np.atleast_2d(norms.coords.get("lag", -1))[0] == 0)
+    return int(at[0]) if at.size else -1

@@ -20,7 +20,7 @@ from gradflow.report.figures.canvas import Setup
 from gradflow.report.figures.output import private_style
 from gradflow.report.figures.style import GREY
 from gradflow.report.read.digest import digest
-from gradflow.report.read.lessons import lessons
+from gradflow.report.read.lessons import far_end, lessons
 from tests.experiment.test_training import learning
 from tests.report.test_plots import axes_of, overlaps, texts
 
@@ -175,6 +175,17 @@ def test_a_table_holds_nets_that_stopped_at_updates_of_their_own(taught: Run) ->
             row = next(line for line in reversed(lines) if line.labels["cell"] == cell)
             last = [np.moveaxis(one.values, one.dims.index("update"), -1)[..., -1] for one in each]
             assert np.isclose([*row.values.values()][-1], np.median(last, axis=0)).any()
+
+
+def test_the_far_end_is_that_of_the_last_loss(tmp_path: Path) -> None:
+    loss, inputs = {"kind": "cross_entropy", "at": (22,)}, {"kind": "copy", "sequences": 2}
+    train = {"loss": None, "head": {}, "updates": 2, "batch": 1, "watch": {"every": 1}}
+    asked = learning("early", train=train, loss=loss, inputs=inputs, length=30, sweep={})
+    early = run(asked, out=tmp_path).run
+    result = early.result(early.points[0])
+    curve = result["s.learning"].values[-1, 0, 0]
+    assert far_end(result)[-1] == curve[0] - curve[22]
+    assert np.isneginf(curve[23:]).all()
 
 
 def test_the_map_is_the_median_over_seeds(taught: Run) -> None:

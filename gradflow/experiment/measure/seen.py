@@ -17,7 +17,7 @@ from gradflow.core.learning.parameters import Layout
 from gradflow.core.learning.symptoms import stall
 from gradflow.core.network.readout import Readout
 from gradflow.core.network.stack import Network
-from gradflow.core.quantity import Quantity, Result
+from gradflow.core.quantity import Quantity, Result, loss_end
 from gradflow.core.record import Norms
 from gradflow.core.typing import Array
 from gradflow.errors import NumericalError
@@ -146,7 +146,7 @@ class Seen:
                 learning=there.size,
                 nets=len(results),
                 loss=float(np.nanmedian(window.loss)),
-                far=float(np.median(curves[:, 0] - curves[:, -1])),
+                far=float(np.median(curves[:, 0] - curves[:, loss_end(results[there[0]][state])])),
                 speed=pace * self.batch * there.size,
                 left=(self.updates - window.update) / pace,
             )

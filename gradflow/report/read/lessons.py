@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradflow.core.quantity import Result
+from gradflow.core.quantity import Result, loss_end
 from gradflow.core.typing import Array
 from gradflow.experiment.store.runs import Point, Run
 
@@ -151,8 +151,9 @@ def _agreement(results: list[Result]) -> tuple[str, float]:
 
 def far_end(result: Result) -> Array:
     """log10 of the norm at the far end of the sequence over that at the loss, by update."""
-    curves = result["s.learning"].values[:, 0, 0]
-    found: Array = curves[:, 0] - curves[:, -1]
+    seen = result["s.learning"]
+    curves = seen.values[:, 0, 0]
+    found: Array = curves[:, 0] - curves[:, loss_end(seen)]
     return found
 
 

@@ -106,11 +106,13 @@ def _held_back(results: list[Result], nets: int, length: int) -> str:
     gain = statistics.median(float(result["gain"].values[-1]) for result in results)
     read = statistics.median(float(result["training"].values[0]) for result in results)
     far = [far_end(result)[-1] for result in results if "s.learning" in result]
-    said = f"{len(results)} of {nets} read {read:,.0f} sequences and gained {100 * gain:.0f} % of "
+    said = (
+        f"{len(results)} of {nets} read {read:,.0f} sequences and gained {round(100 * gain)} % of "
+    )
     said += "what the trivial answer loses"
     late = statistics.median(map(_late, results))
     if late < STALLED <= gain < NEARLY:
-        said += f", {100 * late:.0f} % in the latter half of its updates"
+        said += f", {round(100 * late)} % in the latter half of its updates"
     if gain < STALLED or late < STALLED <= gain < NEARLY:
         said += ": stalled"
         if np.isfinite(far).any():

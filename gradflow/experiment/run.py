@@ -16,7 +16,7 @@ from gradflow.experiment.config import Experiment, dump
 from gradflow.experiment.config.axes import labels
 from gradflow.experiment.measure.duration import pieces, predicted, share
 from gradflow.experiment.measure.measurement import scratch
-from gradflow.experiment.measure.plan import Bundle, bundle, plan
+from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
 from gradflow.experiment.store.current import files_of
 from gradflow.experiment.store.folder import Folder
 from gradflow.experiment.store.manifest import CONFIG, UNFINISHED, Asked, environment
@@ -149,7 +149,7 @@ def run(
     track = _Track(todo, on_progress)
     failures = _measured(todo, executor or Serial(), folder, track, fresh, fail_fast)
     return Finished(
-        run=folder.run(points),
+        run=_kept(folder, points, planned),
         computed=track.points - len(failures),
         reused=len(stored),
         failures=tuple(failures),
@@ -254,6 +254,16 @@ def _asked(experiment: Experiment, points: Sequence[Point]) -> Asked:
 def _with_scratch(todo: Iterable[Bundle], place: Path) -> tuple[Bundle, ...]:
     """Bundles of nets that learn keep what is unfinished at a place."""
     return tuple(replace(one, scratch=str(place)) if one.learns else one for one in todo)
+
+
+def _kept(folder: Folder, points: Sequence[Point], planned: Sequence[PlannedPoint]) -> Run:
+    """What is stored now; a stop between `put` and `_forget` left states that none goes on from."""
+    found = folder.run(points)
+    missing = {point.hash for point in found.missing}
+    whole = pieces(bundle(planned)) if (folder.path / UNFINISHED).exists() else ()
+    done = (one for one in whole if missing.isdisjoint(point.hash for point in one.points))
+    _forget(_with_scratch(done, folder.path / UNFINISHED))
+    return found
 
 
 def _forget(bundles: Iterable[Bundle]) -> None:

@@ -14,6 +14,7 @@ from gradflow.experiment.config import Experiment, parse
 from gradflow.experiment.config.train import watched
 from gradflow.experiment.measure import seen, training
 from gradflow.experiment.run import run
+from gradflow.experiment.store.folder import Folder
 from gradflow.experiment.workers.pool import Pool
 
 
@@ -104,6 +105,27 @@ def test_a_run_that_is_stopped_goes_on_bit_for_bit(
     assert min(updates) >= 20
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
     assert not (tmp_path / "stopped" / "learning" / "unfinished").exists()
+
+
+def test_a_stop_just_before_the_state_is_let_go_leaves_nothing_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "PAUSE", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "put", _stopping(Folder.put))
+        with pytest.raises(KeyboardInterrupt):
+            run(learning(), out=tmp_path)
+    assert (tmp_path / "learning" / "unfinished").exists()
+    assert run(learning(), out=tmp_path).computed == 0
+    assert not (tmp_path / "learning" / "unfinished").exists()
+
+
+def _stopping(put: Any) -> Any:
+    def stopped(*args: Any, **options: Any) -> None:
+        put(*args, **options)
+        raise KeyboardInterrupt
+
+    return stopped
 
 
 BOTH = {"cell": "lstm", "hidden": 4, "bidirectional": True}

@@ -140,10 +140,12 @@ def killed(kills: int, text: str, jobs: int, draw: random.Random) -> Counter[str
         fresh(where, text)
         while found["kills"] < kills:
             running = launch(lambda: sweep(jobs), where)
-            at_work(where, running, jobs)
+            start = at_work(where, running, jobs)
             time.sleep(draw.uniform(0, 1) * seconds)
             running.send(signal.SIGKILL)
             ended = running.end()
+            if ended.code == 0:  # a machine that was busy with others may have less to do now
+                seconds = min(seconds, running.start + ended.seconds - start)
             found["orphans"] += running.left()
             found["kills"] += ended.code == -signal.SIGKILL
             found["errors"] += ended.code not in (0, -signal.SIGKILL)

@@ -28,6 +28,7 @@ from gradflow.experiment.data.reading import checksum
 from gradflow.experiment.store.manifest import (
     CONFIG,
     FILE,
+    UNFINISHED,
     Asked,
     DamagedError,
     Manifest,
@@ -103,6 +104,8 @@ def _holds_all(path: Path, manifest: Manifest) -> bool:
     stored = {key: manifest.stored.get(key) for key in manifest.plan}
     ours, rows = code({}), {manifest.points[key].settings for key in manifest.plan}
     sections = (manifest.sections[part] for row in rows for part in manifest.settings[row].values())
+    if (path / UNFINISHED).exists():  # a run that was stopped has something to clear away
+        return False
     try:
         for key, one in stored.items():
             if one is None or manifest.code[one.code] != ours:

@@ -212,4 +212,5 @@ def test_what_is_written_out_with_its_defaults_is_silent():
 
 def test_another_value_of_a_key_is_one_that_it_may_have():
     assert _changed(InitConfig(like="pytorch"), ("like",)).like == "keras"
+    assert _changed(InitConfig(), ("like",)).like == "pytorch"
     assert _changed(InitConfig(recurrent="normal"), ("recurrent",)).recurrent == "uniform"

@@ -58,7 +58,7 @@ def test_nets_that_learn_are_probed_by_few_updates_and_counted_by_all(monkeypatc
     )
     (still,) = bundles(**LEARNING)[1]
     assert probe.pace([hundred]) >= 0
-    assert [one.points[0].config.train.updates for one in seen] == [2, 12, 2]
+    assert [one.points[0].config.train.updates for one in seen] == [2] + 3 * [12] + 3 * [2]
     own = predicted(still)
     assert predicted(hundred) - own == pytest.approx(100 * (predicted(once) - own), rel=1e-9)
     assert probe.pieces([hundred]) == (hundred,)

@@ -130,7 +130,7 @@ def test_the_curves_before_and_after_are_drawn(here: Path) -> None:
 
 
 def test_other_axes_stay_at_their_first_value_and_that_is_said() -> None:
-    words = ("advise", "small.yaml", "sweep.inputs.scale=[0.5, 2]", "sweep.model.cell=[cec]")
+    words = ("advise", "small.yaml", "sweep.inputs.scale=[0.5, 2]", "sweep.model.cell=[rnn]")
     assert "inputs.scale is taken at its first value, 0.5." in " ".join(call(*words).stdout.split())
     assert json.loads(call(*words, "--json").stdout)["fixed"] == {"inputs.scale": 0.5}
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
-from gradflow.core.typing import Params
 from gradflow.experiment.config.architecture import ModelConfig
 from gradflow.experiment.config.cell import CellConfig
 from gradflow.experiment.config.compose import Choice, Composer
@@ -19,6 +18,9 @@ from gradflow.experiment.config.learnable import learnt_kinds
 from gradflow.experiment.config.sections import InitConfig, PointConfig
 from gradflow.experiment.config.text.mistakes import choices
 from gradflow.experiment.config.train import TrainConfig, WindowConfig
+
+if TYPE_CHECKING:  # an experiment file is read without NumPy
+    from gradflow.core.typing import Params
 
 __all__ = ["check_effects", "matters"]
 
@@ -78,11 +80,10 @@ def _changed(init: InitConfig, key: Key) -> InitConfig:
         return init.model_copy(update={name: {**value, key[1]: value.get(key[1], 0.0) + 1.0}})
     if isinstance(value, ChronoConfig):
         return init.model_copy(update={name: ChronoConfig(chrono=value.chrono + 1)})
-    if value is None or isinstance(value, float):
-        return init.model_copy(update={name: (value or 0.0) + 1.0})
     forms = get_args(type(init).model_fields[name].annotation)  # the words, or they and None
     words = [word for form in forms for word in get_args(form) or (form,)]
-    return init.model_copy(update={name: next(w for w in words if w not in (value, "glorot"))})
+    others = [word for word in words if isinstance(word, str) and word not in (value, "glorot")]
+    return init.model_copy(update={name: others[0] if others else (value or 0.0) + 1.0})
 
 
 def _twins(composer: Composer) -> Iterator[str]:

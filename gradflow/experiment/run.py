@@ -16,7 +16,7 @@ from gradflow.experiment.config import Experiment, dump
 from gradflow.experiment.config.axes import labels
 from gradflow.experiment.measure.duration import pieces, predicted, share
 from gradflow.experiment.measure.measurement import scratch
-from gradflow.experiment.measure.plan import Bundle, PlannedPoint, bundle, plan
+from gradflow.experiment.measure.plan import Bundle, bundle, plan
 from gradflow.experiment.store.current import files_of
 from gradflow.experiment.store.folder import Folder
 from gradflow.experiment.store.manifest import CONFIG, UNFINISHED, Asked, environment
@@ -149,7 +149,7 @@ def run(
     track = _Track(todo, on_progress)
     failures = _measured(todo, executor or Serial(), folder, track, fresh, fail_fast)
     return Finished(
-        run=_kept(folder, points, planned),
+        run=_kept(folder, points),
         computed=track.points - len(failures),
         reused=len(stored),
         failures=tuple(failures),
@@ -256,13 +256,11 @@ def _with_scratch(todo: Iterable[Bundle], place: Path) -> tuple[Bundle, ...]:
     return tuple(replace(one, scratch=str(place)) if one.learns else one for one in todo)
 
 
-def _kept(folder: Folder, points: Sequence[Point], planned: Sequence[PlannedPoint]) -> Run:
-    """What is stored now; a stop between `put` and `_forget` left states that none goes on from."""
+def _kept(folder: Folder, points: Sequence[Point]) -> Run:
+    """What is stored now; once all is, a stop before `_forget` has left states for nobody."""
     found = folder.run(points)
-    missing = {point.hash for point in found.missing}
-    whole = pieces(bundle(planned)) if (folder.path / UNFINISHED).exists() else ()
-    done = (one for one in whole if missing.isdisjoint(point.hash for point in one.points))
-    _forget(_with_scratch(done, folder.path / UNFINISHED))
+    if not found.missing:
+        _clear(folder.path / UNFINISHED, "*")
     return found
 
 
@@ -270,10 +268,14 @@ def _forget(bundles: Iterable[Bundle]) -> None:
     """Let go of what nets that learn keep between two windows."""
     for path in map(scratch, bundles):
         if path is not None:
-            for file in path.parent.glob(f"{path.stem}.*"):
-                file.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # others may still learn there, or none ever did
-                path.parent.rmdir()
+            _clear(path.parent, f"{path.stem}.*")
+
+
+def _clear(place: Path, names: str) -> None:
+    for file in place.glob(names):
+        file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # others may still learn there, or none ever did
+        place.rmdir()
 
 
 def work(

@@ -101,6 +101,14 @@ def test_big_endian_archives(tmp_path):
     same(read_weights(path), plain(tmp_path, state))
 
 
+def test_a_text_with_an_escape_that_python_has_not_is_read_without_a_warning(tmp_path):
+    state = {name: a.astype("f4") for name, a in state_dict(4).items()}
+    views = {k: pickled.whole(k, a) for k, a in state.items()}
+    program = pickled.mapping({"note": b"S'\\w'\n", **views})
+    path = pickled.zipped(tmp_path / "n.pt", program, {k: a.tobytes() for k, a in state.items()})
+    same(read_weights(path), plain(tmp_path, state))
+
+
 @pytest.mark.parametrize("around", ["state_dict", "model_state_dict", "model", "ema", "0"])
 def test_state_dicts_inside_checkpoints(tmp_path, around):
     state = {name: a.astype("f4") for name, a in state_dict(4).items()}

@@ -9,6 +9,7 @@ are decoded by `pickletools`, which reads no more than the file has.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -76,12 +77,14 @@ def unpickle(
     """
     machine = _Machine(makers, persistent)
     try:
-        for step, (opcode, arg, _) in enumerate(pickletools.genops(file)):
-            if step > MAX_STEPS:
-                raise ValueError(f"more than {MAX_STEPS:,} steps")
-            if opcode.name == "STOP":
-                return machine.stack.pop()
-            machine.actions[opcode.name](arg)
+        with warnings.catch_warnings():  # of an escape in a text that Python's own texts have not
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for step, (opcode, arg, _) in enumerate(pickletools.genops(file)):
+                if step > MAX_STEPS:
+                    raise ValueError(f"more than {MAX_STEPS:,} steps")
+                if opcode.name == "STOP":
+                    return machine.stack.pop()
+                machine.actions[opcode.name](arg)
     except (LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{type(error).__name__} in the program") from error
     raise ValueError("it has no end")

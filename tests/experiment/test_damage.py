@@ -74,6 +74,14 @@ def test_the_doctor_finds_what_is_damaged(whole: Path, name: str) -> None:
     assert examine(whole / "small") == []
 
 
+def test_a_run_that_is_just_being_begun_is_not_damaged(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    assert examine(tmp_path) == []
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points" / f"{64 * '0'}.npz").touch()
+    assert next(found.file.name for found in examine(tmp_path)) == "manifest.json"
+
+
 def test_behind_the_manifests_checksum_no_byte_may_change_either(whole: Path) -> None:
     file = whole / "small" / "manifest.json"
     data = file.read_bytes()

@@ -55,8 +55,8 @@ class Room(NamedTuple):
 
 
 CORE = (
-    "core/test: arrays block carrousel gates gradients own_lengths paths range rtrl scaled "
-    "spectrum tape truncated truths"
+    "core/test: arrays block carrousel gates gradients learning own_lengths paths range rtrl "
+    "scaled spectrum tape truncated truths"
 )
 
 ROOMS = {

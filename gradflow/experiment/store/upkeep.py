@@ -63,6 +63,8 @@ def examine(path: Path) -> list[DamagedError]:
     except DamagedError as error:
         found.append(error)
     except FileNotFoundError:
+        if not any((path / "points").glob("[!.]*.npz")):
+            return []  # a run that is being begun, or was stopped before it had anything to lose
         found.append(damage(path / FILE, "it is missing"))
     config = _compared(path / CONFIG, manifest.config.encode() if manifest else b"")
     found += [config] if config else []

@@ -85,7 +85,6 @@ def _check_until(train: TrainConfig, inputs: Inputs) -> None:
             "write until: never, or until: {within: 0.1, window: 1000}",
             ("train", "until"),
         )
-
     if isinstance(until, UntilConfig) and until.within is None and not task.told_apart:
         raise Mistake(
             f"{inputs.kind} asks for numbers, of which none is right but for an error",

@@ -57,19 +57,18 @@ NAMED = re.compile(r"^name:.*$", re.MULTILINE)
 
 def examine(path: Path) -> list[DamagedError]:
     """Return an error for each damaged file of the run in folder `path`."""
-    manifest, found = None, []
+    manifest, found, place = None, [], path / "points"
+    points: dict[Path, str | None] = dict.fromkeys(sorted(place.glob("[!.]*.npz")))
     try:
         manifest = read_manifest(path)
     except DamagedError as error:
         found.append(error)
     except FileNotFoundError:
-        if not any((path / "points").glob("[!.]*.npz")):
+        if not points:
             return []  # a run that is being begun, or was stopped before it had anything to lose
         found.append(damage(path / FILE, "it is missing"))
     config = _compared(path / CONFIG, manifest.config.encode() if manifest else b"")
     found += [config] if config else []
-    place = path / "points"
-    points: dict[Path, str | None] = dict.fromkeys(sorted(place.glob("[!.]*.npz")))
     if manifest:
         asked = [(key, manifest.stored.get(key)) for key in manifest.plan]
         points = {place / f"{key}.npz": one.sha256 for key, one in asked if one}

@@ -111,9 +111,10 @@ def _held_back(results: list[Result], nets: int, length: int) -> str:
     )
     said += "what the trivial answer loses"
     late = statistics.median(map(_late, results))
-    if late < STALLED <= gain < NEARLY:
+    short = late < STALLED <= gain < NEARLY
+    if short:
         said += f", {round(100 * late)} % in the latter half of its updates"
-    if gain < STALLED or late < STALLED <= gain < NEARLY:
+    if gain < STALLED or short:
         said += ": stalled"
         if np.isfinite(far).any():
             said += f", the far end of its gradient at 10^{np.median(far):.1f}"

@@ -44,10 +44,11 @@ DRAWN = 5e-5
 PASSES = 3
 """What a step of an update costs over one forward: itself, back, and the parameters' gradients."""
 
-UPDATES = (2, 12)
-"""Updates of the two pieces of a probe of nets that learn."""
+LESSON = 0.1
+"""Predicted seconds of the updates by which two pieces of a probe of nets that learn differ: enough
+to stand out from drawing the sequences, which both do."""
 
-REPEATS = 3
+REPEATS = 2
 """Times that each of these is measured: both draw many more sequences than they read."""
 
 WORTH = 2.0
@@ -63,6 +64,9 @@ own time, not that of drawing weights and inputs."""
 
 PROBES = 6
 """Bundles that are probed at most, the most expensive ones."""
+
+PATIENCE = 4.0
+"""Seconds of the processor after which no further one is probed."""
 
 
 def predicted(bundle: Bundle) -> float:
@@ -163,13 +167,16 @@ def pace(bundles: Sequence[Bundle]) -> float:
     """Return measured over predicted seconds of short pieces of the most expensive bundles.
 
     The median of a few; 1 where nothing can be measured. Takes well under a second in all for nets
-    of ordinary size.
+    of ordinary size, a few where nets learn.
     """
-    ratios = []
+    ratios: list[float] = []
+    start = time.process_time()
     with threadpoolctl.threadpool_limits(1):
         for bundle in sorted(bundles, key=predicted, reverse=True)[:PROBES]:
+            if time.process_time() - start > PATIENCE:
+                break
             if bundle.learns:
-                short, longer = (_taught(bundle, updates) for updates in UPDATES)
+                short, longer = _taught(bundle, 2), _taught(bundle, 2 + _lesson(bundle))
             else:
                 short, longer = (_shortened(bundle, steps) for steps in STEPS)
             try:
@@ -189,6 +196,12 @@ def _timed(bundle: Bundle) -> float:
         measure(bundle)
         took.append(time.process_time() - start)
     return min(took)
+
+
+def _lesson(bundle: Bundle) -> int:
+    """Return the updates of `LESSON` seconds, sixty at most."""
+    update = predicted(_taught(bundle, 2)) - predicted(_taught(bundle, 1))
+    return min(math.ceil(LESSON / update), 60)
 
 
 def _taught(bundle: Bundle, updates: int) -> Bundle:

@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("house", derandomize=True, deadline=None)
+settings.load_profile("house")
 
 for name in ("CI", "COLUMNS", "FORCE_COLOR", "GRADFLOW_TRACEBACK"):
     os.environ.pop(name, None)

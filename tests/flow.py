@@ -64,3 +64,18 @@ def vectors(
         m, e = np.frexp(scaled.values)
         out[key] = m, np.where(m == 0, 0, e + scaled.exponent)
     return out
+
+
+def same(found: dict[str, Array], wanted: dict[str, Array]) -> None:
+    """Norms to rounding."""
+    assert found.keys() == wanted.keys()
+    for name in found:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=0, atol=1e-11, err_msg=name)
+
+
+def identical(found: dict[Any, Any], wanted: dict[Any, Any]) -> None:
+    """Vectors bit for bit."""
+    assert found.keys() == wanted.keys()
+    for key, (m, e) in found.items():
+        np.testing.assert_array_equal(m, wanted[key][0], err_msg=str(key))
+        np.testing.assert_array_equal(e, wanted[key][1], err_msg=str(key))

@@ -122,13 +122,17 @@ def gru(cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Ca
 def block(
     cell: Any, p: Mapping[str, Array], x: Array, h: Array, c: Array, eps: Callable[[str], Any]
 ):
-    """Blocks of one cell, gates and cells seeing h alone."""
+    """Blocks whose gates and cells see h alone; their first cells come first, then the second, ….
+
+    The rows of W and U are the gates of all blocks, then the candidates of all cells.
+    """
     a = blocks((times(p["U"], x) + times(p["W"], h))[..., None], cell.gates)
     b = blocks(p["b"], cell.parameters(1)["b"].blocks) if "b" in p else {}
     a = {gate: own[..., 0] + (b[gate][..., 0] if gate in b else 0) for gate, own in a.items()}
-    kept = sigma(a["f"]) * c if cell.forget_gate else c
-    new = kept + sigma(a["i"]) * F[cell.activation](a["g"]) + eps("c")
-    return sigma(a["o"]) * F[cell.output_activation](new) + eps("h"), new + eps("s_c")
+    i, f, o = (np.tile(sigma(a[gate]), cell.size) if gate in a else 1.0 for gate in "ifo")
+    candidates = np.concatenate([a[gate] for gate in a if gate not in cell.shared], axis=-1)
+    new = f * c + i * F[cell.activation](candidates) + eps("c")
+    return o * F[cell.output_activation](new) + eps("h"), new + eps("s_c")
 
 
 STEPS = {"rnn": rnn, "cec": cec, "lstm": lstm, "gru": gru, "block": block}

@@ -87,7 +87,7 @@ def test_sequences_and_seeds_differ(kind):
 
 @pytest.mark.parametrize("kind", [k for k in DRAWN if TASKS.get(k).prefix])
 @given(steps=st.integers(1, 40), more=st.integers(0, 40), seed=SEEDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_stream_begins_the_same_at_every_length(kind, steps, more, seed):
     generate = partial(draw, kind)
     short, long = generate(steps, 3, seed), generate(steps + more, 3, seed)
@@ -154,7 +154,7 @@ def test_noise_needs_a_feature():
 
 
 @given(steps=st.integers(2, 60), seed=SEEDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_adding(steps, seed):
     batch = draw("adding", steps, 3, seed)
     value, marker = batch.x[:, 0, 0], batch.x[:, 0, 1]
@@ -176,7 +176,7 @@ def test_adding_marks_every_place():
 
 
 @given(symbols=st.integers(1, 9), memory=st.integers(1, 8), extra=st.integers(0, 30), seed=SEEDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_copy(symbols, memory, extra, seed):
     steps = 2 * memory + 1 + extra
     batch = draw("copy", steps, 3, seed, symbols=symbols, memory=memory)
@@ -205,7 +205,7 @@ def test_copy_needs_symbols_and_room():
 
 
 @given(steps=st.integers(10, 130), seed=SEEDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_temporal_order(steps, seed):
     batch = draw("temporal-order", steps, 3, seed)
     for column in range(3):
@@ -307,7 +307,7 @@ def test_reber_targets_are_the_next_symbols():
 
 
 @given(steps=st.integers(2, 60), seed=SEEDS, scale=st.floats(0, 10))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_distractors(steps, seed, scale):
     batch = draw("distractors", steps, 3, seed, scale=scale)
     value, store, recall = (batch.x[:, 0, k] for k in range(3))
@@ -363,7 +363,7 @@ def test_a_stream_cannot_be_longer_than_its_data():
 
 
 @given(steps=st.integers(26, 120), seed=SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_adding_and_multiplication_of_1997(steps, seed):
     for batch, low, nothing, answer in (
         (TASKS.get("adding")(form="hochreiter").draw(steps, 4, seed), -1, 0, None),

@@ -15,7 +15,7 @@ from gradflow.core.network.losses import Probe
 from gradflow.core.network.stack import Network, Weights
 from gradflow.testing.closed_forms import biased, closed_forms, silence
 from tests import plain
-from tests.flow import norms, unit, vectors
+from tests.flow import identical, norms, same, unit, vectors
 from tests.variants import draw, in_turn, usual_cells
 
 Array = np.ndarray[Any, Any]
@@ -160,32 +160,6 @@ def case(cell: Cell, *, layers: int = 2, both: bool = False, steps: int = 12, ne
     return net, weights, rng.normal(size=(steps, 1, 2, 3))
 
 
-def same(found: dict[str, Array], wanted: dict[str, Array]) -> None:
-    assert found.keys() == wanted.keys()
-    for name in found:
-        np.testing.assert_allclose(found[name], wanted[name], rtol=0, atol=1e-11, err_msg=name)
-
-
-def identical(found: dict[Any, Any], wanted: dict[Any, Any]) -> None:
-    assert found.keys() == wanted.keys()
-    for key, (m, e) in found.items():
-        np.testing.assert_array_equal(m, wanted[key][0], err_msg=str(key))
-        np.testing.assert_array_equal(e, wanted[key][1], err_msg=str(key))
-
-
-@every
-def test_a_loss_times_two_to_the_k_shifts_every_exponent(cell: Cell):
-    net, weights, x = case(cell)
-    loss = unit(net, 2, 3, "all")
-    wanted = vectors(net, weights, x, loss)
-    for power in (-900, 900):
-        louder = Probe(np.ldexp(loss.direction, power), at="all")
-        found = vectors(net, weights, x, louder)
-        identical(
-            found, {key: (m, np.where(m == 0, 0, e + power)) for key, (m, e) in wanted.items()}
-        )
-
-
 @pytest.mark.parametrize(("cell", "gain"), in_turn(EVERY, [1e-4, 1.0, 30.0]))
 def test_scaled_is_unscaled_bit_for_bit(cell: Cell, gain: float):
     """Where the plain recursion stays in range, here from 1e-120 to 1e+90, the loss joining twice;
@@ -210,16 +184,6 @@ def test_scaled_is_unscaled_bit_for_bit(cell: Cell, gain: float):
     for schedule in (Schedule(64), Schedule(7, keep=False)):
         found = vectors(net, weights, x, loss, schedule)
         identical(found, {key: np.frexp(value) for key, value in wanted.items()})
-
-
-@pytest.mark.parametrize("kind", cells.names())
-def test_run_again_is_kept(kind: str):
-    """The same logarithms, bit for bit, whether tapes are kept or made anew."""
-    net, weights, x = case(cells.get(kind)(4), steps=50)
-    kept = norms(net, weights, x, schedule=Schedule(8))
-    again = norms(net, weights, x, schedule=Schedule(8, keep=False))
-    for name in kept:
-        np.testing.assert_array_equal(again[name], kept[name])
 
 
 @pytest.mark.parametrize(("cell", "both"), in_turn(EVERY, [False, True]))
@@ -247,40 +211,6 @@ def test_units_have_no_order(cell: Cell, both: bool):
     loss = unit(net, 2, 3)
     moved = Probe(loss.direction[:, outputs])
     same(norms(net, other, x, moved), norms(net, weights, x, loss))
-
-
-@pytest.mark.parametrize(("cell", "both"), in_turn(EVERY, [False, True]))
-def test_batched_is_single(cell: Cell, both: bool):
-    net, weights, x = case(cell, both=both)
-    loss = unit(net, 2, 3, "all")
-    together = norms(net, weights, x, loss)
-    for n in range(2):
-        own = tuple(tuple({k: a[n : n + 1] for k, a in p.items()} for p in d) for d in weights)
-        for j in range(3):
-            v = loss.direction[n : n + 1, :, j : j + 1]
-            alone = norms(net, own, x[..., j : j + 1], Probe(v, at="all"))
-            same(alone, {k: a[n : n + 1, :, :, j : j + 1] for k, a in together.items()})
-
-
-@every
-def test_reversed_input_swaps_the_directions(cell: Cell):
-    net, weights, x = case(cell, both=True)
-    H = cell.hidden
-    swap = np.r_[H : 2 * H, 0:H]
-
-    def exchanged(layer: int, p: dict[str, Array]) -> dict[str, Array]:
-        return p if layer == 0 else {**p, "U": p["U"][..., swap]}
-
-    mirrored = tuple(
-        tuple(exchanged(layer, p) for p in directions[::-1])
-        for layer, directions in enumerate(weights)
-    )
-    loss = unit(net, 2, 3, "all")
-    there = norms(net, weights, x, loss)
-    back = norms(net, mirrored, x[::-1], Probe(loss.direction[:, swap], at="all"))
-    x_there, x_back = there.pop("x"), back.pop("x")
-    same(back, {name: a[:, :, ::-1] for name, a in there.items()})
-    np.testing.assert_allclose(x_back, x_there[..., ::-1], rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def experiments(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(experiments())
 def test_what_is_written_gives_the_same_points(mapping: dict[str, Any]) -> None:
     try:
@@ -74,13 +74,13 @@ def read(text: str) -> None:
         resolve_tree(yaml.parse_yaml(text, "any.yaml"), "any")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     read(text)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_damage_to_a_file_is_read_or_refused(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(WRONG)).text.replace(MARK, "")
@@ -106,7 +106,7 @@ PATHS = ["model", "model.cell", "model.hidden", "inputs", "inputs.kind", "inputs
          "sweep.model.cell", "sweep.loss.at", "sweep.init.bias.f", "sweep.seed"]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(PATHS), VALUES)
 def test_any_value_anywhere_is_taken_or_refused(path: str, value: Any) -> None:
     section, _, key = path.partition(".")

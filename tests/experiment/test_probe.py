@@ -58,7 +58,11 @@ def test_nets_that_learn_are_probed_by_few_updates_and_counted_by_all(monkeypatc
     )
     (still,) = bundles(**LEARNING)[1]
     assert probe.pace([hundred]) >= 0
-    assert [one.points[0].config.train.updates for one in seen] == [2] + 3 * [12] + 3 * [2]
+    taught = [one.points[0].config.train.updates for one in seen]
+    assert taught == [2] + 2 * [taught[1]] + 2 * [2]
+    short, longer = seen[0], seen[1]
+    update = (predicted(longer) - predicted(short)) / (taught[1] - 2)
+    assert taught[1] == 62 or 0 <= predicted(longer) - predicted(short) - probe.LESSON < update
     own = predicted(still)
     assert predicted(hundred) - own == pytest.approx(100 * (predicted(once) - own), rel=1e-9)
     assert probe.pieces([hundred]) == (hundred,)

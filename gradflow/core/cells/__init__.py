@@ -70,8 +70,8 @@ MANY = 16
 def variants(cell: type[Cell], hidden: int = 3) -> Iterator[Cell]:
     """All cells of a kind, as far as options are bool, Literal or tuples of Literal.
 
-    What does not meddle with what other options do varies one at a time: nonlinearities, sizes that
-    may be 0 (and are 2, then), and the bias where the others make many combinations. Options of
+    What does not meddle with what other options do varies one at a time: nonlinearities, sizes (2
+    instead of the default), and the bias where the others make many combinations. Options of
     other types stay at their default; combinations that the cell refuses are left out.
     """
     hints = get_type_hints(cell)
@@ -79,7 +79,7 @@ def variants(cell: type[Cell], hidden: int = 3) -> Iterator[Cell]:
     defaults = {field.name: field.default for field in fields(cell)}
     values = {name: _values(hints[name]) or [defaults[name]] for name in names}
     apart = {name: values[name] for name in names if name.endswith("activation")}
-    apart |= {n: [0, 2] for n in names if hints[n] is int and defaults[n] == 0}
+    apart |= {n: [defaults[n], 2] for n in names if hints[n] is int}
     if math.prod(len(values[n]) for n in names if n not in apart) > MANY and "bias" in names:
         apart["bias"] = values["bias"]
     together = [[defaults[n]] if n in apart else values[n] for n in names]

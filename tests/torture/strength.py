@@ -40,42 +40,42 @@ KILLED = 0.9
 PATIENCE = 60, 600
 """Seconds of the processor, and of the clock, after which a changed program hangs."""
 
-LONG = 20.0
-"""Seconds of tests that one fault is worth."""
+LONG = 60.0
+"""Seconds of tests, as they take while their calls are noted, that one fault is worth."""
 
 FAILED, SURVIVED, UNMADE = 11, 12, 13
 """How the fork of a changed program ends."""
 
 
 class Room(NamedTuple):
-    """Files or folders of the package, and the tests that are theirs."""
+    """Files or folders of the package, and the tests that are theirs by folder."""
 
     code: tuple[str, ...]
     tests: str
 
 
 CORE = (
-    "core/test: arrays block carrousel gates gradients learning own_lengths paths range rtrl "
-    "scaled spectrum tape truncated truths"
+    "core: arrays block carrousel gates gradients learning own_lengths paths range rtrl "
+    "scaled spectrum symmetries tape truncated truths"
 )
 
 ROOMS = {
     "cells": Room(("core/cells",), CORE),
     "engine": Room(("core/engine",), CORE),
     "scaled": Room(("core/scaled.py",), CORE),
-    "gate": Room(("gate",), "report/test: gate evidence check committed_gates diff"),
+    "gate": Room(("gate",), "report: gate evidence check committed_gates diff"),
     "rates": Room(
         ("report/read/rates.py", "report/read/horizons.py", "report/read/records.py"),
-        "report/test: rates horizons explain digest",
+        "report: rates horizons explain digest export kinds learning table",
     ),
     "store": Room(
         ("experiment/store",),
-        "experiment/test: folder damage run alone unchanged execute provenance npz",
+        "experiment: folder damage run alone unchanged execute provenance npz training; cli: fixes",
     ),
     "importers": Room(
         ("experiment/models",),
-        "experiment/test: weights checkpoints companions hostile nets_of_ones_own keras_files "
-        "keras_layers onnx_files real_files",
+        "experiment: weights checkpoints companions hostile nets_of_ones_own keras_files "
+        "keras_layers onnx_files real_files training; cli: inspect",
     ),
 }
 
@@ -116,8 +116,8 @@ def _judged(tests: str, drawn: dict[str, list[Mutant]], wanted: int) -> dict[str
     with workplace() as where:
         words = ["-p", "no:cacheprovider", f"--basetemp={where / 'basetemp'}"]
         words += ["-m", ""] if find_spec("torch") else []
-        start, names = tests.split(": ")
-        words += [str(ROOT / "tests" / f"{start}_{name}.py") for name in names.split()]
+        for folder, names in (group.split(": ") for group in tests.split("; ")):
+            words += [str(ROOT / "tests" / folder / f"test_{name}.py") for name in names.split()]
 
         def work() -> None:
             os.chdir(ROOT)
@@ -220,14 +220,16 @@ class _Judging:
 def _chosen(mutant: Mutant, reached: dict[int, _Reached]) -> list[int]:
     """Choose tests of the files that call the function: first the tests that do, quickest first.
 
-    What is made once for a file is called by the first of its tests that needs it alone.
+    The files take turns. What is made once for a file is called by the first of its tests that
+    needs it alone.
     """
     changed = mutant.module, mutant.function
-    files = {one.path for one in reached.values() if changed in one.called}
-    order = sorted(
-        (changed not in one.called, one.seconds, place)
-        for place, one in reached.items()
-        if one.path in files
-    )
-    before = itertools.accumulate((seconds for _, seconds, _ in order), initial=0.0)
+    files: dict[Path, list[tuple[bool, float, int]]] = {}
+    for place, one in reached.items():
+        files.setdefault(one.path, []).append((changed not in one.called, one.seconds, place))
+    asked = [sorted(each) for each in files.values() if not all(beside for beside, *_ in each)]
+    turns = enumerate(itertools.zip_longest(*asked))
+    turn_by_turn = [(one[0], turn, *one[1:]) for turn, each in turns for one in each if one]
+    order = sorted(turn_by_turn)
+    before = itertools.accumulate((seconds for *_, seconds, _ in order), initial=0.0)
     return [place for (*_, place), start in zip(order, before, strict=False) if start < LONG]

@@ -18,6 +18,7 @@ from gradflow.experiment.data import delimited, reading
 from gradflow.experiment.measure.plan import plan
 from gradflow.experiment.models import opening
 from gradflow.experiment.run import run
+from gradflow.experiment.store.current import code
 from gradflow.experiment.store.manifest import read_manifest
 from gradflow.experiment.store.runs import open_run
 from tests.experiment.measures import an_experiment
@@ -246,3 +247,44 @@ def test_a_run_that_has_nothing_to_do_changes_no_point(tmp_path: Path) -> None:
     before = read_manifest(tmp_path / "small").model_dump(exclude={"updated"})
     run(an_experiment(), out=tmp_path)
     assert read_manifest(tmp_path / "small").model_dump(exclude={"updated"}) == before
+
+
+TYPED = """
+class Own:
+    factor = 2.0
+
+    def step(self, x, times=3):
+        return [float(y) * times for y in x]
+
+    @property
+    def gate(self):
+        return self.factor + 1
+
+    @staticmethod
+    def slope(y):
+        return 1 - y
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("factor = 2.0", "factor = 2.5", True),
+        ("times=3", "times=4", True),
+        ("float(y) * times", "float(y) - times", True),
+        ("float(y)", "int(y)", True),
+        ("+ 1", "+ 2", True),
+        ("1 - y", "2 - y", True),
+        ("class Own", "# a word\n\nclass Own", False),
+    ],
+)
+def test_what_is_typed_into_an_interpreter_goes_by_what_it_does(
+    old: str, new: str, counts: bool
+) -> None:
+    def digest(text: str) -> str:
+        names: dict[str, Any] = {"__name__": "typed"}
+        exec(compile(text, "<stdin>", "exec"), names)
+        return code({"own": names["Own"]})["own"]
+
+    assert digest(TYPED) == digest(TYPED)
+    assert (digest(TYPED.replace(old, new)) != digest(TYPED)) is counts

@@ -9,7 +9,7 @@ import pytest
 from gradflow.errors import UserError
 from gradflow.report.read.bands import quantile
 from gradflow.report.read.horizons import LIMITS
-from gradflow.report.read.rates import bend, slopes, summarise, verdict
+from gradflow.report.read.rates import Bend, bend, slopes, summarise, verdict
 from tests.report.fakes import line, series
 
 
@@ -218,6 +218,19 @@ def test_a_curve_that_turns_is_not_continued():
     assert (stairs.kind, stairs.decades) == ("uneven", 1.5)
     wild = np.where(np.arange(200) % 2, 3.0, -3.0)
     assert bend(np.arange(200.0), wild - wild[0], 0.0) is not None
+
+
+def test_what_a_curve_loses_at_once_is_most_of_what_parts_it_from_its_line():
+    lag, fall = np.arange(9.0), np.array([0.0, 0, 0, 0, 0, 0, 0, -2])
+    assert bend(lag, np.r_[1.3, fall], 0.0).kind == "uneven"
+    assert bend(lag, np.r_[1.4, fall], 0.0) == Bend("drop", 1.4)
+
+
+def test_how_far_a_curve_may_leave_its_line_grows_with_what_all_its_lags_lose():
+    lag = np.r_[0.0, 50:101:10]
+    bump = np.array([0, 0, 0, 15.0, 0, 0, 0])
+    assert bend(lag, bump - lag, -1.0) is None  # a fifth of 100 decades
+    assert bend(lag, bump - lag / 2, -0.5) is not None
 
 
 @pytest.mark.parametrize("slope", [-0.5, -0.02, 0.0, 0.03])

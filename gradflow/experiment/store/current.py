@@ -51,6 +51,9 @@ ROOMS = (
 )
 """Where an edit can change a number: the mathematics, what is read, and what is assumed."""
 
+PLAIN = bool, int, float, complex, str, bytes, tuple, type(None)
+"""Values of a class that say the same in every process."""
+
 
 @dataclass(frozen=True)
 class Unchanged:
@@ -216,10 +219,15 @@ def _digest(root: Path, files: Iterable[Path]) -> str:
 
 
 def _compiled(maker: Any) -> Iterator[bytes]:
-    """The compiled functions of what has no file, without the place that they were typed at."""
-    members = inspect.getmembers(maker, inspect.isfunction) if inspect.isclass(maker) else ()
-    for _, function in members or [("", maker)]:
-        yield from _instructions(function.__code__)
+    """What the functions and values of what has no file are compiled to, wherever it was typed."""
+    members = inspect.getmembers_static(maker) if inspect.isclass(maker) else [("", maker)]
+    for name, member in members:
+        function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+        if inspect.isfunction(function):
+            yield from _instructions(function.__code__)
+            yield repr((function.__defaults__, function.__kwdefaults__)).encode()
+        elif isinstance(member, PLAIN) and not name.startswith("__"):
+            yield f"{name}={member!r}".encode()
 
 
 def _instructions(block: CodeType) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from gradflow.experiment.data import delimited, reading
 from gradflow.experiment.measure.plan import plan
 from gradflow.experiment.models import opening
 from gradflow.experiment.run import run
+from gradflow.experiment.store import current
 from gradflow.experiment.store.current import code
 from gradflow.experiment.store.manifest import read_manifest
 from gradflow.experiment.store.runs import open_run
@@ -288,3 +290,21 @@ def test_what_is_typed_into_an_interpreter_goes_by_what_it_does(
 
     assert digest(TYPED) == digest(TYPED)
     assert (digest(TYPED.replace(old, new)) != digest(TYPED)) is counts
+
+
+def test_a_module_and_a_package_go_by_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a package's own, and of nothing beside it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine_alone.py").write_text("class Own: ...\n")
+    (tmp_path / "mine").mkdir()
+    for file in ("__init__.py", "rule.py", "helper.py"):
+        (tmp_path / "mine" / file).write_text("class Own: ...\n")
+    places = {"mine_alone": "mine_alone.py", "mine.rule": "mine/helper.py"}
+    for module, file in places.items():
+        own = importlib.import_module(module).Own
+        before = code({"own": own})["own"]
+        (tmp_path / file).write_text("class Own: pass\n")
+        current._source.cache_clear()
+        assert code({"own": own})["own"] != before

@@ -13,10 +13,11 @@ from typer.testing import CliRunner, Result
 from gradflow.cli import app
 from gradflow.errors import UserError
 from gradflow.experiment.store.manifest import DamagedError
-from gradflow.experiment.store.runs import open_run
+from gradflow.experiment.store.runs import list_runs, open_run
 from gradflow.experiment.store.upkeep import examine
 from gradflow.experiment.store.whole import sealed
 from gradflow.gate.baseline import read_baseline
+from gradflow.gate.cases import Early
 from gradflow.gate.judging import judge_run
 
 CONFIG = """\
@@ -203,3 +204,46 @@ def test_a_net_that_has_learnt_is_sealed_and_learns_again(tmp_path: Path) -> Non
     files[1].unlink()  # to save room: no result needs it
     assert examine(run) == []
     assert "2 there already" in call(*words).stderr
+
+
+def test_the_doctor_says_of_what_is_lost_what_can_be_done(whole: Path) -> None:
+    run = whole / "small"
+    config, manifest = run / "config.yaml", run / "manifest.json"
+    kept = [file.read_bytes() for file in (config, manifest)]
+
+    def told() -> str:
+        return call("doctor", "--results", str(whole)).stderr
+
+    manifest.unlink()
+    manifest.mkdir()
+    assert "manifest.json is damaged: it cannot be read (Is a directory)" in told()
+    manifest.rmdir()
+    config.unlink()
+    config.mkdir()
+    manifest.write_bytes(kept[1])
+    assert "config.yaml is damaged: " in told()
+    config.rmdir()
+    assert "config.yaml is damaged: it is missing\n" in told()
+    manifest.write_bytes(b"{")
+    assert "config.yaml is damaged: it is missing, and no manifest.json tells what it was" in told()
+    for file, data in zip((config, manifest), kept, strict=True):
+        file.write_bytes(data)
+    assert "sound" in told()
+
+
+def test_a_case_judged_at_a_length_of_no_curve_is_left_alone(whole: Path) -> None:
+    expected, stored = read_baseline(whole / "baselines" / "small.json"), open_run(whole / "small")
+    early = {"no such case": Early(3, next(iter(expected.values())))}
+    assert judge_run(stored, expected, 1e-6, early=early).passed
+
+
+def test_a_folder_that_may_not_be_looked_into_is_listed(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(path)
+
+    (whole / "closed").mkdir()
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert {one.name for one in list_runs(whole)} >= {"closed", "small"}
+    (whole / "closed").rmdir()

@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from gradflow.experiment.store.manifest import (
     read_manifest,
     write_manifest,
 )
-from gradflow.experiment.store.names import net_name
+from gradflow.experiment.store.names import net_name, set_aside
 from gradflow.experiment.store.runs import Point, load_run, open_run
 from gradflow.experiment.store.upkeep import remove
 from gradflow.experiment.store.whole import encode, write_atomic
@@ -341,3 +342,40 @@ def test_a_net_s_file_says_its_axes_or_adds_what_tells_it_apart() -> None:
     assert net_name(plain | {"inputs.path": "a b"}, key).endswith("_path-a-b_01234567.npz")
     assert net_name({"model.cell": "rnn", "x": "y" * 300}, key).endswith("y_01234567.npz")
     assert net_name({}, key) == "net.npz"
+
+
+def test_a_whole_archive_with_a_byte_changed_inside_says_nothing_of_its_origin() -> None:
+    data = whole.encode(a_result(), {"hash": "0123"})
+    assert whole.origin(data) == {"hash": "0123"}
+    at = data.index(b"0123")
+    with pytest.raises(ValueError, match="not a whole result"):
+        whole.origin(data[:at] + b"9" + data[at + 1 :])
+
+
+def test_a_run_of_no_points_is_empty(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "run", ENVIRONMENT)
+    folder.put([(a_point(), a_result())], seconds=1.0)
+    configure(folder, [])
+    run = open_run(tmp_path / "run")
+    assert (list(run.points), list(run.missing)) == ([], [])
+
+
+def test_a_network_without_a_label_is_no_network(tmp_path: Path) -> None:
+    configure(Folder(tmp_path, ENVIRONMENT), [a_point()])
+    manifest = read_manifest(tmp_path).model_dump()
+    (row,) = manifest["settings"].values()
+    manifest["sections"][row["net"]] = {"cell": 5}
+    (tmp_path / "manifest.json").write_bytes(write_manifest(manifest))
+    with pytest.raises(DamagedError, match="a network has no label"):
+        read_manifest(tmp_path)
+
+
+def test_what_is_set_aside_twice_in_a_second_lies_in_two_places(tmp_path: Path) -> None:
+    before, places = SimpleNamespace(updated="2026-01-02T03:04:05+00:00"), []
+    for text in ("one", "two"):
+        (tmp_path / "plots").mkdir()
+        (tmp_path / "plots" / "a.svg").write_text(text)
+        places.append(set_aside(tmp_path, before))  # type: ignore[arg-type]
+    assert [one.name for one in places] == ["20260102T030405", "20260102T030405-2"]
+    assert [(one / "plots" / "a.svg").read_text() for one in places] == ["one", "two"]
+    assert set_aside(tmp_path, before) is None  # type: ignore[arg-type]

@@ -42,3 +42,8 @@ def test_no_git_and_no_description_of_the_processor(monkeypatch: pytest.MonkeyPa
     found = environment()
     assert found["cpu"]
     assert found["commit"] is None
+
+
+def test_a_repository_without_a_commit(tmp_path: Path) -> None:
+    git(tmp_path, "init")
+    assert environment(tmp_path)["commit"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,13 +19,15 @@ from gradflow.core import cells
 from gradflow.core.quantity import Result
 from gradflow.errors import GradflowError, NoBaselineError, NumericalError, UserError
 from gradflow.experiment.config import load_config
-from gradflow.experiment.measure.plan import Bundle
+from gradflow.experiment.measure.plan import Bundle, PlannedPoint, plan
 from gradflow.experiment.run import run
 from gradflow.experiment.store.manifest import read_manifest
 from gradflow.experiment.workers.executor import Serial
 from gradflow.experiment.workers.pool import Pool
 from gradflow.gate import check as gate
+from gradflow.gate import twins
 from gradflow.gate.check import check, make_baseline
+from gradflow.gate.naming import prefix
 from tests.experiment.measures import an_experiment
 
 CHAOTIC = Path(__file__).with_name("chaotic.yaml")
@@ -241,3 +244,37 @@ def test_a_point_that_fails_in_the_gate(
     (tmp_path / "small").rename(tmp_path / "partial")
     with pytest.raises(GradflowError, match="2 points failed, so there is no baseline"):
         make_baseline(an_experiment(), out=tmp_path)
+
+
+def test_a_full_disk_is_no_place_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    make_baseline(an_experiment(), out=tmp_path)
+    monkeypatch.setattr(gate, "run", full)
+    with pytest.raises(OSError, match="no space left"):
+        check(an_experiment(), out=tmp_path)
+
+
+def one_point(**sections: Any) -> PlannedPoint:
+    (point,) = plan(an_experiment(sweep={"length": [24]}, **sections))
+    return point
+
+
+def test_what_stays_chaotic_at_half_its_length_is_judged_at_a_quarter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    point = one_point()
+    name, longest = prefix(point.point) + "h", [9]
+    monkeypatch.setattr(twins, "_moves", lambda case, *_: case.lags[-1] > longest[0])
+    early = twins._choose_early({name: point}, Serial, 1e-6)
+    assert {key: one.length for key, one in early.items()} == {name: 6}
+    longest[0] = 0
+    assert twins._choose_early({name: point}, Serial, 1e-6) == {}
+
+
+def test_what_has_losses_at_steps_of_its_own_is_not_shortened() -> None:
+    assert len(list(twins._shorter(one_point()))) > 2
+    assert not list(twins._shorter(one_point(loss={"at": [3, 24]})))

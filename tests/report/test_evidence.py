@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradflow.errors import UserError
 from gradflow.gate.cases import Case, measure_case
 from gradflow.gate.compare import Finding, Judgement, compare
 from gradflow.gate.evidence import draw_failures, summary
+from gradflow.gate.sides import run_of_cases
 from gradflow.report.read.records import curves
 from tests.report.fakes import line, series
 
@@ -183,3 +185,8 @@ def test_what_has_no_two_curves_is_not_drawn(monkeypatch: pytest.MonkeyPatch) ->
     name = "gru length=12 seed=0 gate_mean gate=z"
     beside = verdict({name: case(0.0)}, {name: case(0.0, start=0.5)})
     assert drawn(beside, Path("out"), monkeypatch) is None
+
+
+def test_a_case_that_names_no_curve_is_named_with_its_file() -> None:
+    with pytest.raises(UserError, match=r"here\.json: 'nonsense' names no cell, length"):
+        run_of_cases("demo", {"nonsense": case(-0.1)}, Path("here.json"))

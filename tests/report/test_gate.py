@@ -485,3 +485,9 @@ def test_formats_are_known() -> None:
     assert one_of("format", "junit", FORMATS) == "junit"
     with pytest.raises(UserError, match="there is text, json, junit, github"):
         one_of("format", "xml", FORMATS)
+
+
+def test_slack_alone_comes_back() -> None:
+    """What has no shorter length, as nets that have learnt."""
+    case = replace(ill_conditioned(), early=None)
+    assert Case.from_json(json.loads(case.as_json())) == case

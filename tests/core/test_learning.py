@@ -85,7 +85,9 @@ def slopes(net, objective, layout, theta, asked, step=1e-6):
 
 
 @pytest.mark.parametrize(
-    "net", [Network.of(cell, 2) for cell in CELLS] + [both(GRU(2))], ids=lambda net: net.label
+    "net",
+    [Network.of(cell, 2) for cell in CELLS] + [both(GRU(2)), Network.of(GRU(2), 2, 2, True)],
+    ids=lambda net: net.label,
 )
 def test_gradients_are_those_of_differences(net):
     objective = Objective("half_squares", Head(1, shortcut=True, activation="logistic"))

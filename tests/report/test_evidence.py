@@ -187,6 +187,16 @@ def test_what_has_no_two_curves_is_not_drawn(monkeypatch: pytest.MonkeyPatch) ->
     assert drawn(beside, Path("out"), monkeypatch) is None
 
 
+def test_golden_values_are_curves_over_their_lags_and_steps() -> None:
+    run = run_of_cases("small", EXPECTED)
+    (s, *_), (point, *_) = ([run.result(p)["s"] for p in run.points], run.points)
+    lags = list(EXPECTED[NAMES[0]].lags)
+    assert (point.cell, point.length) == ("rnn", 12)
+    assert s.coords["lag"].tolist() == [lags]
+    assert s.coords["step"].tolist() == [lags[-1] - lag for lag in lags]
+    assert s.values.ravel().tolist() == list(EXPECTED[NAMES[0]].values)
+
+
 def test_a_case_that_names_no_curve_is_named_with_its_file() -> None:
     with pytest.raises(UserError, match=r"here\.json: 'nonsense' names no cell, length"):
         run_of_cases("demo", {"nonsense": case(-0.1)}, Path("here.json"))

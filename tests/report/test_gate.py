@@ -459,7 +459,9 @@ def test_json_is_strict_and_complete() -> None:
 
 
 def test_junit_lists_every_case() -> None:
-    suite = ElementTree.fromstring(write_verdict(FAILED, "junit", **WORDS))
+    written = write_verdict(FAILED, "junit", **WORDS)
+    assert written.count("\n  <testcase ") == 4
+    suite = ElementTree.fromstring(written)
     assert (suite.get("tests"), suite.get("failures")) == ("4", "2")
     names = [case.get("name") for case in suite]
     assert names == ["case 1", "case 100% <&]]>?", "case 0", "case 2"]

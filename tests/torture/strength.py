@@ -55,8 +55,9 @@ class Room(NamedTuple):
 
 
 CORE = (
-    "core: arrays block carrousel gates gradients learning own_lengths paths range rtrl "
-    "scaled spectrum symmetries tape truncated truths"
+    "core: arrays block carrousel contributions flow_map gates gradients initialise inputs "
+    "learning losses own_lengths paths range rtrl scaled series spectrum symmetries tape "
+    "theory truncated truths"
 )
 
 ROOMS = {

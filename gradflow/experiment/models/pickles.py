@@ -82,12 +82,11 @@ def unpickle(
             for step, (opcode, arg, _) in enumerate(pickletools.genops(file)):
                 if step > MAX_STEPS:
                     raise ValueError(f"more than {MAX_STEPS:,} steps")
-                if opcode.name == "STOP":
-                    return machine.stack.pop()
-                machine.actions[opcode.name](arg)
+                if opcode.name != "STOP":  # the last there is
+                    machine.actions[opcode.name](arg)
+            return machine.stack.pop()
     except (LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{type(error).__name__} in the program") from error
-    raise ValueError("it has no end")
 
 
 class _Machine:

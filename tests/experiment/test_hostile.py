@@ -252,3 +252,37 @@ def test_a_name_that_no_file_can_have_is_refused_in_its_place(tmp_path, key):
     config.write_text("model: {cell: rnn}\ninputs: {kind: noise}\nlength: 5\n")
     with pytest.raises(UserError, match=rf"^override {key}=a+:1:.*: {key}: there is no such file"):
         load_config(config, [f"{key}={'a' * 300}"])
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".pt"])
+def test_a_bit_flipped_inside_an_archive_is_found(tmp_path, suffix):
+    path = tmp_path / f"net{suffix}"
+    state = {k: a.astype("f4") for k, a in state_dict(4).items()}
+    if suffix == ".npz":
+        np.savez(path, **state)
+    else:
+        pickled.checkpoint(path, state)
+    whole = path.read_bytes()
+    at = whole.index(next(iter(state.values())).tobytes()[:16])
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    refused(path, "CRC")
+
+
+def test_an_archive_whose_entry_has_a_comment_is_refused(tmp_path):
+    """A comment of wrong length swallows the entries behind it."""
+    path = tmp_path / "net.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        entry = zipfile.ZipInfo("weight_hh_l0.npy")
+        entry.comment = b"more"
+        archive.writestr(entry, b"")
+    refused(path, "an array has a comment")
+
+
+def test_a_module_that_is_told_by_a_persistent_id_is_the_one_itself(tmp_path):
+    """As files before PyTorch 0.4 have it: ("module", the class, its source, …)."""
+    state = {k: a.astype("f4") for k, a in state_dict(4).items()}
+    inner = mapping({k: pickled.whole(k, a) for k, a in state.items()})
+    module = group(text("module"), inner, text("net.py"), text("class Net: ...")) + b"Q"
+    rows = b"".join(a.size.to_bytes(8, "little") + a.tobytes() for a in state.values())
+    path = pickled.older(tmp_path / "net.pth", module, list(state), rows)
+    assert read_weights(path).hidden == 5

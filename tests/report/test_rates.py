@@ -162,6 +162,12 @@ def test_slopes_are_those_of_least_squares():
     np.testing.assert_allclose(slopes(lag, values), expected, rtol=1e-10)
 
 
+def test_one_norm_has_no_slope():
+    assert slopes(np.array([3.0]), np.zeros((2, 1))).size == 0
+    curves = np.array([[0.0, -np.inf, -np.inf], [0.0, -np.inf, -4.0]])
+    assert slopes(np.arange(3.0), curves).tolist() == [-2.0]
+
+
 def test_a_state_that_was_not_recorded_is_named():
     with pytest.raises(UserError, match=r"no state 'c' was recorded; there is s"):
         summarise([{"s": line(-1, 3)}], "c")
@@ -216,6 +222,8 @@ def test_a_curve_that_turns_is_not_continued():
     assert (hill.kind, hill.decades) == ("turn", 4.0)
     stairs = bend(np.arange(9.0), np.array([0, 0, 0, 0, 0, -3, -3, -3, -3.0]), -0.375)
     assert (stairs.kind, stairs.decades) == ("uneven", 1.5)
+    up = bend(np.arange(9.0), np.array([0, 0, 0, 0, 0, 3, 3, 3, 3.0]), 0.375)
+    assert (up.kind, up.decades) == ("uneven", 1.5)
     wild = np.where(np.arange(200) % 2, 3.0, -3.0)
     assert bend(np.arange(200.0), wild - wild[0], 0.0) is not None
 

@@ -12,6 +12,7 @@ from gradflow.core.analyses.truncated import truncated
 from gradflow.core.cells import CEC, GRU, LSTM, RNN
 from gradflow.core.cells.block import MemoryBlock
 from gradflow.core.cells.carrousel_only import CarrouselOnly
+from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.plain import unrolled, weight_gradients
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.inputs import TASKS, Batch, Criterion
@@ -62,14 +63,12 @@ def losses(net, objective, layout, theta, asked):
 def gradient(net, objective, layout, theta, asked, **options):
     weights, readout = layout.views(theta)
     forward = unrolled(net, weights, asked.x)
-    y = forward.outputs(len(net.layers) - 1, asked.steps)
+    y = objective.read(forward, asked)
     _, o, do = objective.answer(readout, y, asked)
     head = objective.head.of(readout)
     dy, own = head.vjp(do, o), head.summed(y, asked.x[asked.steps], o, do)
-    injected = [None] * len(asked.x)
-    for step, each in zip(asked.steps.tolist(), dy, strict=True):
-        injected[step] = each
-    return layout.row(weight_gradients(net, weights, forward, injected, **options), own)
+    placed = objective.placed(dy, asked)
+    return layout.row(weight_gradients(net, weights, forward, placed, **options), own)
 
 
 def slopes(net, objective, layout, theta, asked, step=1e-6):
@@ -97,6 +96,30 @@ def test_gradients_are_those_of_differences(net):
     got = gradient(net, objective, layout, theta, asked)
     want = slopes(net, objective, layout, theta, asked)
     assert np.linalg.norm(got - want) <= 1e-7 * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("steps", [1, 6])
+def test_each_direction_is_read_at_its_own_end(steps):
+    """[h→_T; h←_1]: the gradient is that of differences, and the one that is recorded."""
+    net, objective = Network.of(GRU(3), 2, 2, True), Objective("mse", Head(1), ends=True)
+    layout, theta = drawn(net, objective.head)
+    rng = np.random.default_rng(5)
+    drawn_each = [adding(2, rng, 6) for _ in range(NETS)]
+    asked = question(
+        [replace(one, x=one.x[-steps:], targets=one.targets[-steps:]) for one in drawn_each]
+    )
+    got = gradient(net, objective, layout, theta, asked)
+    want = slopes(net, objective, layout, theta, asked)
+    assert np.linalg.norm(got - want) <= 1e-7 * np.linalg.norm(want)
+    weights, head = layout.views(theta)
+    targets = np.repeat(asked.targets, steps, axis=0)
+    loss = MeanSquaredError(at="ends", readout=objective.head.of(head), targets=targets)
+    found = Gradients(net)
+    backpropagate(net, weights, asked.x, loss, [steps], [found], Schedule(2))
+    for (layer, way, name), span in layout.spans.items():
+        if layer != -1 and name in ("U", "W"):
+            recorded = found.sums[layer, way, name].plain.reshape(NETS, -1) / 2
+            assert np.linalg.norm(got[:, span] - recorded) <= 1e-12 * np.linalg.norm(recorded)
 
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy", "half_squares"])

@@ -63,6 +63,15 @@ def test_what_was_seen_is_stored(tmp_path: Path) -> None:
     assert not (tmp_path / "learning" / "unfinished").exists()
 
 
+def test_nets_learn_at_the_end_of_each_direction(tmp_path: Path) -> None:
+    """And are measured there: the backward direction's error goes back from its own last state."""
+    ends = {"model": BOTH, "loss": {"kind": "mse", "at": "ends"}, "train": {"updates": 200}}
+    done = run(learning(**ends), out=tmp_path)
+    result = done.run.result(done.run.points[0])
+    assert result["gain"].values[-1] > 0.5
+    assert np.isfinite(result["h"].values[0, :, 0, 1:]).all()
+
+
 def test_conflict_and_gates_are_watched_where_they_are_recorded(tmp_path: Path) -> None:
     record = {"states": ["h"], "contributions": True, "gates": True}
     task = {"loss": {"kind": "mse"}, "record": record}
@@ -248,7 +257,6 @@ def test_classes_of_a_real_string_are_learnt_from_a_pool(tmp_path: Path) -> None
         ({"gradient": "carrousel"}, {"sweep": {"model.cell": ["lstm", "rnn"]}}, "rnn has no carr"),
         ({"optimiser": {"rate": {"U": 0.1, "W": 0.1, "b": 0.1}}}, {}, "the net's V have no rate"),
         ({"gradient": {"k1": 2, "k2": 4}}, {"model": BOTH}, "follows a stream forward"),
-        ({}, {"model": BOTH, "loss": {"kind": "mse", "at": "ends"}}, "this loss looks at: ends"),
         ({}, {"loss": {"kind": "mse", "at": "ends", "of": "c"}}, "this loss looks of: c"),
         ({"until": {"window": 100}}, {}, "asks for numbers, of which none is right"),
         ({"until": {"within": 0.1, "window": 9, "misses": 9}}, {}, "every net has learnt"),

@@ -48,6 +48,10 @@ class Unrolled:
         ]
         return each[0] if len(each) == 1 else np.concatenate(each, axis=-2)
 
+    def ends(self, layer: int) -> Array:
+        """[h→_T; h←_1] of a layer, each direction's own last: ``(1, nets, features, columns)``."""
+        return np.concatenate([tape.states[-1][0] for tape in self.tapes[layer]], axis=-2)[None]
+
 
 def unrolled(net: Network, weights: Weights, x: Array, *, back: bool = True) -> Unrolled:
     """Take nets forward from a state of zero through all steps of x.

@@ -198,7 +198,7 @@ class Trainer:
     def _learn(self, question: Question) -> tuple[Answer, Array]:
         """The answers to a question, and ∂L/∂θ, a row for each net."""
         forward = unrolled(self.net, self._weights, question.x)
-        y = forward.outputs(len(self.net.layers) - 1, question.steps)
+        y = self.objective.read(forward, question)
         answer, o, do = self.objective.answer(self._head, y, question)
         readout = self.objective.head.of(self._head)
         own = readout.summed(y, question.x[question.steps], o, do)
@@ -208,9 +208,7 @@ class Trainer:
         self, forward: Unrolled, question: Question, dy: Array, own: dict[str, Array]
     ) -> Array:
         """∂L/∂θ, a row for each net."""
-        injected: list[Array | None] = [None] * len(question.x)
-        for step, cotangent in zip(question.steps.tolist(), dy, strict=True):
-            injected[step] = cotangent
+        injected = self.objective.placed(dy, question)
         shorten, method = self.rules.clip.shorten, self.rules.method
         common: dict[str, Any] = {"carrousel": method == "carrousel", "shorten": shorten}
         if not isinstance(method, tuple):
@@ -290,7 +288,7 @@ class Trainer:
                     if not all(np.isfinite(part).all() for part in state):
                         return f"the state of {self.net.name(layer, way)} overflows at step {step}"
         top = len(self.net.layers) - 1
-        _, o, do = self.objective.answer(head, forward.outputs(top, question.steps), question)
+        _, o, do = self.objective.answer(head, self.objective.read(forward, question), question)
         sane = np.isfinite([o, do * do]).all(axis=(0, 2, 3, 4))
         if not sane.all():
             step = int(question.steps[np.argmin(sane)]) + 1

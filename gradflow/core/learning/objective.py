@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from gradflow.core.engine.plain import unrolled
+from gradflow.core.engine.plain import Unrolled, unrolled
 from gradflow.core.network.readout import Head
 from gradflow.core.network.stack import Network, Weights
 from gradflow.core.typing import Array, Params
@@ -76,10 +76,31 @@ class Objective:
         ℓ.
     head : Head
         What gives o.
+    ends : bool
+        Whether o is read from each direction's own last state, [h→_T; h←_1], and not from y_t. All
+        sequences then have one target, at their last step, and one length.
     """
 
     loss: Literal["mse", "half_squares", "cross_entropy"]
     head: Head
+    ends: bool = False
+
+    def read(self, forward: Unrolled, question: Question) -> Array:
+        """What o is read from, ``(len(steps), nets, features, columns)``."""
+        top = len(forward.tapes) - 1
+        return forward.ends(top) if self.ends else forward.outputs(top, question.steps)
+
+    def placed(self, dy: Array, question: Question) -> list[Array | None]:
+        """∂L/∂y_t of every step from what `read` gave."""
+        placed: list[Array | None] = [None] * len(question.x)
+        for step, each in zip(question.steps.tolist(), dy, strict=True):
+            placed[step] = each
+        if self.ends and len(placed) > 1:  # the backward direction ends where the input begins
+            first, last = dy[0].copy(), dy[0].copy()
+            half = dy.shape[-2] // 2
+            first[..., :half, :] = last[..., half:, :] = 0
+            placed[0], placed[-1] = first, last
+        return placed
 
     def answer(self, p: Params, y: Array, question: Question) -> tuple[Answer, Array, Array]:
         """Answer a question.
@@ -129,8 +150,7 @@ class Objective:
     def ask(self, net: Network, weights: Weights, p: Params, question: Question) -> Answer:
         """Ask nets without teaching them."""
         forward = unrolled(net, weights, question.x, back=False)
-        y = forward.outputs(len(net.layers) - 1, question.steps)
-        return self.answer(p, y, question)[0]
+        return self.answer(p, self.read(forward, question), question)[0]
 
 
 def _missed(o: Array, targets: Array, known: Array, allowed: Array | None) -> Array:

@@ -120,13 +120,12 @@ def _check_net(train: TrainConfig, inputs: Inputs, model: ModelConfig) -> None:
 
 def _check_directions(train: TrainConfig, loss: LossConfig, model: ModelConfig) -> None:
     """Refuse a loss that is not the one that is learnt, and windows that go one way in time."""
-    if loss.compares and (loss.of != "h" or (loss.at == "ends" and model.backward)):
-        what = f"of: {loss.of}" if loss.of != "h" else "at: ends"
+    if loss.compares and loss.of != "h":
         raise Mistake(
-            f"nets learn from h at the steps that have targets, and this loss looks {what}",
-            "of: h, and at: last, all or steps",
-            "write of: h" if loss.of != "h" else "write at: last",
-            ("loss", "of" if loss.of != "h" else "at"),
+            f"nets learn from h, and this loss looks of: {loss.of}",
+            "of: h",
+            "write of: h",
+            ("loss", "of"),
         )
     if isinstance(train.gradient, WindowConfig) and model.backward:
         raise Mistake(

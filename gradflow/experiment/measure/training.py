@@ -98,7 +98,11 @@ def train(
     rules, task = config.train, config.inputs.task
     assert rules is not None
     batch = sources.load_inputs(config.inputs, length, config.inputs.seed)
-    objective = Objective(rules.loss or config.loss.kind, _head(config, batch))  # type: ignore[arg-type]  # checked when the file was read
+    objective = Objective(
+        rules.loss or config.loss.kind,  # type: ignore[arg-type]  # checked when the file was read
+        _head(config, batch),
+        ends=config.loss.at == "ends" and config.model.backward,
+    )
     layout = Layout(setting.net, objective.head)
     theta = layout.row(setting.weights, _drawn(config, layout, seeds)).astype(float)
     draw, draw_test = (_draw(config, one, length, batch) for one in (task.draw, task.draw_test))

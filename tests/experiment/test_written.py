@@ -14,6 +14,7 @@ from gradflow.core import cells
 from gradflow.core.cells import Cell
 from gradflow.core.network.stack import Layer, Network
 from gradflow.errors import UserError
+from gradflow.experiment.models.inspection import inspect
 from gradflow.experiment.models.weights import read_weights
 from gradflow.experiment.models.written import packed, written
 from gradflow.testing import variants
@@ -78,3 +79,6 @@ def test_what_describes_no_net_is_named(
     with pytest.raises(UserError) as caught:
         read_weights(file)
     assert problem in str(caught.value)
+    (told,) = inspect(file).as_json()["nets"]
+    assert told["problem"] is None or problem in told["problem"]
+    assert (told["problem"] is None) is bool(told["layers"])

@@ -517,6 +517,9 @@ def test_bad_runs_do_not_hide_the_good_one(here: Path) -> None:
         (folder / "config.yaml").touch()
         if wrong is not None:
             (folder / "manifest.json").write_bytes(wrong)
+        else:
+            (folder / "points").mkdir()
+            (folder / "points" / "0123456789abcdef.npz").touch()
     (here / "results" / "bad7").symlink_to("nowhere")
     (here / "results" / "bad8" / "manifest.json").mkdir(parents=True)
     (here / "results" / "note.txt").touch()
@@ -556,7 +559,7 @@ def test_the_shell_completes_runs_kinds_and_files(
     (here / "deep").mkdir()
     (here / "deep" / "other.yaml").touch()
     (here / "results" / "small").mkdir(parents=True)
-    (here / "results" / "small" / "config.yaml").touch()
+    (here / "results" / "small" / "manifest.json").touch()
     asked = {
         "_GRADFLOW_COMPLETE": "complete_bash",
         "COMP_WORDS": f"gradflow {words}",

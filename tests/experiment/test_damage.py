@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -229,6 +230,22 @@ def test_the_doctor_says_of_what_is_lost_what_can_be_done(whole: Path) -> None:
     for file, data in zip((config, manifest), kept, strict=True):
         file.write_bytes(data)
     assert "sound" in told()
+
+
+def test_a_run_that_is_being_begun_is_no_damaged_one(whole: Path) -> None:
+    """Its configuration is there, its manifest is not, and neither is a point."""
+    begun = whole / "begun"
+    begun.mkdir()
+    (begun / "config.yaml").write_text(CONFIG)
+    told = call("plot", "begun", "--results", str(whole))
+    assert (told.exit_code, "there is no run 'begun'" in told.stderr) == (2, True)
+    assert "begun" not in call("ls", "--results", str(whole)).stdout
+    assert "sound" in call("doctor", "--results", str(whole)).stderr
+    (begun / "points").mkdir()
+    (begun / "points" / "0123456789abcdef.npz").touch()
+    told = call("plot", "begun", "--results", str(whole))
+    assert (told.exit_code, "manifest.json is damaged: it is missing" in told.stderr) == (3, True)
+    shutil.rmtree(begun)
 
 
 def test_a_case_judged_at_a_length_of_no_curve_is_left_alone(whole: Path) -> None:

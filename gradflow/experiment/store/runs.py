@@ -272,8 +272,11 @@ def _points(manifest: Manifest) -> list[Point]:
 
 
 def _is_run(path: Path) -> bool:
+    """A run that is being begun has a ``config.yaml``, and neither manifest nor points yet."""
     try:
-        return any((path / name).is_file() for name in (FILE, CONFIG))
+        if (path / FILE).is_file():
+            return True
+        return (path / CONFIG).is_file() and any((path / "points").glob("[!.]*.npz"))
     except OSError:  # a folder that may not be looked into is listed as one that cannot be read
         return path.is_dir()
 

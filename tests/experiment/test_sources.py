@@ -630,3 +630,19 @@ def test_too_large(tmp_path):
     with path.open("wb") as file:
         file.truncate(reading.MAX_BYTES + 1)  # sparse: takes no room
     assert message(path).startswith("1,073,741,825 bytes are too many")
+
+
+@pytest.mark.parametrize("shape", ["(3L, 2L)", "(3, 2), '\\\\d': 0"])
+def test_a_header_of_python_2_is_read_and_an_odd_one_refused_without_a_warning(
+    tmp_path: Path, shape: str
+) -> None:
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    file = tmp_path / "a.npy"
+    size = len(header).to_bytes(2, "little")
+    file.write_bytes(b"\x93NUMPY\x01\x00" + size + header + np.arange(6.0).tobytes())
+    if "L" in shape:
+        np.testing.assert_array_equal(reading.read_npy(file), np.arange(6.0).reshape(3, 2))
+    else:
+        with pytest.raises(UserError, match="not an array in NumPy's format"):
+            reading.read_npy(file)

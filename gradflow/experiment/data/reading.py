@@ -10,6 +10,7 @@ import hashlib
 import io
 import math
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -200,7 +201,9 @@ def npy_header(
         version = np.lib.format.read_magic(file)
         count = file.read(2 if version == (1, 0) else 4)
         text = file.read(min(int.from_bytes(count, "little"), HEADER))
-        shape, fortran, dtype = NPY_HEADERS[version](io.BytesIO(count + text))
+        with warnings.catch_warnings():  # of what Python 2 wrote, (3L, 2L), and of odd escapes
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = NPY_HEADERS[version](io.BytesIO(count + text))
         if min(shape, default=0) < 0:
             raise ValueError(f"the shape {shape}")  # noqa: TRY301  # told like any other
     except (ValueError, KeyError, tokenize.TokenError, RecursionError, MemoryError) as error:

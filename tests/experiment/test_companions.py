@@ -42,6 +42,11 @@ def here(tmp_path_factory) -> Any:
     np.save(folder / "do.npy", np.ones((N, T, VOCABULARY)))
     np.save(folder / "short.npy", np.ones((N, T - 1, H)))
     np.savez(folder / "state.npz", h0=RNG.normal(size=(1, N, H)), c0=RNG.normal(size=(1, 1, H)))
+    with np.load(folder / "state.npz") as state:
+        np.savez(folder / "apart.npz", h0_l0=state["h0"][0], c0_l0=state["c0"][0])
+    np.save(folder / "infinite.npy", np.full((N, VOCABULARY), np.inf))
+    np.savez(folder / "two.npz", a=np.ones((N, T, H)), b=np.ones((N, T, H)))
+    np.savez(folder / "one.npz", a=np.ones((N, T, H)))
     np.savez(folder / "half.npz", h0=RNG.normal(size=(1, N, H)))
     np.savez(folder / "deep.npz", h0=np.ones((2, N, H)), c0=np.ones((2, N, H)))
     np.savez(folder / "more.npz", h0=np.ones((1, N, H)), c0=np.ones((1, N, H)), s0=np.ones(2))
@@ -153,6 +158,12 @@ def test_files_are_known_by_their_content():
     assert len(sections["loss"]["sha256"]) == 64
 
 
+def test_a_state_may_stand_layer_by_layer_and_an_array_alone_in_an_npz():
+    same(norms(state="apart.npz"), norms(state="state.npz"))
+    given = [{"kind": "given", "path": path} for path in ("one.npz", "dy.npy")]
+    same(*(norms(loss=loss) for loss in given))
+
+
 CROSS = {"kind": "cross_entropy", "head": "fc"}
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"state": "deep.npz"}, "model.state", "h0 is shaped (2, 3, 4)"),
@@ -168,6 +179,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"loss": {"kind": "sum", "head": "f"}}, "loss.head", "fc (7 × 4), emb (7 × 3)"),
     ({"loss": {"kind": "sum", "head": "emb"}}, "loss.head", "reads 3 features, the net gives 4"),
     ({"loss": {"kind": "sum", "head": "fc"}, "cell": "lstm"}, "loss.head", "and there is none"),
+    ({"loss": {"kind": "mse", "head": "fc", "targets": "infinite.npy"}}, "loss.targets",
+     "the array is shaped (3, 7)"),
+    ({"loss": {"kind": "given", "path": "two.npz"}}, "loss.path", "holds 2 arrays"),
     ({"loss": {**CROSS, "targets": "beyond.npy"}}, "loss.targets", "holds class 7"),
     ({"loss": {**CROSS, "targets": "values.npy"}}, "loss.targets", "(3, 6, 7), float64"),
     ({"loss": {**CROSS, "targets": "class.npy", "at": [2]}}, "loss.targets", "has no target at"),

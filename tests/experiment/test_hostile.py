@@ -268,6 +268,21 @@ def test_a_bit_flipped_inside_an_archive_is_found(tmp_path, suffix):
     refused(path, "CRC")
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".pt"])
+def test_a_name_inside_an_archive_that_is_no_text_is_refused(tmp_path, suffix):
+    """The entry's own header says that its name is UTF-8; the list at the end has it right."""
+    path = tmp_path / f"net{suffix}"
+    if suffix == ".npz":
+        np.savez(path, **{k: a.astype("f4") for k, a in state_dict(4).items()})
+    else:
+        pickled.checkpoint(path, {k: a.astype("f4") for k, a in state_dict(4).items()})
+    data = bytearray(path.read_bytes())
+    data[6:8] = (0x800).to_bytes(2, "little")
+    data[30] = 0xFF
+    path.write_bytes(data)
+    refused(path, "utf-8")
+
+
 def test_an_archive_whose_entry_has_a_comment_is_refused(tmp_path):
     """A comment of wrong length swallows the entries behind it."""
     path = tmp_path / "net.npz"

@@ -27,6 +27,7 @@ from gradflow.errors import UserError
 
 __all__ = [
     "MAX_BYTES",
+    "UNSOUND",
     "Choose",
     "checksum",
     "enough",
@@ -50,6 +51,9 @@ Choose: TypeAlias = Callable[[list[str]], Iterable[str]]
 
 HEADER = 10_000
 """Bytes of an array's header at most, as NumPy has it."""
+
+UNSOUND = zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, UnicodeDecodeError
+"""What a damaged archive raises where it is read."""
 
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 NPY_HEADERS = {
@@ -140,7 +144,7 @@ def read_npz(path: Path, choose: Choose) -> dict[str, Array]:
                     with archive.open(member) as packed:
                         found[name] = npy_array(packed, path, f"{name}: ", member.file_size)
                 return found
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        except UNSOUND as error:
             raise mistake(
                 path,
                 f"not a whole .npz file ({error})",

@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from gradflow.core.typing import Array
-from gradflow.experiment.data.reading import MAX_BYTES, mistake, too_large
+from gradflow.experiment.data.reading import MAX_BYTES, UNSOUND, mistake, too_large
 from gradflow.experiment.models.pickles import Dead, Maker, unpickle, walk
 from gradflow.experiment.models.tensors import (
     LETTERS,
@@ -197,7 +196,7 @@ def _zipped(file: IO[bytes], path: Path) -> tuple[Any, Storages]:
             raise _broken(path, f"{name} is packed in a way that PyTorch does not write")
         try:
             return archive.read(member)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        except UNSOUND as error:
             raise _broken(path, f"its archive is not whole ({error})") from error
 
     big = folder + "byteorder" in members and read("byteorder", 8).strip() == b"big"

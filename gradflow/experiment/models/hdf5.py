@@ -13,7 +13,6 @@ import io
 import json
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 
 from gradflow.core.typing import Array
-from gradflow.experiment.data.reading import MAX_BYTES, mistake, too_large
+from gradflow.experiment.data.reading import MAX_BYTES, UNSOUND, mistake, too_large
 from gradflow.experiment.models.tensors import Tensor, Tensors, broken, flat, unknown_type
 
 __all__ = ["Described", "Saved", "described", "hdf5"]
@@ -100,7 +99,7 @@ def _unpacked(file: IO[bytes], path: Path) -> tuple[dict[str, Any], str, IO[byte
                 if there.get(name, 0) > limit:
                     raise too_large(path, there[name])
             parts = {name: archive.read(name) for name in most}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, KeyError) as error:
+    except (*UNSOUND, KeyError) as error:
         raise _broken(path, flat(str(error))) from error
     config = _json(parts["config.json"].decode("utf-8", "replace"), path)
     version = str(

@@ -10,7 +10,6 @@ import io
 import json
 import math
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -24,6 +23,7 @@ from gradflow.core.typing import Array
 from gradflow.errors import UserError
 from gradflow.experiment.data.reading import (
     MAX_BYTES,
+    UNSOUND,
     finite,
     mistake,
     npy_header,
@@ -163,7 +163,7 @@ def npz(file: IO[bytes], path: Path) -> Tensors:
                 for member in archive.infolist()
             }
             hides = any(member.comment for member in archive.infolist())
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+    except UNSOUND as error:
         raise broken(path, ".npz file", str(error), "what numpy.savez writes") from error
     if hides:  # a comment of wrong length swallows the entries behind it
         raise broken(path, ".npz file", "an array has a comment", "what numpy.savez writes")

@@ -24,8 +24,8 @@ P = ParamSpec("P")
 
 INTERNAL = 3
 SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
-)  # SIGINT is KeyboardInterrupt already
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 PLACES = {
     errno.ENOSPC: "the disk is full\n  fix: make room and run again; what is finished is kept",
@@ -48,14 +48,6 @@ WRONG = {
 """The user's: exit code 2."""
 
 
-class _Stopped(BaseException):
-    """A signal that asks the program to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 def tracing() -> bool:
     """Whether the user wants to see tracebacks."""
     return os.environ.get("GRADFLOW_TRACEBACK", "0") not in ("", "0")
@@ -66,15 +58,16 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        stops: list[int] = []
         try:
-            with _stoppable():
+            with _stoppable(stops):
                 command(*args, **kwargs)
         except typer.Exit:
             raise
-        except (KeyboardInterrupt, _Stopped) as error:
-            say("interrupted; what is finished is kept")
-            raise typer.Exit(128 + getattr(error, "number", signal.SIGINT)) from error
-        except Exception as error:
+        except (KeyboardInterrupt, Exception) as error:
+            if stops or isinstance(error, KeyboardInterrupt):  # pydantic hands it on as its own
+                say("interrupted; what is finished is kept")
+                raise typer.Exit(128 + (stops or [signal.SIGINT])[0]) from error
             text, code = _explained(error)
             say(f"gradflow: {text}")
             if tracing():
@@ -97,24 +90,25 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def _stoppable(stops: list[int]) -> Iterator[None]:
     """Let the signals that end a process unwind it first, so that what runs beside it ends, too.
 
-    A signal that is ignored stays so: ``nohup`` ignores SIGHUP.
+    They are told in `stops`. A signal that is ignored stays so: ``nohup`` ignores SIGHUP.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread hears signals
         return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stops.append(number)
+        raise KeyboardInterrupt
+
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
-        if handler == signal.SIG_DFL:
-            signal.signal(number, _stop)
+        if handler in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, stop)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise _Stopped(number)

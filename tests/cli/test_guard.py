@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -10,8 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 
-from gradflow.cli.guard import PLACES, WRONG
+from gradflow.cli.guard import PLACES, WRONG, guarded
 from tests.cli.test_cli import call, heed_interrupts
 
 LONG = """
@@ -51,6 +53,29 @@ def await_nobody(session: int) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_counts_though_what_it_meets_hands_it_on_as_an_error_of_its_own(name: str) -> None:
+    """As pydantic does of whatever is raised while it calls back."""
+    number = getattr(signal, name)
+
+    @guarded
+    def command() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except BaseException as error:
+            raise ValueError("in a callback") from error
+
+    before = [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        with pytest.raises(typer.Exit) as ended:
+            command()
+    finally:
+        for one, handler in zip((signal.SIGTERM, signal.SIGHUP), before, strict=True):
+            signal.signal(one, handler)
+    assert ended.value.exit_code == 128 + number
 
 
 @pytest.mark.parametrize(

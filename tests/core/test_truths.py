@@ -12,7 +12,7 @@ from gradflow.core import cells
 from gradflow.core.cells import Cell
 from gradflow.core.engine.schedule import Schedule
 from gradflow.core.network.losses import Probe
-from gradflow.core.network.stack import Network, Weights
+from gradflow.core.network.stack import Layer, Network, Weights
 from gradflow.testing.closed_forms import biased, closed_forms, silence
 from tests import plain
 from tests.flow import identical, norms, same, unit, vectors
@@ -211,6 +211,22 @@ def test_units_have_no_order(cell: Cell, both: bool):
     loss = unit(net, 2, 3)
     moved = Probe(loss.direction[:, outputs])
     same(norms(net, other, x, moved), norms(net, weights, x, loss))
+
+
+def test_where_the_top_reads_forward_its_end_is_the_last_step():
+    """Also where what is below it reads both ways; and the other way round it is not."""
+    rng, cell = np.random.default_rng(8), cells.get("gru")(4)
+    x = rng.normal(size=(6, 1, 2, 3))
+    for both in ((True, False), (False, True)):
+        net = Network(2, tuple(Layer(cell, way) for way in both))
+        weights = tuple(
+            draw(cell, rng, inputs=net.features(k), directions=1 + way)[0]
+            for k, way in enumerate(both)
+        )
+        v = rng.normal(size=(1, net.outputs, 3))
+        ends, last = (norms(net, weights, x, Probe(v, at=at)) for at in ("ends", "last"))
+        alike = all(np.array_equal(ends[k], last[k], equal_nan=True) for k in ends)
+        assert alike is both[0]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from gradflow.errors import UserError
 from gradflow.report.read.bands import quantile
 from gradflow.report.read.horizons import LIMITS
 from gradflow.report.read.rates import Bend, bend, slopes, summarise, verdict
+from gradflow.report.read.records import curves
 from tests.report.fakes import line, series
 
 
@@ -122,6 +123,12 @@ def test_steps_after_the_last_loss_are_dropped():
 
 def test_a_direction_without_a_loss_has_no_summary():
     assert summarise([{"s": series([[[[-1.0, 0.0]]]], lag=[[-2, -1]])}]) == []
+
+
+def test_each_direction_may_have_steps_of_its_own():
+    quantity = series(np.zeros((1, 2, 1, 4)), directions=("forward", "backward"))
+    quantity.coords["step"] = np.array([[0, 1, 2, 3], [10, 11, 12, 13]])
+    assert [one.step.tolist() for one in curves(quantity)] == [[3, 2, 1, 0], [13, 12, 11, 10]]
 
 
 def test_layers_and_directions_are_summarised_apart():

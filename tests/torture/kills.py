@@ -202,7 +202,7 @@ def signalled(count: int, draw: random.Random) -> Row:
             ended = running.end()
             found["in time"] += ended.code == 0
             slowest = max(slowest, time.monotonic() - start)
-            # Before the program listens, the signal itself ends it: to a shell that is the same code.
+            # Before the program listens, the signal itself ends it: the same code to a shell.
             found["other codes"] += ended.code not in (ENDS[sent], -sent, 0)
             found["silent"] += ended.code == ENDS[sent] and "what is finished" not in ended.err
             found["orphans"] += running.left()

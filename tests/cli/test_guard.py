@@ -68,13 +68,13 @@ def test_a_signal_counts_though_what_it_meets_hands_it_on_as_an_error_of_its_own
         except BaseException as error:
             raise ValueError("in a callback") from error
 
-    before = [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGTERM, signal.SIGHUP)]
+    usual = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+    before = signal.signal(number, usual)
     try:
         with pytest.raises(typer.Exit) as ended:
             command()
     finally:
-        for one, handler in zip((signal.SIGTERM, signal.SIGHUP), before, strict=True):
-            signal.signal(one, handler)
+        signal.signal(number, before)
     assert ended.value.exit_code == 128 + number
 
 

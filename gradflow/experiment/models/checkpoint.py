@@ -180,7 +180,7 @@ MAKERS: dict[str, Maker] = {
 def _zipped(file: IO[bytes], path: Path) -> tuple[Any, Storages]:
     try:
         archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except (*UNSOUND, ValueError) as error:
         raise _broken(path, f"its archive is not whole ({error})") from error
     members = {member.filename: member for member in archive.infolist()}
     pickles = sorted((name for name in members if name.endswith("/data.pkl")), key=len)

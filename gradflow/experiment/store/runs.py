@@ -22,7 +22,7 @@ from gradflow.experiment.store.manifest import (
     read_manifest,
     read_vouched,
 )
-from gradflow.experiment.store.whole import decode
+from gradflow.experiment.store.whole import decode, finished
 
 __all__ = [
     "RESULTS",
@@ -276,7 +276,7 @@ def _is_run(path: Path) -> bool:
     try:
         if (path / FILE).is_file():
             return True
-        return (path / CONFIG).is_file() and any((path / "points").glob("[!.]*.npz"))
+        return (path / CONFIG).is_file() and bool(finished(path / "points"))
     except OSError:  # a folder that may not be looked into is listed as one that cannot be read
         return path.is_dir()
 

@@ -35,6 +35,7 @@ from gradflow.experiment.store.whole import (
     LOCK,
     TEMPORARY,
     decode,
+    finished,
     locked,
     origin,
     unsealed,
@@ -58,7 +59,7 @@ NAMED = re.compile(r"^name:.*$", re.MULTILINE)
 def examine(path: Path) -> list[DamagedError]:
     """Return an error for each damaged file of the run in folder `path`."""
     manifest, found, place = None, [], path / "points"
-    points: dict[Path, str | None] = dict.fromkeys(sorted(place.glob("[!.]*.npz")))
+    points: dict[Path, str | None] = dict.fromkeys(finished(place))
     try:
         manifest = read_manifest(path)
     except DamagedError as error:
@@ -74,7 +75,7 @@ def examine(path: Path) -> list[DamagedError]:
         points = {place / f"{key}.npz": one.sha256 for key, one in asked if one}
         found += filter(None, (_examine_net(path, one) for _, one in asked if one))
     found += filter(None, (_examine_point(*each) for each in points.items()))
-    for file in sorted((path / UNFINISHED).glob("[!.]*.npz")):
+    for file in finished(path / UNFINISHED):
         try:
             unsealed(file.read_bytes())
         except (OSError, ValueError) as error:

@@ -37,6 +37,7 @@ __all__ = [
     "alone",
     "decode",
     "encode",
+    "finished",
     "is_closed",
     "locked",
     "origin",
@@ -108,6 +109,11 @@ def whole_file(path: Path, *, synced: bool = True) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # nothing was made there, or nothing can be taken away
             temporary.unlink()
         raise
+
+
+def finished(place: Path) -> list[Path]:
+    """The ``.npz`` files of a folder, by name, but for those that are still being written."""
+    return sorted(place.glob("[!.]*.npz"))
 
 
 @contextmanager

@@ -214,7 +214,7 @@ def conformance(cell: Cell) -> list[Check]:
         ("∂/∂s of a step against the complex step", trial.state_vjp, "step_vjp"),
         ("∂/∂u of a step against the complex step", trial.drive_vjp, "step_vjp"),
         ("∂u/∂x against the complex step", trial.input_vjp, "drive, drive_vjp"),
-        ("laid out for many steps as it comes", trial.layout, "ready, side_by_side"),
+        ("laid out for many steps as it comes", trial.layout, "ready, side_by_side, packed"),
         ("a block linearised at once as step by step", trial.blockwise, "linearise"),
         ("lengths side by side as one by one", trial.lengths, "step_vjp"),
         ("nets side by side as one by one", trial.nets, "step"),

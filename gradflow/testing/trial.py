@@ -77,11 +77,12 @@ class CellTrial:
         return 0.0
 
     def layout(self) -> float:
-        """Parameters and drive as the time loops lay them out, against as they come."""
+        """Parameters, drive, derivatives as the time loops lay them out, against as they come."""
         p = self.cell.ready(self.p, COLUMNS)
         (u,) = drives(self.cell, self.p, self.x[None], self.state)
         after, cache = self.cell.step(p, self.state, u)
-        state, da, totals = self.cell.step_vjp(p, self.cell.linearise(p, cache), self.dstate)
+        local = self.cell.packed(self.cell.linearise(p, cache))
+        state, da, totals = self.cell.step_vjp(p, local, self.dstate)
         wanted = [*self.cell.step(self.p, self.state, self.u)[0], *self.back[0], self.back[1]]
         found = [*after, *state, da, *totals]
         return worst(*map(relative, found, [*wanted, *self.back[2]]))

@@ -12,6 +12,7 @@ from gradflow.core.analyses.truncated import truncated
 from gradflow.core.cells import CEC, GRU, LSTM, RNN
 from gradflow.core.cells.block import MemoryBlock
 from gradflow.core.cells.carrousel_only import CarrouselOnly
+from gradflow.core.engine import plain
 from gradflow.core.engine.bptt import backpropagate
 from gradflow.core.engine.plain import unrolled, weight_gradients
 from gradflow.core.engine.schedule import Schedule
@@ -96,6 +97,15 @@ def test_gradients_are_those_of_differences(net):
     got = gradient(net, objective, layout, theta, asked)
     want = slopes(net, objective, layout, theta, asked)
     assert np.linalg.norm(got - want) <= 1e-7 * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("cell", [RNN(3), LSTM(3), MemoryBlock(2, size=2)], ids=lambda c: c.label)
+def test_what_all_gates_meet_is_one_product(monkeypatch, cell):
+    monkeypatch.setattr(plain, "_sum", lambda summand: pytest.fail(f"{summand.gate} by itself"))
+    net, objective = Network.of(cell, 2), Objective("half_squares", Head(1))
+    layout, theta = drawn(net, objective.head)
+    asked = question([adding(2, np.random.default_rng(5), 6) for _ in range(NETS)])
+    assert gradient(net, objective, layout, theta, asked).all()
 
 
 @pytest.mark.parametrize("steps", [1, 6])

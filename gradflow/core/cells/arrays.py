@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ __all__ = [
     "Drive",
     "affine",
     "blocks",
+    "by_block",
     "difference",
     "like",
     "nets_last",
@@ -58,6 +60,19 @@ def place(a: Array) -> Array | None:
 def difference(a: Array | float, b: Array) -> Array:
     """a − b in the memory of b, an array that nobody else needs."""
     out: Array = np.subtract(a, b, out=b)
+    return out
+
+
+def by_block(slopes: Sequence[Array], first: Array, others: Array) -> Array:
+    """[slope₁ ⊙ first; slope₂ ⊙ others; slope₃ ⊙ others; …], of slopes apart or as one array."""
+    if len(slopes) == 1:
+        count = slopes[0].shape[-2] // first.shape[-2]
+        below: Array = slopes[0] * np.concatenate((first, *(others,) * (count - 1)), axis=-2)
+        return below
+    H = first.shape[-2]
+    out = like(first, len(slopes) * H)
+    for k, slope in enumerate(slopes):
+        np.multiply(others if k else first, slope, out=out[..., k * H : (k + 1) * H, :])
     return out
 
 

@@ -112,6 +112,13 @@ class Cell(ABC):
         """
         return cache
 
+    def packed(self, local: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Lay the local derivatives of many small steps out for `step_vjp`; here, as they are.
+
+        A call costs more than a small array's numbers do: fewer, larger arrays cost less.
+        """
+        return local
+
     @abstractmethod
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State
@@ -123,7 +130,7 @@ class Cell(ABC):
         p : Params
             The parameters.
         local : tuple of array
-            What `linearise` made of the step's cache.
+            What `linearise` made of the step's cache, or `packed` of that.
         dstate : tuple of array
             ∂L/∂ of the parts of the state s_t, as free inputs of all that follows.
 

@@ -109,6 +109,10 @@ class CarrouselOnly(Cell):
         """The cell's."""
         return self.cell.linearise(p, cache)
 
+    def packed(self, local: tuple[Array, ...]) -> tuple[Array, ...]:
+        """The cell's."""
+        return self.cell.packed(local)
+
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State
     ) -> tuple[State, Array, State]:

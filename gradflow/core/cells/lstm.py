@@ -13,7 +13,7 @@ from gradflow.core.cells.arrays import (
     Drive,
     affine,
     blocks,
-    like,
+    by_block,
     place,
     product,
     pull,
@@ -178,11 +178,11 @@ class LSTM(Cell):
         """
         h, c_prev = state
         gate = ACTIVATIONS[self.gate_activation].f
-        H, G = self.hidden, len(self.gates)
+        H = self.hidden
         a = affine(p["W"], h, u)
         for name in self.peeping:
             if name != "o":
-                a_gate = blocks(a, G)[self.gates.index(name)]
+                a_gate = self._block(a, name)
                 a_gate += self._peep(p, name, c_prev)
         late = "o" in self.peeping  # then o opens after c_t, which it sees
         a_s, a_g = a[:, H:-H] if late else a[:, :-H], a[:, -H:]
@@ -238,6 +238,12 @@ class LSTM(Cell):
         dc_df *= kept
         return (*out, dh_dc, dh_do, dc_df, dc_di, dc_dg, f.copy("K"))
 
+    def packed(self, local: tuple[Array, ...]) -> tuple[Array, ...]:
+        """∂h/∂a_o above ∂c/∂a_f, ∂c/∂a_i, ∂c/∂a_g as one array, so that da is one product."""
+        first, last = 2 if self.projection else 1, -1 if self.forget_gate else len(local)
+        slopes = np.concatenate(local[first:last], axis=-2)
+        return (*local[:first], slopes, *local[last:])
+
     def step_vjp(
         self, p: Params, local: tuple[Array, ...], dstate: State
     ) -> tuple[State, Array, State]:
@@ -251,26 +257,23 @@ class LSTM(Cell):
             dc_{t−1} = f ⊙ dc⁺ + P_fᵀ da_f + P_iᵀ da_i
             dh_{t−1} = Wᵀ da
         """
-        dh_dc, dh_do, *dc_da = local[1:] if self.projection else local
-        f = dc_da.pop() if self.forget_gate else None
+        dh_dc, *slopes = local[1:] if self.projection else local
+        f = slopes.pop() if self.forget_gate else None
         dh, dc = dstate
-        H, rows = self.hidden, len(self.gates) * self.hidden
-        da = like(dh, rows + self.projection)
-        if self.projection:
-            da[..., rows:, :] = dh
-            dh = pull(p["R"], dh)
-        np.multiply(dh, dh_do, out=da[..., :H, :])
-        dc_total = dh * dh_dc
+        out = pull(p["R"], dh) if self.projection else dh
+        dc_total = out * dh_dc
         dc_total += dc
         if "o" in self.peeping:
-            dc_total += self._peep_vjp(p, "o", da)
-        for k, slope in enumerate(dc_da, start=1):
-            np.multiply(dc_total, slope, out=da[..., k * H : (k + 1) * H, :])
+            dc_total += self._peep_vjp(p, "o", out * slopes[0][..., : self.hidden, :])
+        da = by_block(slopes, out, dc_total)
         dc_prev = dc_total.copy("K") if f is None else dc_total * f
         for gate in self.peeping:
             if gate != "o":
-                dc_prev += self._peep_vjp(p, gate, da)
-        return (pull(p["W"], self._of_gates(da)), dc_prev), da, (dc_total,)
+                dc_prev += self._peep_vjp(p, gate, self._block(da, gate))
+        dstate_prev = (pull(p["W"], da), dc_prev)
+        if self.projection:
+            da = np.concatenate((da, dh), axis=-2)
+        return dstate_prev, da, (dc_total,)
 
     def _of_gates(self, da: Array) -> Array:
         """Leave out the rows of dh that follow where there is a projection."""
@@ -289,11 +292,14 @@ class LSTM(Cell):
         seen: Array = P * c if self._diagonal else product(P, c)
         return seen
 
+    def _block(self, a: Array, gate: str) -> Array:
+        """The rows of one gate."""
+        return blocks(a, len(self.gates))[self.gates.index(gate)]
+
     def _peep_vjp(self, p: Params, gate: str, da: Array) -> Array:
-        """Pᵀ da of one gate."""
+        """Pᵀ da of one gate's rows."""
         P = self._peephole(p, gate)
-        d = blocks(self._of_gates(da), len(self.gates))[self.gates.index(gate)]
-        return P * d if self._diagonal else pull(P, d)
+        return P * da if self._diagonal else pull(P, da)
 
     def carrousel(self, local: tuple[Array, ...]) -> Carrousel:
         """The forget gate; from h, before a projection, into c as far as not through o."""
@@ -305,11 +311,11 @@ class LSTM(Cell):
         self, p: Params, local: tuple[Array, ...], da: Array
     ) -> tuple[State, Array | None]:
         """Through W into h_{t−1}, through P_f and P_i into c_{t−1}, through P_o into c_t."""
-        (dh, dc), _ = super().through_gates(p, local, self._of_gates(da))
-        for gate in self.peeping:
-            if gate != "o":
-                dc = dc + self._peep_vjp(p, gate, da)
-        return (dh, dc), self._peep_vjp(p, "o", da) if "o" in self.peeping else None
+        of_gates = self._of_gates(da)
+        (dh, dc), _ = super().through_gates(p, local, of_gates)
+        each = {name: self._peep_vjp(p, name, self._block(of_gates, name)) for name in self.peeping}
+        peek = each.pop("o", None)
+        return (dh, sum(each.values(), start=dc)), peek
 
     def open_gates(self, cache: tuple[Array, ...]) -> dict[str, Array]:
         """o, f and i, as far as they exist; coupled, i = 1 − f."""

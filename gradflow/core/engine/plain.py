@@ -140,21 +140,47 @@ def _parameters(cell: Cell, p: Params, tape: Tape, da: Array, steps: slice) -> d
     states = together(tape.states, slice(steps.start, steps.stop + 1))
     before, after = (tuple(part[cut] for part in states) for cut in (slice(-1), slice(1, None)))
     caches = together(tape.caches, steps)
-    found = {}
+    found, rights = dict[str, Array](), dict[str, Array | None]()
     for name, summands in cell.summands(p, caches, da, before, after, tape.x[steps]).items():
-        each = _joined(summands, da) or summands
-        blocks = [_sum(summand) for summand in each]
-        found[name] = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-2)
-    return found
+        if _meets_all(summands, da):
+            rights[name] = summands[0].right
+        else:
+            blocks = [_sum(summand) for summand in summands]
+            found[name] = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-2)
+    return found | _sums(da, rights) if rights else found
 
 
-def _joined(summands: list[Summand], da: Array) -> list[Summand] | None:
-    """All gates of a parameter as one, where each is a block of da and meets the same."""
+def _meets_all(summands: list[Summand], da: Array) -> bool:
+    """Whether a parameter's rows are those of da, block by block, and all meet the same."""
     _, form, _, right = summands[0]
-    alike = all(one.form == form and one.right is right for one in summands)
-    rows = sum(one.left.shape[-2] for one in summands)
-    whole = rows == da.shape[-2] and all(one.left.base is da for one in summands)
-    return [Summand("", form, da, right)] if form != "diagonal" and alike and whole else None
+    rows = 0
+    for one in summands:
+        lies = one.left.strides == da.strides and _address(one.left) == _address(da[..., rows:, :])
+        if not lies or one.form != form or form == "diagonal" or one.right is not right:
+            return False
+        rows += one.left.shape[-2]
+    whole: bool = rows == da.shape[-2]
+    return whole
+
+
+def _address(a: Array) -> int:
+    address: int = a.__array_interface__["data"][0]
+    return address
+
+
+def _sums(da: Array, rights: dict[str, Array | None]) -> dict[str, Array]:
+    """Σ da ⊗ right over steps and columns, of all of them in one product: [… x h 1]."""
+    steps, nets, rows, columns = da.shape
+    widths = [1 if right is None else right.shape[-2] for right in rights.values()]
+    ends = np.cumsum(widths).tolist()
+    spans = dict(zip(rights, map(slice, [0, *ends[:-1]], ends), strict=True))
+    beside = np.empty((nets, steps, columns, ends[-1]), da.dtype)
+    for name, right in rights.items():
+        beside[..., spans[name]] = 1 if right is None else right.transpose(1, 0, 3, 2)
+    # (steps, nets, ·, columns) → (nets, ·, steps · columns)
+    lefts = da.transpose(1, 2, 0, 3).reshape(nets, rows, -1)
+    total = lefts @ beside.reshape(nets, -1, ends[-1])
+    return {name: total[..., span] for name, span in spans.items()}
 
 
 def _sum(summand: Summand) -> Array:

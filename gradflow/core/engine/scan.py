@@ -82,7 +82,7 @@ def unroll(cell: Cell, p: Params, x: Array, state: State, keep: Keep) -> tuple[T
         if small and kept:
             block = together(kept, slice(None))
             if local:
-                tape.local = Stacked(cell.linearise(p, block))
+                tape.local = Stacked(cell.packed(cell.linearise(p, block)))
             if caches:
                 tape.caches = Stacked(block)
     return tape, state

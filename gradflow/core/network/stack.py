@@ -201,20 +201,21 @@ class Network:
             own = [np.zeros(1)] * len(sizes) if given is None else given[layer][direction]
             found.append(
                 [
-                    self._filled(part, (nets, size, columns), dtype, self.name(layer, direction))
+                    self._filled(part, (nets, size, columns), dtype, (layer, direction))
                     for part, size in zip(own, sizes, strict=True)
                 ]
             )
         each = iter(map(tuple, found))
         return tuple(tuple(next(each) for _ in layer.directions) for layer in self.layers)
 
-    @staticmethod
-    def _filled(part: Array, shape: tuple[int, ...], dtype: DType, where: str) -> Array:
+    def _filled(
+        self, part: Array, shape: tuple[int, ...], dtype: DType, place: tuple[int, int]
+    ) -> Array:
         try:
             return np.broadcast_to(part, shape).astype(dtype)
         except ValueError:
             raise ValueError(
-                f"the initial state of {where} is shaped {part.shape}, expected {shape}"
+                f"the initial state of {self.name(*place)} is shaped {part.shape}, expected {shape}"
             ) from None
 
 

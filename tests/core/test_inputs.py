@@ -370,13 +370,14 @@ def test_adding_and_multiplication_of_1997(steps, seed):
         (TASKS.get("multiplication")().draw(steps, 4, seed), 0, 1, 1),
     ):
         value, marker = batch.x[:, 0, 0], batch.x[:, 0, 1]
-        assert ((value >= low) & (value < 1)).all()
+        assert ((value >= low) & (value <= 1)).all()
         for j in range(4):
             marked = np.flatnonzero(marker[:, j] == 1)
             assert len(marked) == 2
             assert marked[0] < 10
             assert marked[1] < steps // 2 - 1
-            a, b = (value[t, j] if t else nothing for t in marked)
+            assert marked[0] or value[0, j] == nothing
+            a, b = value[marked, j]
             want = a * b if answer else 0.5 + (a + b) / 4
             assert batch.targets[-1, 0, 0, j] == pytest.approx(want, rel=1e-15)
             others = np.delete(marker[:, j], marked)

@@ -25,7 +25,7 @@ class Adding(Task):
     ``hochreiter`` (Hochreiter & Schmidhuber 1997, section 5.4, experiment 4): ``value_t ~ U(−1,
     1)``; marked are one of the first ten steps and another of the first ⌊T/2⌋ − 1; the marker is
     −1 at the first and the last step where these are not marked. A value marked at the first step
-    counts 0. The target is 0.5 + (v₁ + v₂)/4; the criterion asks for an error below 0.04 in the
+    is 0. The target is 0.5 + (v₁ + v₂)/4; the criterion asks for an error below 0.04 in the
     2,000 most recent sequences, and a mean of 0.01.
     """
 
@@ -79,7 +79,7 @@ class Multiplication(Task):
     """As adding in its form of 1997, with values from (0, 1) and their product for a target.
 
     Hochreiter & Schmidhuber (1997, section 5.5, experiment 5): a value marked at the first step
-    counts 1; the criterion allows so many of the 2,000 most recent sequences an error of 0.04 or
+    is 1; the criterion allows so many of the 2,000 most recent sequences an error of 0.04 or
     more.
     """
 
@@ -120,7 +120,9 @@ def _marked(
         x[:, 0, 0, j] = low + (1 - low) * rng.random(steps)
         x[[0, -1], 0, 1, j] = -1.0
         x[[first, second], 0, 1, j] = 1.0
-        values[:, j] = [nothing if at == 0 else x[at, 0, 0, j] for at in (first, second)]
+        if 0 in (first, second):
+            x[0, 0, 0, j] = nothing
+        values[:, j] = x[[first, second], 0, 0, j]
     return x, values[0], values[1]
 
 

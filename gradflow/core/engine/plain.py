@@ -168,17 +168,17 @@ def _address(a: Array) -> int:
     return address
 
 
-def _sums(da: Array, rights: dict[str, Array | None]) -> dict[str, Array]:
-    """Σ da ⊗ right over steps and columns, of all of them in one product: [… x h 1]."""
-    steps, nets, rows, columns = da.shape
+def _sums(left: Array, rights: dict[str, Array | None]) -> dict[str, Array]:
+    """Σ left ⊗ right over steps and columns, of all of them in one product; None stands for 1."""
+    steps, nets, rows, columns = left.shape
     widths = [1 if right is None else right.shape[-2] for right in rights.values()]
     ends = np.cumsum(widths).tolist()
     spans = dict(zip(rights, map(slice, [0, *ends[:-1]], ends), strict=True))
-    beside = np.empty((nets, steps, columns, ends[-1]), da.dtype)
+    beside = np.empty((nets, steps, columns, ends[-1]), left.dtype)
     for name, right in rights.items():
         beside[..., spans[name]] = 1 if right is None else right.transpose(1, 0, 3, 2)
     # (steps, nets, ·, columns) → (nets, ·, steps · columns)
-    lefts = da.transpose(1, 2, 0, 3).reshape(nets, rows, -1)
+    lefts = left.transpose(1, 2, 0, 3).reshape(nets, rows, -1)
     total = lefts @ beside.reshape(nets, -1, ends[-1])
     return {name: total[..., span] for name, span in spans.items()}
 
@@ -186,15 +186,7 @@ def _sums(da: Array, rights: dict[str, Array | None]) -> dict[str, Array]:
 def _sum(summand: Summand) -> Array:
     """Σ left ⊗ right over steps and columns, ``(nets, rows, cols)``."""
     _, form, left, right = summand
-    total: Array
-    if right is None:
-        total = left.sum(axis=(0, -1))[..., None]
+    if form == "diagonal" and right is not None:
+        total: Array = np.einsum("tnrc,tnrc->nr", left, right)[..., None]
         return total
-    if form == "diagonal":
-        total = np.einsum("tnrc,tnrc->nr", left, right)[..., None]
-        return total
-    # (steps, nets, ·, columns) → (nets, ·, steps · columns)
-    lefts = left.transpose(1, 2, 0, 3).reshape(*left.shape[1:3], -1)
-    rights = right.transpose(1, 0, 3, 2).reshape(right.shape[1], -1, right.shape[2])
-    total = lefts @ rights
-    return total
+    return _sums(left, {"": right})[""]

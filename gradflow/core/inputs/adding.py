@@ -116,13 +116,13 @@ def _marked(
     for j, rng in sequence_streams(seed, kind, sequences):
         first = int(rng.integers(10))
         second = int(rng.integers(steps // 2 - 2))
-        second += second >= first
+        marked = [first, second + (second >= first)]
         x[:, 0, 0, j] = low + (1 - low) * rng.random(steps)
         x[[0, -1], 0, 1, j] = -1.0
-        x[[first, second], 0, 1, j] = 1.0
-        if 0 in (first, second):
+        x[marked, 0, 1, j] = 1.0
+        if 0 in marked:
             x[0, 0, 0, j] = nothing
-        values[:, j] = x[[first, second], 0, 0, j]
+        values[:, j] = x[marked, 0, 0, j]
     return x, values[0], values[1]
 
 
